@@ -1,0 +1,485 @@
+//! What lies in the kernel's maps: layouts shared by the XDP program and user space.
+//!
+//! All types are `repr(C)`, have no padding the compiler chooses, and hold integers only. Units are in the names.
+//! Any change here that an older program or daemon would misread raises [`ABI_VERSION`]: maps are pinned under it,
+//! so a daemon never adopts maps of another version but builds new ones and swaps the program onto them.
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::verdict::{VERDICT_SLOTS, Verdict};
+
+/// Version of every layout in this file.
+pub const ABI_VERSION: u32 = 1;
+
+/// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
+pub const SLOTS: u32 = 4;
+
+/// Moments at which an overlay value can change; a key that needs more goes by rebuild and flip.
+pub const OVERLAY_SEGMENTS: usize = 3;
+
+/// The same for what remains under a lifted address.
+pub const LIFT_SEGMENTS: usize = 2;
+
+/// Longest chain of expiring entries a packet follows; the builder refuses longer ones.
+pub const CHAIN_STEPS: usize = 8;
+
+/// Ways in a set of tracked sources.
+pub const SOURCE_WAYS: usize = 3;
+
+/// Sets of tracked sources per CPU; a power of two.
+pub const SOURCE_SETS: u32 = 8192;
+
+/// Bytes of a sampled frame that are kept.
+pub const SAMPLE_BYTES: usize = 96;
+
+/// Indices of the words in the `CONTROL` map.
+pub mod control_word {
+    /// The descriptor: which slot is in force, and whether a confirm is pending. See [`super::Control`].
+    pub const CONTROL: u32 = 0;
+    /// Non-zero: everything passes as `bypassed`.
+    pub const BYPASS: u32 = 1;
+    /// Which overlay maps hold anything: [`super::overlay_flag`].
+    pub const OVERLAY: u32 = 2;
+    /// Random per boot: keys the hash of tracked sources.
+    pub const SEED: u32 = 3;
+    /// Non-zero in a private instance: the monotonic clock in nanoseconds, written by user space.
+    pub const CLOCK_NS: u32 = 4;
+    /// Beside [`CLOCK_NS`]: the boot-time clock in seconds.
+    pub const CLOCK_BOOT_S: u32 = 5;
+    /// Non-zero: `weir detach` was given; a live daemon does not attach again.
+    pub const DETACHED: u32 = 6;
+    /// Words in the map.
+    pub const COUNT: usize = 8;
+}
+
+/// Bits of [`control_word::OVERLAY`]; a clear bit means the map is empty and is not consulted.
+pub mod overlay_flag {
+    /// `OVERLAY_V4` holds something.
+    pub const EXACT_V4: u64 = 1;
+    /// `OVERLAY_V6` holds something.
+    pub const EXACT_V6: u64 = 2;
+    /// `OVERLAY_ALLOW_V4` holds something.
+    pub const ALLOW_V4: u64 = 4;
+    /// `OVERLAY_DENY_V4` holds something.
+    pub const DENY_V4: u64 = 8;
+    /// `OVERLAY_ALLOW_V6` holds something.
+    pub const ALLOW_V6: u64 = 16;
+    /// `OVERLAY_DENY_V6` holds something.
+    pub const DENY_V6: u64 = 32;
+}
+
+/// Bits of [`Slot::features`].
+pub mod feature {
+    /// The slot has an exact IPv4 table.
+    pub const EXACT_V4: u32 = 1;
+    /// The slot has an IPv4 prefix table.
+    pub const PREFIX_V4: u32 = 2;
+    /// The slot has an exact IPv6 table.
+    pub const EXACT_V6: u32 = 4;
+    /// The slot has an IPv6 prefix table.
+    pub const PREFIX_V6: u32 = 8;
+    /// Nothing is dropped: every drop is counted as observed.
+    pub const OBSERVE_ALL: u32 = 16;
+    /// A packet over the header budget passes instead of dropping.
+    pub const BUDGET_PASSES: u32 = 32;
+    /// The per-source packet limit is only observed.
+    pub const OBSERVE_SOURCE_LIMIT: u32 = 64;
+}
+
+/// Asserts a layout's size at compile time and derives what makes it safe to cross the kernel boundary as bytes.
+macro_rules! abi {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident: $size:literal { $($(#[$fmeta:meta])* $fvis:vis $field:ident: $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        $vis struct $name { $($(#[$fmeta])* $fvis $field: $ty,)* }
+        const _: () = assert!(size_of::<$name>() == $size);
+    };
+}
+
+/// The control word: names the slot in force.
+///
+/// Bits 0–7: slot. Bit 8: a confirm is pending, so the slot's deadline must be compared. Bits 16–63: generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Control(u64);
+
+impl Control {
+    const PENDING: u64 = 1 << 8;
+
+    /// The word for `generation` in `slot`; generations beyond 48 bits wrap.
+    pub const fn new(slot: u32, generation: u64, confirm_pending: bool) -> Self {
+        let pending = if confirm_pending { Self::PENDING } else { 0 };
+        Self((generation << 16) | pending | (slot as u64 & 0xff))
+    }
+
+    /// The word as read from the map.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The word as stored in the map.
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The slot in force, always below [`SLOTS`].
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        (self.0 & (SLOTS as u64 - 1)) as u32
+    }
+
+    /// Whether the slot is undone at its deadline.
+    #[inline(always)]
+    pub const fn confirm_pending(self) -> bool {
+        self.0 & Self::PENDING != 0
+    }
+
+    /// The generation's number, 0 before the first.
+    pub const fn generation(self) -> u64 {
+        self.0 >> 16
+    }
+}
+
+abi! {
+    /// One immutable policy slot: everything but the tables themselves.
+    pub struct Slot: 72 {
+        /// The generation in this slot.
+        pub generation: u64,
+        /// [`feature`] bits.
+        pub features: u32,
+        /// The slot to use once the deadline has passed.
+        pub fallback: u32,
+        /// Boot-time second at which an unconfirmed change is undone; 0: none.
+        pub confirm_deadline_s: u64,
+        /// Classes per CPU in the class counters.
+        pub class_stride: u32,
+        /// Heat at which a source is promoted to the offenders' exact bucket.
+        pub promote_at: u32,
+        /// Per-source limit: time one packet costs, in 1/16 ns; 0: no limit.
+        pub source_cost: u64,
+        /// Per-source limit: time the whole burst costs, in 1/16 ns.
+        pub source_window: u64,
+        /// Heat a source may reach on one CPU while the offenders are full.
+        pub source_fallback_heat: u32,
+        /// Explicit padding.
+        pub reserved: u32,
+        /// Sampled drops: time one sample costs on each CPU, in 1/16 ns; 0: none are taken.
+        pub sample_cost: u64,
+        /// Sampled drops: time the burst costs, in 1/16 ns.
+        pub sample_window: u64,
+    }
+}
+
+abi! {
+    /// A decision as the kernel compares it, packed so that the stronger one is the greater number and zero is none.
+    ///
+    /// High word: strength (16 bits; the complement of the rank), allow or deny (8), [`ruling_flag`] bits (8).
+    /// Low word: list (16), verdict slot (8), zero (8). Two halves, because a prefix map's value may not be aligned to
+    /// eight bytes.
+    #[derive(Default, PartialOrd, Ord, Hash)]
+    pub struct Ruling: 8 {
+        high: u32,
+        low: u32,
+    }
+}
+
+/// Bits of a ruling's flags.
+pub mod ruling_flag {
+    /// The operator named the address with `--force`: protection does not void it.
+    pub const FORCED: u8 = 1;
+}
+
+impl Ruling {
+    /// No ruling.
+    pub const NONE: Self = Self { high: 0, low: 0 };
+    const ALLOW: u32 = 1;
+    const DENY: u32 = 2;
+
+    /// Let through as `allowed`. Ranks are below `u16::MAX`; a lower one is stronger.
+    pub const fn allow(rank: u16, list: u16) -> Self {
+        Self { high: ((u16::MAX - rank) as u32) << 16 | Self::ALLOW << 8, low: (list as u32) << 16 }
+    }
+
+    /// Drop as `verdict`, which must be a dropping one.
+    pub const fn deny(rank: u16, list: u16, verdict: Verdict, flags: u8) -> Self {
+        Self {
+            high: ((u16::MAX - rank) as u32) << 16 | Self::DENY << 8 | flags as u32,
+            low: (list as u32) << 16 | verdict.slot() << 8,
+        }
+    }
+
+    /// The word that rulings are compared by; 0: none.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        (self.high as u64) << 32 | self.low as u64
+    }
+
+    /// The ruling with this word.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { high: (word >> 32) as u32, low: word as u32 }
+    }
+
+    /// Whether there is no ruling.
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.high == 0
+    }
+
+    /// Its place in the order of origins; lower is stronger.
+    #[inline(always)]
+    pub const fn rank(self) -> u16 {
+        u16::MAX - (self.high >> 16) as u16
+    }
+
+    /// Whether it lets through.
+    #[inline(always)]
+    pub const fn is_allow(self) -> bool {
+        (self.high >> 8) & 0xff == Self::ALLOW
+    }
+
+    /// Whether it drops.
+    #[inline(always)]
+    pub const fn is_deny(self) -> bool {
+        (self.high >> 8) & 0xff == Self::DENY
+    }
+
+    /// Whether protection does not void it.
+    #[inline(always)]
+    pub const fn is_forced(self) -> bool {
+        self.high & ruling_flag::FORCED as u32 != 0
+    }
+
+    /// The list it came from; 0: none.
+    #[inline(always)]
+    pub const fn list(self) -> u16 {
+        (self.low >> 16) as u16
+    }
+
+    /// Counter slot of the verdict it drops as.
+    #[inline(always)]
+    pub const fn verdict_slot(self) -> u32 {
+        (self.low >> 8) & 0xff
+    }
+}
+
+/// Bits of [`ClassRow::flags`].
+pub mod class_flag {
+    /// In the protected set: no decision but a forced operator's may deny it.
+    pub const PROTECTED: u32 = 1;
+    /// In the never-block set: only the operator may deny it.
+    pub const NEVER_BLOCK: u32 = 2;
+}
+
+abi! {
+    /// What is done with a class: the set of lists that cover an address.
+    #[derive(Default)]
+    pub struct ClassRow: 24 {
+        /// The strongest ruling that is enforced.
+        pub enforced: Ruling,
+        /// The strongest observed denial above it.
+        pub observed: Ruling,
+        /// [`class_flag`] bits.
+        pub flags: u32,
+        /// Rate profile; 0: the limits for everybody.
+        pub rate_profile: u32,
+    }
+}
+
+abi! {
+    /// What an address table holds for a prefix: its class, until when, and what holds afterwards.
+    #[derive(Default)]
+    pub struct Entry: 12 {
+        /// Index of the class row; 0 is the class of the unlisted.
+        pub class: u32,
+        /// Boot-time second from which `next` holds instead; 0: never.
+        pub expires_at_s: u32,
+        /// Index into the chain of entries that lie beneath, plus one; 0: the class of the unlisted.
+        pub next: u32,
+    }
+}
+
+abi! {
+    /// What holds until a moment; the segment behind it holds afterwards.
+    #[derive(Default)]
+    pub struct Segment: 20 {
+        /// Boot-time second from which the next segment holds; 0: this one never ends.
+        pub expires_at_s: u32,
+        /// The strongest ruling that is enforced.
+        pub enforced: Ruling,
+        /// The strongest observed denial.
+        pub observed: Ruling,
+    }
+}
+
+/// Bit of [`OverlayValue::flags`]: the tables' answer for this address is replaced by `lifted`.
+pub const OVERLAY_LIFT: u32 = 1;
+
+abi! {
+    /// A live change that the tables do not hold yet.
+    #[derive(Default)]
+    pub struct OverlayValue: 236 {
+        /// [`OVERLAY_LIFT`] or 0.
+        pub flags: u32,
+        /// Index of the value's counter.
+        pub counter: u32,
+        /// Sequence number of the change, low and high word (a prefix value may not be aligned to eight bytes).
+        pub sequence: [u32; 2],
+        /// What the decisions on this very key, and for prefixes on the wider ones it hides, come to.
+        pub segments: [Segment; OVERLAY_SEGMENTS],
+        /// What remains of the tables' answer, per slot.
+        pub lifted: [[Segment; LIFT_SEGMENTS]; SLOTS as usize],
+    }
+}
+
+abi! {
+    /// Packets and bytes.
+    #[derive(Default)]
+    pub struct Tally: 16 {
+        /// Packets.
+        pub packets: u64,
+        /// Bytes of the frames as XDP sees them, without FCS.
+        pub bytes: u64,
+    }
+}
+
+abi! {
+    /// One CPU's counters and small buckets.
+    pub struct CpuState: 1152 {
+        /// Packets by verdict, as enforced.
+        pub enforced: [Tally; VERDICT_SLOTS],
+        /// Packets let through that the verdict would have dropped, were it enforced.
+        pub observed: [Tally; VERDICT_SLOTS],
+        /// Theoretical arrival time of the essential traffic's bucket, 1/16 ns.
+        pub essential_tat: u64,
+        /// Theoretical arrival time of the sampling bucket, 1/16 ns.
+        pub sample_tat: u64,
+        /// Samples taken.
+        pub samples: u64,
+        /// Samples lost because the ring was full.
+        pub samples_lost: u64,
+        /// Sources that found the offenders full.
+        pub offenders_full: u64,
+        /// Numbers on their way through [`crate::tables::Tables::forget`].
+        pub scratch: [u64; 11],
+    }
+}
+
+abi! {
+    /// A tracked source.
+    #[derive(Default)]
+    pub struct SourceWay: 40 {
+        /// [`crate::addr::SourceKey`]; 0 with no packets: free.
+        pub key: u64,
+        /// Packets since the source is tracked.
+        pub packets: u64,
+        /// Bytes since the source is tracked.
+        pub bytes: u64,
+        /// Packets of it that were dropped.
+        pub dropped: u64,
+        /// Decaying weight that decides who is replaced: inherited from the one replaced.
+        pub heat: u32,
+        /// Decaying count of its own packets; bit 31: its packets are in an offender's bucket.
+        pub own: u32,
+    }
+}
+
+abi! {
+    /// A set of tracked sources: two cache lines.
+    #[derive(Default)]
+    pub struct SourceSet: 128 {
+        /// When the decaying counts were last halved.
+        pub epoch: u32,
+        /// Explicit padding.
+        pub reserved: u32,
+        /// The sources.
+        pub ways: [SourceWay; SOURCE_WAYS],
+    }
+}
+
+abi! {
+    /// A source that broke a limit: its exact bucket, shared by all CPUs.
+    #[derive(Default)]
+    pub struct Offender: 40 {
+        /// Theoretical arrival time, 1/16 ns of the monotonic clock.
+        pub tat: u64,
+        /// Packets its bucket let through.
+        pub passed: u64,
+        /// Packets its bucket refused.
+        pub refused: u64,
+        /// Monotonic nanoseconds at which it was last seen.
+        pub seen_ns: u64,
+        /// Monotonic nanoseconds at which it became an offender.
+        pub since_ns: u64,
+    }
+}
+
+abi! {
+    /// A sampled drop.
+    pub struct Sample: 128 {
+        /// Monotonic nanoseconds.
+        pub at_ns: u64,
+        /// Interface index it arrived on.
+        pub interface: u32,
+        /// Bytes of the whole frame.
+        pub frame_len: u32,
+        /// [`crate::verdict::Verdict`] slot.
+        pub verdict: u8,
+        /// 1: observed only.
+        pub observed: u8,
+        /// List that decided; 0: none.
+        pub list: u16,
+        /// Bytes of `words` that are the frame's: whole words only.
+        pub captured: u32,
+        /// Explicit padding.
+        pub reserved: u64,
+        /// The start of the frame.
+        pub words: [[u8; 8]; SAMPLE_BYTES / 8],
+    }
+}
+
+/// Key of an IPv4 prefix map: prefix length, then the address in network order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PrefixV4 {
+    /// Prefix length, 0–32.
+    pub prefix_len: u32,
+    /// The network's address.
+    pub address: [u8; 4],
+}
+
+/// Key of an IPv6 prefix map: prefix length, then the address in network order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PrefixV6 {
+    /// Prefix length, 0–128.
+    pub prefix_len: u32,
+    /// The network's address.
+    pub address: [u8; 16],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stronger_ruling_is_the_greater_and_none_is_the_weakest() {
+        let allow = Ruling::allow(0, 1);
+        let deny = Ruling::deny(1, 2, Verdict::Denied, 0);
+        let country = Ruling::deny(0xfff0, u16::MAX, Verdict::Country, ruling_flag::FORCED);
+        assert!(allow > deny && deny > country && country > Ruling::NONE);
+        assert_eq!(Ruling::from_word(country.word()), country);
+        assert_eq!((country.rank(), country.list(), country.is_forced()), (0xfff0, u16::MAX, true));
+        assert_eq!(country.verdict_slot(), Verdict::Country.slot());
+        assert!(allow.is_allow() && !allow.is_deny() && deny.is_deny() && Ruling::NONE.is_none());
+    }
+
+    #[test]
+    fn control_word_keeps_its_three_parts_apart() {
+        let c = Control::new(3, 0xffff_ffff_ffff, true);
+        assert_eq!((c.slot(), c.confirm_pending(), c.generation()), (3, true, 0xffff_ffff_ffff));
+        let c = Control::new(1, 0, false);
+        assert_eq!((c.slot(), c.confirm_pending(), c.generation()), (1, false, 0));
+        assert_eq!(Control::from_word(c.word()), c);
+    }
+}

@@ -1,0 +1,584 @@
+//! The whole way of a packet: shape, source class, limits, and the one place that counts.
+//!
+//! Order: link layer, bypass, network header and its shape, essential link traffic, source class, extension headers,
+//! rates. The source is judged before anything behind the network header is read, so no protocol, fragment, option or
+//! extension header walks around a list.
+//!
+//! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
+//! observed counters: the first observed hit, and only if the packet was let through in the end.
+use crate::abi::{
+    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SAMPLE_BYTES, SLOTS, SOURCE_SETS, Segment,
+    Slot, Tally, class_flag, control_word, feature, overlay_flag,
+};
+use crate::addr::{Source, SourceKey};
+use crate::frame::Frame;
+use crate::rate::{self, Take};
+use crate::sources;
+use crate::tables::{Bucket as _, Fault, Tables};
+use crate::verdict::{Action, Enforcement, VERDICT_SLOTS, Verdict};
+use crate::walk::{self, LinkKind, Network, Transport};
+
+/// Rank of the operator's deny list: weaker ones are "automatic" and cannot cross the never-block set.
+pub const RANK_OPERATOR_DENY: u16 = 1;
+
+/// Essential packets let through per second and CPU, and at once; the rest is judged like any other packet.
+pub const ESSENTIAL_PER_SECOND: u64 = 500;
+
+/// What the walk concluded.
+///
+/// Verdicts are carried as counter slots: in the kernel they come out of a map, and a number needs no proof that it is
+/// one of the enum's.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    verdict: u32,
+    observed: u32,
+    /// The list behind the verdict, or behind the observed one; 0: none.
+    pub list: u16,
+}
+
+impl Judgement {
+    /// The verdict that decided.
+    pub fn verdict(&self) -> Verdict {
+        // Tables only hold slots of dropping verdicts, and the walk's own are the enum's.
+        u8::try_from(self.verdict).ok().and_then(Verdict::from_slot).unwrap_or(Verdict::Denied)
+    }
+
+    /// The drop that would have decided, were nothing only observed; never beside a dropping verdict.
+    pub fn observed(&self) -> Option<Verdict> {
+        if self.observed == NOTHING {
+            return None;
+        }
+        u8::try_from(self.observed).ok().and_then(Verdict::from_slot)
+    }
+
+    /// What is done with the frame.
+    #[inline(always)]
+    pub fn action(&self) -> Action {
+        if self.verdict <= Verdict::Fault.slot() { Action::Pass } else { Action::Drop }
+    }
+}
+
+/// No observed verdict: slot 0 is `pass`, which nobody observes.
+const NOTHING: u32 = 0;
+
+/// Judges one frame and counts the verdict.
+#[inline(always)]
+pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
+    let mut walk = Walk { observe_all: false, observed: NOTHING, list: 0, sample_cost: 0, sample_window: 0 };
+    let verdict = walk.run(frame, tables);
+    let mut judgement = Judgement { verdict, observed: NOTHING, list: walk.list };
+    if judgement.action() == Action::Pass {
+        judgement.observed = walk.observed;
+    }
+    count(frame, tables, &judgement, walk.sample_cost, walk.sample_window);
+    judgement
+}
+
+/// The one place that counts a verdict, once, and samples drops.
+#[inline(always)]
+fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &Judgement, cost: u64, window: u64) {
+    let bytes = u64::from(frame.len());
+    let would_drop = judgement.observed != NOTHING;
+    let sampling = cost != 0 && (would_drop || judgement.action() == Action::Drop);
+    let now_ns = if sampling { tables.monotonic_ns() } else { 0 };
+    let sampled = tables.with_cpu(|cpu| {
+        add(&mut cpu.enforced[tables.hide(judgement.verdict) as usize % VERDICT_SLOTS], bytes);
+        if would_drop {
+            add(&mut cpu.observed[tables.hide(judgement.observed) as usize % VERDICT_SLOTS], bytes);
+        }
+        if !sampling {
+            return false;
+        }
+        match rate::take(cpu.sample_tat, rate::ticks(now_ns), cost, window) {
+            Take::Set(tat) => cpu.sample_tat = tat,
+            Take::Add(by) => cpu.sample_tat += by,
+            Take::Refused => return false,
+        }
+        cpu.samples += 1;
+        true
+    });
+    if sampled == Some(true) && !emit_sample(frame, tables, judgement, now_ns) {
+        tables.with_cpu(|cpu| cpu.samples_lost += 1);
+    }
+}
+
+#[inline(always)]
+fn add(tally: &mut Tally, bytes: u64) {
+    tally.packets += 1;
+    tally.bytes += bytes;
+}
+
+#[inline(always)]
+fn emit_sample<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &Judgement, at_ns: u64) -> bool {
+    tables.emit(|sample| {
+        sample.at_ns = at_ns;
+        sample.interface = tables.interface();
+        sample.frame_len = frame.len();
+        let observed = judgement.observed != NOTHING;
+        sample.verdict = if observed { judgement.observed } else { judgement.verdict } as u8;
+        sample.observed = u8::from(observed);
+        sample.list = judgement.list;
+        sample.reserved = 0;
+        let mut captured = 0;
+        let mut open = true;
+        let mut i = 0;
+        // Whole words only, written each to its own place: no variable offset reaches the ring's memory.
+        while i < SAMPLE_BYTES / 8 {
+            let word = if open { frame.read::<[u8; 8]>(i as u32 * 8) } else { None };
+            match word {
+                Some(word) => {
+                    sample.words[i] = word;
+                    captured += 8;
+                }
+                None => {
+                    sample.words[i] = [0; 8];
+                    open = false;
+                }
+            }
+            i += 1;
+        }
+        sample.captured = captured;
+    })
+}
+
+struct Walk {
+    observe_all: bool,
+    observed: u32,
+    list: u16,
+    /// The sampling bucket's cost, once the slot is known; 0: no samples.
+    sample_cost: u64,
+    /// The sampling bucket's window.
+    sample_window: u64,
+}
+
+impl Walk {
+    /// Notes a hit; `true` if it is enforced and decides, `false` if the walk goes on.
+    #[inline(always)]
+    fn hit(&mut self, verdict: u32, enforcement: Enforcement) -> bool {
+        if enforcement == Enforcement::Enforce && !self.observe_all {
+            return true;
+        }
+        if self.observed == NOTHING {
+            self.observed = verdict;
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn run<F: Frame + ?Sized, T: Tables>(&mut self, frame: &F, tables: &T) -> u32 {
+        let link = walk::link(frame);
+        if link.kind == LinkKind::Other {
+            return Verdict::NotIp.slot();
+        }
+        match tables.control(control_word::BYPASS) {
+            Some(0) => {}
+            Some(_) => return Verdict::Bypassed.slot(),
+            None => return Verdict::Fault.slot(),
+        }
+        let Some((index, slot)) = slot_in_force(tables) else { return Verdict::Fault.slot() };
+        self.observe_all = slot.features & feature::OBSERVE_ALL != 0;
+        self.sample_cost = slot.sample_cost;
+        self.sample_window = slot.sample_window;
+        // Whatever the tags, the header is at some offset up to here.
+        let offset = tables.forget(0, u64::from(link.offset)) as u32;
+        if offset > walk::MAX_NETWORK_OFFSET {
+            return Verdict::Fault.slot();
+        }
+        // One copy of the rest for each family: neither pays for the other's cases.
+        match link.kind {
+            LinkKind::V4 => self.network(frame, tables, index, slot, walk::ipv4(frame, offset)),
+            LinkKind::V6 => self.network(frame, tables, index, slot, walk::ipv6(frame, offset)),
+            LinkKind::TooManyTags => self.over_budget(slot),
+            LinkKind::Truncated | LinkKind::Other => self.malformed(),
+        }
+    }
+
+    /// A frame without an address to judge by: where malformed is only observed, it has nowhere to go but through.
+    #[inline(always)]
+    fn malformed(&mut self) -> u32 {
+        let verdict = Verdict::Malformed.slot();
+        if self.hit(verdict, Enforcement::Enforce) { verdict } else { Verdict::Pass.slot() }
+    }
+
+    /// `pass` where the budget is only observed or the setting lets it through.
+    #[inline(always)]
+    fn over_budget(&mut self, slot: &Slot) -> u32 {
+        let verdict = Verdict::Budget.slot();
+        let passes = slot.features & feature::BUDGET_PASSES != 0;
+        if !passes && self.hit(verdict, Enforcement::Enforce) { verdict } else { Verdict::Pass.slot() }
+    }
+
+    /// Shape, essential link traffic, then everything that needs the source's address.
+    #[inline(always)]
+    fn network<F: Frame + ?Sized, T: Tables>(
+        &mut self,
+        frame: &F,
+        tables: &T,
+        index: u32,
+        slot: &Slot,
+        network: Option<Network>,
+    ) -> u32 {
+        let Some(network) = network else { return self.malformed() };
+        let bogon = walk::is_bogon(&network);
+        if (!bogon || is_unspecified(network.source)) && walk::is_essential(frame, &network) && essential(tables) {
+            return Verdict::Essential.slot();
+        }
+        if bogon && self.hit(Verdict::Bogon.slot(), Enforcement::Enforce) {
+            return Verdict::Bogon.slot();
+        }
+        self.source(frame, tables, index, slot, &network)
+    }
+
+    /// Source class, extension headers and rates: all that needs the source's address.
+    #[inline(always)]
+    fn source<F: Frame + ?Sized, T: Tables>(
+        &mut self,
+        frame: &F,
+        tables: &T,
+        index: u32,
+        slot: &Slot,
+        network: &Network,
+    ) -> u32 {
+        let bytes = u64::from(frame.len());
+        let Ok(class) = classify(tables, index, slot, network.source) else { return Verdict::Fault.slot() };
+        if class.class != 0 {
+            tables.count_class(slot, index, class.class, bytes);
+        }
+        if class.counter != NO_COUNTER {
+            tables.count_overlay(class.counter, bytes);
+        }
+        let observed = Ruling::from_word(tables.forget(1, class.observed().word()));
+        let enforced = Ruling::from_word(tables.forget(2, class.enforced().word()));
+        if !observed.is_none() {
+            self.list = observed.list();
+            self.hit(observed.verdict_slot(), Enforcement::Observe);
+        }
+        if !enforced.is_none() {
+            if self.list == 0 {
+                self.list = enforced.list();
+            }
+            if enforced.is_allow() {
+                track(tables, network.source, bytes, false);
+                return Verdict::Allowed.slot();
+            }
+            if self.hit(enforced.verdict_slot(), Enforcement::Enforce) {
+                self.list = enforced.list();
+                track(tables, network.source, bytes, true);
+                return enforced.verdict_slot();
+            }
+        }
+        match walk::transport(frame, network, |offset| tables.forget(3, offset)) {
+            Transport::At { .. } | Transport::Later => {}
+            Transport::Malformed => {
+                if self.hit(Verdict::Malformed.slot(), Enforcement::Enforce) {
+                    return Verdict::Malformed.slot();
+                }
+            }
+            Transport::Budget => {
+                if self.over_budget(slot) == Verdict::Budget.slot() {
+                    return Verdict::Budget.slot();
+                }
+            }
+        }
+        if slot.source_cost == 0 {
+            track(tables, network.source, bytes, false);
+            return Verdict::Pass.slot();
+        }
+        if over_source_limit(tables, slot, network.source, bytes) {
+            let observe = slot.features & feature::OBSERVE_SOURCE_LIMIT != 0;
+            let enforcement = if observe { Enforcement::Observe } else { Enforcement::Enforce };
+            if self.hit(Verdict::RateSource.slot(), enforcement) {
+                refuse(tables, network.source);
+                return Verdict::RateSource.slot();
+            }
+        }
+        Verdict::Pass.slot()
+    }
+}
+
+/// The slot a packet is judged by: read once, and undone in the kernel if a confirm did not come in time.
+#[inline(always)]
+pub fn slot_in_force<T: Tables>(tables: &T) -> Option<(u32, &Slot)> {
+    let control = Control::from_word(tables.control(control_word::CONTROL)?);
+    let index = control.slot();
+    let slot = tables.slot(index)?;
+    if control.confirm_pending() && slot.confirm_deadline_s != 0 && tables.boot_seconds() >= slot.confirm_deadline_s {
+        let fallback = slot.fallback & (SLOTS - 1);
+        return Some((fallback, tables.slot(fallback)?));
+    }
+    Some((index, slot))
+}
+
+/// No overlay value decided.
+pub const NO_COUNTER: u32 = u32::MAX;
+
+/// What all that is known of a source comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classification {
+    enforced: u64,
+    observed: u64,
+    /// The class of the tables; 0: unlisted.
+    pub class: u32,
+    /// [`class_flag`] bits of the tables' class.
+    pub flags: u32,
+    /// Counter of the overlay value that decided; [`NO_COUNTER`]: none did.
+    pub counter: u32,
+}
+
+impl Classification {
+    /// The strongest ruling that is enforced.
+    #[inline(always)]
+    pub fn enforced(&self) -> Ruling {
+        Ruling::from_word(self.enforced)
+    }
+
+    /// The strongest observed denial, if it is stronger than what is enforced.
+    #[inline(always)]
+    pub fn observed(&self) -> Ruling {
+        if self.observed > self.enforced { Ruling::from_word(self.observed) } else { Ruling::NONE }
+    }
+
+    /// The ruling's word, or 0 where the source's protection voids it.
+    #[inline(always)]
+    fn standing(&self, ruling: Ruling) -> u64 {
+        if self.flags != 0 && ruling.is_deny() && !ruling.is_forced() {
+            let automatic = ruling.rank() > RANK_OPERATOR_DENY;
+            if self.flags & class_flag::PROTECTED != 0 || automatic {
+                return 0;
+            }
+        }
+        ruling.word()
+    }
+
+    /// Takes what is stronger than all so far, which `counter` then stands for.
+    #[inline(always)]
+    fn consider(&mut self, enforced: Ruling, observed: Ruling, counter: u32) {
+        let enforced = self.standing(enforced);
+        if enforced > self.enforced {
+            self.enforced = enforced;
+            self.counter = counter;
+        }
+        let observed = self.standing(observed);
+        if observed > self.observed {
+            self.observed = observed;
+            self.counter = counter;
+        }
+    }
+
+    /// Takes the first segment that has not ended.
+    #[inline(always)]
+    fn consider_live<T: Tables>(&mut self, tables: &T, segments: &[Segment], counter: u32) {
+        for segment in segments {
+            if !is_over(tables, segment.expires_at_s) {
+                self.consider(segment.enforced, segment.observed, counter);
+                return;
+            }
+        }
+    }
+}
+
+/// Whether what ends at this boot-time second has ended. The clock is read only for what ends at all: it costs more than
+/// a look-up.
+#[inline(always)]
+fn is_over<T: Tables>(tables: &T, expires_at_s: u32) -> bool {
+    expires_at_s != 0 && tables.boot_seconds() >= u64::from(expires_at_s)
+}
+
+/// Looks a source up in tables and overlay; the better rank decides. Counts nothing.
+///
+/// # Errors
+/// [`Fault`] where a table that should be there is not.
+#[inline(always)]
+pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Classification, Fault> {
+    let class = match lookup(tables, index, slot, source)? {
+        Some(entry) => live_class(tables, index, entry)?,
+        None => 0,
+    };
+    let overlay = tables.control(control_word::OVERLAY).ok_or(Fault)?;
+    if class == 0 && overlay == 0 {
+        return Ok(Classification { enforced: 0, observed: 0, class: 0, flags: 0, counter: NO_COUNTER });
+    }
+    let class = tables.forget(4, u64::from(class)) as u32;
+    let mut row = ClassRow::default();
+    if class != 0 {
+        row = *tables.class(index, class).ok_or(Fault)?;
+    }
+    let row = ClassRow {
+        enforced: Ruling::from_word(tables.forget(5, row.enforced.word())),
+        observed: Ruling::from_word(tables.forget(6, row.observed.word())),
+        flags: tables.forget(7, u64::from(row.flags)) as u32,
+        rate_profile: 0,
+    };
+    let mut result = Classification { enforced: 0, observed: 0, class, flags: row.flags, counter: NO_COUNTER };
+    let mut lifted = false;
+    if overlay != 0 {
+        let (exact_bit, allow_bit, deny_bit) = match source {
+            Source::V4(_) => (overlay_flag::EXACT_V4, overlay_flag::ALLOW_V4, overlay_flag::DENY_V4),
+            Source::V6(_) => (overlay_flag::EXACT_V6, overlay_flag::ALLOW_V6, overlay_flag::DENY_V6),
+        };
+        if overlay & exact_bit != 0
+            && let Some(value) = tables.overlay_exact(source)
+        {
+            if value.flags & OVERLAY_LIFT != 0 {
+                lifted = true;
+                let slot = tables.hide(index) as usize % SLOTS as usize;
+                result.consider_live(tables, &value.lifted[slot], NO_COUNTER);
+            }
+            result.consider_live(tables, &value.segments, value.counter);
+        }
+        if overlay & allow_bit != 0
+            && let Some(value) = tables.overlay_allow(source)
+        {
+            result.consider_live(tables, &value.segments, value.counter);
+        }
+        if overlay & deny_bit != 0
+            && let Some(value) = tables.overlay_deny(source)
+        {
+            result.consider_live(tables, &value.segments, value.counter);
+        }
+    }
+    if !lifted {
+        result.consider(row.enforced, row.observed, NO_COUNTER);
+    }
+    result.counter = tables.forget(8, u64::from(result.counter)) as u32;
+    Ok(result)
+}
+
+/// The exact entry, else the longest prefix's; builders make each complete, so one hit is the whole answer.
+#[inline(always)]
+fn lookup<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Option<Entry>, Fault> {
+    let (exact, prefix) = match source {
+        Source::V4(_) => (feature::EXACT_V4, feature::PREFIX_V4),
+        Source::V6(_) => (feature::EXACT_V6, feature::PREFIX_V6),
+    };
+    if slot.features & exact != 0
+        && let Some(entry) = tables.exact(index, source)?
+    {
+        return Ok(Some(entry));
+    }
+    if slot.features & prefix != 0 {
+        return tables.prefix(index, source);
+    }
+    Ok(None)
+}
+
+/// The class that holds now: an expired entry uncovers what lies beneath it.
+#[inline(always)]
+fn live_class<T: Tables>(tables: &T, index: u32, first: Entry) -> Result<u32, Fault> {
+    let mut entry = first;
+    let mut step = 0;
+    while is_over(tables, entry.expires_at_s) {
+        if entry.next == 0 || step == CHAIN_STEPS {
+            return Ok(0);
+        }
+        entry = tables.chain(index, entry.next - 1).ok_or(Fault)?;
+        step += 1;
+    }
+    Ok(entry.class)
+}
+
+#[inline(always)]
+fn is_unspecified(source: Source) -> bool {
+    source == Source::V4([0; 4]) || source == Source::V6([0; 16])
+}
+
+/// Takes a token of this CPU's essential bucket.
+#[inline(always)]
+fn essential<T: Tables>(tables: &T) -> bool {
+    const COST: u64 = rate::cost(ESSENTIAL_PER_SECOND);
+    let now = rate::ticks(tables.monotonic_ns());
+    let taken = tables.with_cpu(|cpu| match rate::take(cpu.essential_tat, now, COST, COST * ESSENTIAL_PER_SECOND) {
+        Take::Set(tat) => {
+            cpu.essential_tat = tat;
+            true
+        }
+        Take::Add(by) => {
+            cpu.essential_tat += by;
+            true
+        }
+        Take::Refused => false,
+    });
+    taken == Some(true)
+}
+
+#[inline(always)]
+fn set_of<T: Tables>(tables: &T, key: SourceKey) -> u32 {
+    key.hash(tables.control(control_word::SEED).unwrap_or(0)) & (SOURCE_SETS - 1)
+}
+
+/// Counts a packet of the source for `top`.
+#[inline(always)]
+fn track<T: Tables>(tables: &T, source: Source, bytes: u64, dropped: bool) {
+    let key = source.key();
+    let epoch = sources::epoch(tables.monotonic_ns());
+    tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, epoch));
+}
+
+/// Adds a drop to a packet of the source that was counted already.
+#[inline(always)]
+fn refuse<T: Tables>(tables: &T, source: Source) {
+    let key = source.key();
+    tables.with_sources(set_of(tables, key), |set| sources::refuse(set, key.word()));
+}
+
+/// Counts a packet of the source and says whether it is over the source's limit.
+///
+/// The unknown many are counted per CPU without a lock; only who gets near the limit moves to an exact bucket that all
+/// CPUs share, and takes along what each CPU had counted, so that a source spread over all queues gets its limit once.
+#[inline(always)]
+fn over_source_limit<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64) -> bool {
+    let key = source.key();
+    let set = set_of(tables, key);
+    let now_ns = tables.monotonic_ns();
+    let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), bytes, false, sources::epoch(now_ns)));
+    let Some(touch) = touched else { return false };
+    if !touch.promoted && touch.own < slot.promote_at {
+        return false;
+    }
+    let now = rate::ticks(now_ns);
+    // What this CPU let through before: it counts against the bucket once, and never for more than the whole burst.
+    let mut spent = 0;
+    if !touch.promoted {
+        spent = u64::from(touch.own - 1) * slot.source_cost;
+        if spent > slot.source_window {
+            spent = slot.source_window;
+        }
+    }
+    let bucket = match tables.offender(key) {
+        Some(bucket) => {
+            if spent != 0 {
+                if bucket.tat() <= now {
+                    bucket.set_tat(now + spent);
+                } else {
+                    bucket.add_tat(spent);
+                }
+            }
+            bucket
+        }
+        None => {
+            let offender = Offender { tat: now + spent, passed: 0, refused: 0, seen_ns: now_ns, since_ns: now_ns };
+            if !tables.insert_offender(key, &offender) {
+                tables.with_cpu(|cpu| cpu.offenders_full += 1);
+                return touch.own > slot.source_fallback_heat;
+            }
+            match tables.offender(key) {
+                Some(bucket) => bucket,
+                None => return false,
+            }
+        }
+    };
+    if !touch.promoted {
+        tables.with_sources(set, |set| sources::promote(set, key.word()));
+    }
+    match rate::take(bucket.tat(), now, slot.source_cost, slot.source_window) {
+        Take::Set(tat) => bucket.set_tat(tat),
+        Take::Add(by) => bucket.add_tat(by),
+        Take::Refused => {
+            bucket.count_refused(now_ns);
+            return true;
+        }
+    }
+    bucket.count_passed(now_ns);
+    false
+}

@@ -1,0 +1,261 @@
+//! The tables port over ordinary memory: the host's half of every comparison with the kernel, and the ledger of tests.
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::abi::{
+    ClassRow, Control, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
+    control_word, feature, overlay_flag,
+};
+use crate::addr::{Source, SourceKey};
+use crate::tables::{Bucket, Fault, Tables};
+use zerocopy::FromZeros as _;
+
+/// One slot's tables.
+#[derive(Debug, Default, Clone)]
+pub struct ModelSlot {
+    /// Exact addresses.
+    pub exact: HashMap<Source, Entry>,
+    /// Prefixes, by canonical address and length.
+    pub prefixes: HashMap<(Source, u8), Entry>,
+    /// What lies beneath expiring entries.
+    pub chain: Vec<Entry>,
+    /// Class rows; 0 is the class of the unlisted.
+    pub classes: Vec<ClassRow>,
+}
+
+/// Policy and counters in memory, with one CPU and settable clocks.
+#[derive(Debug)]
+pub struct Model {
+    /// The control map.
+    pub control: [u64; control_word::COUNT],
+    /// Slot descriptors.
+    pub slots: Vec<Slot>,
+    /// Slot tables.
+    pub tables: Vec<ModelSlot>,
+    /// Overlay values of single addresses.
+    pub overlay_exact: HashMap<Source, OverlayValue>,
+    /// Overlay values of allowed prefixes.
+    pub overlay_allow: HashMap<(Source, u8), OverlayValue>,
+    /// Overlay values of denied prefixes.
+    pub overlay_deny: HashMap<(Source, u8), OverlayValue>,
+    /// Boot-time clock, seconds.
+    pub boot_seconds: Cell<u64>,
+    /// Monotonic clock, nanoseconds.
+    pub monotonic_ns: Cell<u64>,
+    /// Counters.
+    pub cpu: RefCell<CpuState>,
+    /// Tracked sources.
+    pub sources: RefCell<Vec<SourceSet>>,
+    /// Hits by slot and class.
+    pub class_hits: RefCell<HashMap<(u32, u32), Tally>>,
+    /// Hits by overlay counter.
+    pub overlay_hits: RefCell<HashMap<u32, Tally>>,
+    /// Offenders.
+    pub offenders: RefCell<HashMap<u64, Rc<Cell<Offender>>>>,
+    /// Offenders that fit.
+    pub offender_capacity: usize,
+    /// Samples that were taken.
+    pub samples: RefCell<Vec<Sample>>,
+}
+
+impl Model {
+    /// An empty policy in slot 0: generation 1, no list, no limit, everything enforced.
+    pub fn new() -> Self {
+        let mut control = [0; control_word::COUNT];
+        control[control_word::CONTROL as usize] = Control::new(0, 1, false).word();
+        control[control_word::SEED as usize] = 0x5eed;
+        Self {
+            control,
+            slots: vec![Slot::new_zeroed(); SLOTS as usize],
+            tables: vec![ModelSlot { classes: vec![ClassRow::default()], ..ModelSlot::default() }; SLOTS as usize],
+            overlay_exact: HashMap::new(),
+            overlay_allow: HashMap::new(),
+            overlay_deny: HashMap::new(),
+            boot_seconds: Cell::new(1_000),
+            monotonic_ns: Cell::new(1_000_000_000_000),
+            cpu: RefCell::new(CpuState::new_zeroed()),
+            sources: RefCell::new(vec![SourceSet::default(); SOURCE_SETS as usize]),
+            class_hits: RefCell::default(),
+            overlay_hits: RefCell::default(),
+            offenders: RefCell::default(),
+            offender_capacity: 1 << 16,
+            samples: RefCell::default(),
+        }
+    }
+
+    /// Puts a prefix into a slot: full length as an exact address, else as a prefix. Sets the slot's feature bit.
+    pub fn put(&mut self, slot: u32, source: Source, len: u8, entry: Entry) {
+        let (full, exact, prefix) = match source {
+            Source::V4(_) => (32, feature::EXACT_V4, feature::PREFIX_V4),
+            Source::V6(_) => (128, feature::EXACT_V6, feature::PREFIX_V6),
+        };
+        let index = slot as usize;
+        if len == full {
+            self.tables[index].exact.insert(source, entry);
+            self.slots[index].features |= exact;
+        } else {
+            self.tables[index].prefixes.insert((masked(source, len), len), entry);
+            self.slots[index].features |= prefix;
+        }
+    }
+
+    /// Puts a value into the overlay and sets its flag; `deny` says which prefix map.
+    pub fn put_overlay(&mut self, source: Source, len: u8, deny: bool, value: OverlayValue) {
+        let (full, exact, allow_bit, deny_bit) = match source {
+            Source::V4(_) => (32, overlay_flag::EXACT_V4, overlay_flag::ALLOW_V4, overlay_flag::DENY_V4),
+            Source::V6(_) => (128, overlay_flag::EXACT_V6, overlay_flag::ALLOW_V6, overlay_flag::DENY_V6),
+        };
+        let bit = if len == full {
+            self.overlay_exact.insert(source, value);
+            exact
+        } else if deny {
+            self.overlay_deny.insert((masked(source, len), len), value);
+            deny_bit
+        } else {
+            self.overlay_allow.insert((masked(source, len), len), value);
+            allow_bit
+        };
+        self.control[control_word::OVERLAY as usize] |= bit;
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The address with all bits behind `len` cleared.
+pub fn masked(source: Source, len: u8) -> Source {
+    match source {
+        Source::V4(a) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+            Source::V4((u32::from_be_bytes(a) & mask).to_be_bytes())
+        }
+        Source::V6(a) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+            Source::V6((u128::from_be_bytes(a) & mask).to_be_bytes())
+        }
+    }
+}
+
+fn longest<V>(map: &HashMap<(Source, u8), V>, source: Source) -> Option<&V> {
+    let full = match source {
+        Source::V4(_) => 32,
+        Source::V6(_) => 128,
+    };
+    (0..=full).rev().find_map(|len| map.get(&(masked(source, len), len)))
+}
+
+/// A bucket of the model, shared with its map.
+#[derive(Debug, Clone)]
+pub struct ModelBucket(Rc<Cell<Offender>>);
+
+impl ModelBucket {
+    fn change(&self, change: impl FnOnce(&mut Offender)) {
+        let mut offender = self.0.get();
+        change(&mut offender);
+        self.0.set(offender);
+    }
+}
+
+impl Bucket for ModelBucket {
+    fn tat(&self) -> u64 {
+        self.0.get().tat
+    }
+    fn set_tat(&self, tat: u64) {
+        self.change(|o| o.tat = tat);
+    }
+    fn add_tat(&self, by: u64) {
+        self.change(|o| o.tat += by);
+    }
+    fn count_passed(&self, now_ns: u64) {
+        self.change(|o| {
+            o.passed += 1;
+            o.seen_ns = now_ns;
+        });
+    }
+    fn count_refused(&self, now_ns: u64) {
+        self.change(|o| {
+            o.refused += 1;
+            o.seen_ns = now_ns;
+        });
+    }
+}
+
+impl Tables for Model {
+    type Bucket = ModelBucket;
+
+    fn control(&self, word: u32) -> Option<u64> {
+        self.control.get(word as usize).copied()
+    }
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        self.slots.get(slot as usize)
+    }
+    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        Ok(self.tables.get(slot as usize).ok_or(Fault)?.exact.get(&source).copied())
+    }
+    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        Ok(longest(&self.tables.get(slot as usize).ok_or(Fault)?.prefixes, source).copied())
+    }
+    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
+        self.tables.get(slot as usize)?.chain.get(index as usize).copied()
+    }
+    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+        self.tables.get(slot as usize)?.classes.get(class as usize)
+    }
+    fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
+        self.overlay_exact.get(&source)
+    }
+    fn overlay_allow(&self, source: Source) -> Option<&OverlayValue> {
+        longest(&self.overlay_allow, source)
+    }
+    fn overlay_deny(&self, source: Source) -> Option<&OverlayValue> {
+        longest(&self.overlay_deny, source)
+    }
+    fn boot_seconds(&self) -> u64 {
+        self.boot_seconds.get()
+    }
+    fn monotonic_ns(&self) -> u64 {
+        self.monotonic_ns.get()
+    }
+    fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R> {
+        Some(f(&mut self.cpu.borrow_mut()))
+    }
+    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
+        self.sources.borrow_mut().get_mut(hash as usize).map(f)
+    }
+    fn count_class(&self, _slot: &Slot, index: u32, class: u32, bytes: u64) {
+        let mut hits = self.class_hits.borrow_mut();
+        let tally = hits.entry((index, class)).or_default();
+        tally.packets += 1;
+        tally.bytes += bytes;
+    }
+    fn count_overlay(&self, counter: u32, bytes: u64) {
+        let mut hits = self.overlay_hits.borrow_mut();
+        let tally = hits.entry(counter).or_default();
+        tally.packets += 1;
+        tally.bytes += bytes;
+    }
+    fn offender(&self, key: SourceKey) -> Option<ModelBucket> {
+        self.offenders.borrow().get(&key.word()).cloned().map(ModelBucket)
+    }
+    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool {
+        let mut offenders = self.offenders.borrow_mut();
+        if offenders.len() >= self.offender_capacity && !offenders.contains_key(&key.word()) {
+            return false;
+        }
+        offenders.entry(key.word()).or_insert_with(|| Rc::new(Cell::new(*offender)));
+        true
+    }
+    fn interface(&self) -> u32 {
+        1
+    }
+    fn emit(&self, fill: impl FnOnce(&mut Sample)) -> bool {
+        let mut sample = Sample::new_zeroed();
+        fill(&mut sample);
+        self.samples.borrow_mut().push(sample);
+        true
+    }
+}

@@ -1,0 +1,168 @@
+//! Who sends: a fixed set of lines per CPU that keeps the loudest sources and forgets the quietest.
+//!
+//! Nothing is inserted into or deleted from a kernel map for it, so a flood of forged sources costs one line each and
+//! no memory. A new source takes the place of the coldest way of its set and inherits its heat, so whoever sends
+//! steadily is not washed out by ten million who send once; its packets, bytes and drops start at zero and are exact
+//! for as long as it is tracked.
+use crate::abi::{SOURCE_WAYS, SourceSet, SourceWay};
+
+/// Marks in [`SourceWay::own`] a source whose packets are in an offender's bucket.
+pub const PROMOTED: u32 = 1 << 31;
+
+/// Length of the epoch after which decaying counts halve, as a shift of nanoseconds: 1.07 s.
+pub const EPOCH_SHIFT: u32 = 30;
+
+/// The epoch `now_ns` falls in.
+#[inline(always)]
+pub const fn epoch(now_ns: u64) -> u32 {
+    (now_ns >> EPOCH_SHIFT) as u32
+}
+
+/// What is known of a source after its packet was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Its own packets on this CPU, decaying by half each epoch.
+    pub own: u32,
+    /// Whether its earlier packets are already in an offender's bucket.
+    pub promoted: bool,
+}
+
+/// Counts a packet of `key` in its set.
+#[inline(always)]
+pub fn touch(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, epoch: u32) -> Touch {
+    let age = epoch.wrapping_sub(set.epoch);
+    if age != 0 {
+        let shift = if age > 30 { 30 } else { age };
+        let mut i = 0;
+        while i < SOURCE_WAYS {
+            let way = &mut set.ways[i];
+            way.heat >>= shift;
+            way.own = (way.own & PROMOTED) | ((way.own & !PROMOTED) >> shift);
+            i += 1;
+        }
+        set.epoch = epoch;
+    }
+    let [a, b, c] = &mut set.ways;
+    if a.key == key {
+        return hit(a, bytes, dropped);
+    }
+    if b.key == key {
+        return hit(b, bytes, dropped);
+    }
+    if c.key == key {
+        return hit(c, bytes, dropped);
+    }
+    if a.heat <= b.heat && a.heat <= c.heat {
+        return replace(a, key, bytes, dropped);
+    }
+    if b.heat <= c.heat {
+        return replace(b, key, bytes, dropped);
+    }
+    replace(c, key, bytes, dropped)
+}
+
+/// Adds a drop to a source whose packet was counted before its verdict was known.
+#[inline(always)]
+pub fn refuse(set: &mut SourceSet, key: u64) {
+    let [a, b, c] = &mut set.ways;
+    if a.key == key {
+        a.dropped += 1;
+    } else if b.key == key {
+        b.dropped += 1;
+    } else if c.key == key {
+        c.dropped += 1;
+    }
+}
+
+/// Notes that a source's packets so far are in an offender's bucket.
+#[inline(always)]
+pub fn promote(set: &mut SourceSet, key: u64) {
+    let [a, b, c] = &mut set.ways;
+    if a.key == key {
+        a.own |= PROMOTED;
+    } else if b.key == key {
+        b.own |= PROMOTED;
+    } else if c.key == key {
+        c.own |= PROMOTED;
+    }
+}
+
+#[inline(always)]
+fn hit(way: &mut SourceWay, bytes: u64, dropped: bool) -> Touch {
+    way.packets += 1;
+    way.bytes += bytes;
+    way.dropped += u64::from(dropped);
+    // Thirty-one bits hold two seconds at a billion packets a second; wrapping only forgets.
+    way.heat = way.heat.wrapping_add(1);
+    way.own = (way.own & PROMOTED) | (way.own.wrapping_add(1) & !PROMOTED);
+    Touch { own: way.own & !PROMOTED, promoted: way.own & PROMOTED != 0 }
+}
+
+#[inline(always)]
+fn replace(way: &mut SourceWay, key: u64, bytes: u64, dropped: bool) -> Touch {
+    way.key = key;
+    way.packets = 1;
+    way.bytes = bytes;
+    way.dropped = u64::from(dropped);
+    way.heat = way.heat.wrapping_add(1);
+    way.own = 1;
+    Touch { own: 1, promoted: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(set: &SourceSet, key: u64) -> Option<SourceWay> {
+        set.ways.iter().copied().find(|w| w.key == key && w.packets > 0)
+    }
+
+    #[test]
+    fn totals_are_exact_while_a_source_is_tracked() {
+        let mut set = SourceSet::default();
+        for i in 0..100 {
+            touch(&mut set, 7, 60, i % 4 == 0, 0);
+        }
+        let w = way(&set, 7).unwrap();
+        assert_eq!((w.packets, w.bytes, w.dropped), (100, 6000, 25));
+    }
+
+    #[test]
+    fn a_steady_source_outlives_a_stream_of_forged_ones() {
+        let mut set = SourceSet::default();
+        for i in 0..100_000u64 {
+            touch(&mut set, 1_000_000 + i, 60, false, 0);
+            touch(&mut set, 7, 60, false, 0);
+        }
+        assert_eq!(way(&set, 7).unwrap().packets, 100_000);
+    }
+
+    #[test]
+    fn a_source_never_inherits_what_another_sent() {
+        let mut set = SourceSet::default();
+        for key in 1..=1000u64 {
+            assert_eq!(touch(&mut set, key, 60, true, 0), Touch { own: 1, promoted: false });
+            assert_eq!(way(&set, key).unwrap().dropped, 1);
+        }
+    }
+
+    #[test]
+    fn own_count_halves_each_epoch_and_keeps_the_promotion() {
+        let mut set = SourceSet::default();
+        for _ in 0..64 {
+            touch(&mut set, 7, 60, false, 10);
+        }
+        promote(&mut set, 7);
+        assert_eq!(touch(&mut set, 7, 60, false, 12), Touch { own: 17, promoted: true });
+        assert_eq!(touch(&mut set, 7, 60, false, 1000).own, 1);
+    }
+
+    #[test]
+    fn refusing_touches_drops_alone() {
+        let mut set = SourceSet::default();
+        touch(&mut set, 7, 60, false, 0);
+        refuse(&mut set, 7);
+        let w = way(&set, 7).unwrap();
+        assert_eq!((w.packets, w.dropped), (1, 1));
+    }
+}

@@ -1,0 +1,93 @@
+//! Where policy and counters live: the port between the verdict code and its two homes, the kernel's maps and a model.
+use crate::abi::{ClassRow, CpuState, Entry, Offender, OverlayValue, Sample, Slot, SourceSet};
+use crate::addr::{Source, SourceKey};
+
+/// A table that should be there could not be read: weir's own fault, never the packet's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault;
+
+/// An exact bucket that all CPUs share.
+pub trait Bucket {
+    /// Theoretical arrival time, 1/16 ns.
+    fn tat(&self) -> u64;
+    /// Stores a new theoretical arrival time.
+    fn set_tat(&self, tat: u64);
+    /// Adds to the theoretical arrival time, atomically.
+    fn add_tat(&self, by: u64);
+    /// Counts a packet let through, seen at `now_ns`.
+    fn count_passed(&self, now_ns: u64);
+    /// Counts a packet refused, seen at `now_ns`.
+    fn count_refused(&self, now_ns: u64);
+}
+
+/// Everything the walk asks of its surroundings and writes to them.
+///
+/// Times are asked for lazily because reading a clock costs more than a look-up: the boot-time clock (suspend counts)
+/// in seconds for expiries, the monotonic one in nanoseconds for rates.
+pub trait Tables {
+    /// A source's exact bucket.
+    type Bucket: Bucket;
+
+    /// A word of the control map ([`crate::abi::control_word`]).
+    fn control(&self, word: u32) -> Option<u64>;
+    /// The policy slot.
+    fn slot(&self, slot: u32) -> Option<&Slot>;
+    /// What the slot's exact table holds for the address.
+    ///
+    /// # Errors
+    /// [`Fault`] where the slot says that it has the table and it is not there.
+    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault>;
+    /// What the slot's prefix table holds for the longest prefix that covers the address.
+    ///
+    /// # Errors
+    /// As [`Tables::exact`].
+    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault>;
+    /// An entry of the slot's chain of what lies beneath.
+    fn chain(&self, slot: u32, index: u32) -> Option<Entry>;
+    /// The slot's row for a class.
+    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow>;
+    /// The overlay's value for the very address.
+    fn overlay_exact(&self, source: Source) -> Option<&OverlayValue>;
+    /// The overlay's value for the longest allowed prefix that covers the address.
+    fn overlay_allow(&self, source: Source) -> Option<&OverlayValue>;
+    /// The overlay's value for the longest denied prefix that covers the address.
+    fn overlay_deny(&self, source: Source) -> Option<&OverlayValue>;
+
+    /// `number` unchanged, but unknown to the optimiser: a bound that it could prove and drop stays in the program,
+    /// where the verifier, who does not know what an enum is, needs to see it.
+    #[inline(always)]
+    fn hide(&self, number: u32) -> u32 {
+        number
+    }
+
+    /// `number` unchanged, but unknown to the verifier: what it learned on each way here ends, so the ways that lead to
+    /// one point are one state and the rest of the program is verified once, not once for each. `place` is below 11, and its
+    /// own at each point.
+    #[inline(always)]
+    fn forget(&self, place: usize, number: u64) -> u64 {
+        let _ = place;
+        number
+    }
+
+    /// Boot-time clock, seconds.
+    fn boot_seconds(&self) -> u64;
+    /// Monotonic clock, nanoseconds; may be as coarse as a tick (1–10 ms).
+    fn monotonic_ns(&self) -> u64;
+
+    /// Runs `f` on this CPU's counters.
+    fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R>;
+    /// Runs `f` on this CPU's set of tracked sources for `hash`.
+    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R>;
+    /// Counts a hit of a class of the slot.
+    fn count_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64);
+    /// Counts a hit of an overlay value.
+    fn count_overlay(&self, counter: u32, bytes: u64);
+    /// The bucket of a source that broke a limit.
+    fn offender(&self, key: SourceKey) -> Option<Self::Bucket>;
+    /// Makes the source an offender; `false` where the map is full. One that is there already is left alone.
+    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool;
+    /// Index of the interface the packet arrived on, for samples.
+    fn interface(&self) -> u32;
+    /// Lets `fill` write a sampled drop for user space; `false` where the ring is full.
+    fn emit(&self, fill: impl FnOnce(&mut Sample)) -> bool;
+}

@@ -1,0 +1,237 @@
+//! Maps as typed tables, and arrays as mapped memory.
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::sys;
+
+/// Elements a batch update hands over at once; larger batches gain nothing.
+const BATCH: usize = 4096;
+
+/// A kernel map with keys `K` and values `V`.
+#[derive(Debug)]
+pub struct Table<K, V> {
+    fd: OwnedFd,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K, V> Table<K, V>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+    V: FromBytes + IntoBytes + Immutable + Copy,
+{
+    /// The map behind `fd`.
+    ///
+    /// # Errors
+    /// `InvalidData` where the map's key or value has another size: it belongs to another version.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let info = sys::map_info(fd.as_fd())?;
+        if info.key as usize != size_of::<K>() || info.value as usize != size_of::<V>() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "map {} holds keys of {} and values of {} bytes, not of {} and {}",
+                    info.id,
+                    info.key,
+                    info.value,
+                    size_of::<K>(),
+                    size_of::<V>()
+                ),
+            ));
+        }
+        Ok(Self { fd, types: PhantomData })
+    }
+
+    /// Its descriptor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Entries that fit.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn capacity(&self) -> io::Result<u32> {
+        Ok(sys::map_info(self.fd())?.entries)
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn get(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = V::new_zeroed();
+        let found = sys::map_lookup(self.fd(), key.as_bytes(), value_bytes(&mut value))?;
+        Ok(found.then_some(value))
+    }
+
+    /// Stores `value` under `key`.
+    ///
+    /// # Errors
+    /// The system call's; `E2BIG` or `ENOSPC` where the map is full.
+    pub fn set(&self, key: &K, value: &V) -> io::Result<()> {
+        sys::map_update(self.fd(), key.as_bytes(), value.as_bytes(), 0)
+    }
+
+    /// Removes `key`; `false` where it was not there.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn remove(&self, key: &K) -> io::Result<bool> {
+        sys::map_delete(self.fd(), key.as_bytes())
+    }
+
+    /// Every key, in the kernel's order.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn keys(&self) -> io::Result<Vec<K>> {
+        let mut keys = Vec::new();
+        let mut last: Option<K> = None;
+        let mut next = K::new_zeroed();
+        while sys::map_next_key(self.fd(), last.as_ref().map(IntoBytes::as_bytes), value_bytes(&mut next))? {
+            keys.push(next);
+            last = Some(next);
+        }
+        Ok(keys)
+    }
+
+    /// Stores all pairs, in batches where the kernel has them for this kind of map.
+    ///
+    /// # Errors
+    /// The first element's.
+    pub fn fill(&self, keys: &[K], values: &[V]) -> io::Result<()> {
+        for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
+            let count = u32::try_from(keys.len()).map_err(io::Error::other)?;
+            match sys::map_update_batch(self.fd(), keys.as_bytes(), values.as_bytes(), count) {
+                Ok(_) => {}
+                Err(error) if has_no_batch(&error) => {
+                    for (key, value) in keys.iter().zip(values) {
+                        self.set(key, value)?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_no_batch(error: &io::Error) -> bool {
+    // ENOTSUPP is the kernel's own number; user space's EOPNOTSUPP is another.
+    const ENOTSUPP: i32 = 524;
+    matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP))
+}
+
+/// The bytes of a value the kernel writes into.
+fn value_bytes<V: FromBytes + IntoBytes>(value: &mut V) -> &mut [u8] {
+    value.as_mut_bytes()
+}
+
+/// An array map, mapped: reads and writes are memory accesses, no system calls.
+///
+/// The kernel and other processes read and write the same memory, so every access is a whole, volatile copy of one
+/// element; counters read while they move may be torn between fields but never between bytes of a word.
+#[derive(Debug)]
+pub struct Mapped<T> {
+    start: NonNull<T>,
+    len: usize,
+    bytes: usize,
+    types: PhantomData<T>,
+}
+
+// SAFETY: the mapping is shared memory that stays valid until drop; elements are plain integers accessed by volatile
+// copies.
+unsafe impl<T: Send> Send for Mapped<T> {}
+// SAFETY: as above: nothing hands out references into the mapping.
+unsafe impl<T: Sync> Sync for Mapped<T> {}
+
+impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
+    /// Maps all elements of an array map created as memory-mapped.
+    ///
+    /// # Errors
+    /// `mmap`'s; `InvalidData` where the map's values have another size.
+    pub fn new(map: BorrowedFd<'_>) -> io::Result<Self> {
+        let info = sys::map_info(map)?;
+        // The kernel pads elements to eight bytes.
+        let stride = size_of::<T>().next_multiple_of(8);
+        if info.value as usize != size_of::<T>()
+            || stride != size_of::<T>().max(info.value as usize).next_multiple_of(8)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("array {} holds values of {} bytes, not of {}", info.id, info.value, size_of::<T>()),
+            ));
+        }
+        let len = info.entries as usize;
+        let bytes = (stride * len).next_multiple_of(4096);
+        // SAFETY: a fresh mapping of a descriptor we hold, at an address the kernel chooses.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned null"))?;
+        Ok(Self { start, len, bytes, types: PhantomData })
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn at(&self, index: usize) -> Option<*mut u8> {
+        let stride = size_of::<T>().next_multiple_of(8);
+        // SAFETY: `index` is below `len`, so the element lies inside the mapping.
+        (index < self.len).then(|| unsafe { self.start.as_ptr().cast::<u8>().add(index * stride) })
+    }
+
+    /// A copy of an element.
+    pub fn read(&self, index: usize) -> Option<T> {
+        let element = self.at(index)?.cast::<T>();
+        // SAFETY: inside the mapping and aligned to eight bytes, and any bytes are a valid `T`.
+        Some(unsafe { element.read_volatile() })
+    }
+
+    /// Stores an element; `false` beyond the end.
+    pub fn write(&self, index: usize, value: T) -> bool {
+        let Some(element) = self.at(index) else { return false };
+        // SAFETY: inside the mapping and aligned to eight bytes.
+        unsafe { element.cast::<T>().write_volatile(value) };
+        true
+    }
+}
+
+impl Mapped<u64> {
+    /// Publishes a word: all earlier writes are visible to whoever sees it. `false` beyond the end.
+    pub fn publish(&self, index: usize, value: u64) -> bool {
+        let Some(word) = self.at(index) else { return false };
+        // SAFETY: an aligned word inside the mapping, accessed atomically here and by one load in the kernel.
+        let word = unsafe { std::sync::atomic::AtomicU64::from_ptr(word.cast()) };
+        word.store(value, std::sync::atomic::Ordering::Release);
+        true
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}

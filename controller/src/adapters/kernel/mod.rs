@@ -1,0 +1,4 @@
+//! The kernel: maps, program, links.
+pub mod map;
+pub mod object;
+pub mod sys;

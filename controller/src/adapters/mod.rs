@@ -1,0 +1,2 @@
+//! Where the domain meets the world: kernel, disk, network, clock.
+pub mod kernel;

@@ -1,0 +1,2 @@
+//! weir's daemon and command line.
+pub mod adapters;

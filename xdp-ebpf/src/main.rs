@@ -1,0 +1,42 @@
+//! The XDP program: reads bytes, looks up maps and returns what `weir_common::judge` says. It decides nothing.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod context;
+mod maps;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use weir_common::judge::judge;
+use weir_common::verdict::Action;
+
+// The program attached to an interface.
+#[xdp]
+fn weir(ctx: XdpContext) -> u32 {
+    let Some(maps) = maps::Maps::new(&ctx) else { return xdp_action::XDP_PASS };
+    let judgement = judge(&context::Packet::new(&ctx), &maps);
+    #[cfg(feature = "trace")]
+    aya_log_ebpf::debug!(&ctx, "verdict {} list {}", judgement.verdict.slot(), judgement.list);
+    match judgement.action() {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+// The empty program every cost is measured against.
+#[xdp]
+fn empty(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // An endless loop: a panic that can be reached is refused by the verifier when the program is loaded.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

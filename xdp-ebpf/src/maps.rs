@@ -1,0 +1,335 @@
+//! The maps, and the tables port over them.
+//!
+//! Every map that user space reads often is a plain memory-mapped array; per-CPU ones are indexed by CPU so that they
+//! can be mapped too. What has one inner map per policy slot is an array of maps: a new generation's maps are put into
+//! an unused slot and become visible with the one store to the control word.
+use core::arch::asm;
+use core::ptr::{addr_of, addr_of_mut};
+
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, RingBuf};
+use aya_ebpf::helpers::generated::{
+    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns,
+};
+use aya_ebpf::macros::btf_map;
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::programs::XdpContext;
+use weir_common::abi::{
+    ClassRow, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
+};
+use weir_common::addr::{Source, SourceKey};
+use weir_common::tables::{Bucket, Fault, Tables};
+
+const MMAPABLE: usize = 1 << 10;
+const INNER: usize = 1 << 12;
+const NO_PREALLOC: usize = 1;
+const NSLOTS: usize = SLOTS as usize;
+
+/// Sizes that user space sets when it loads the object are declared as 1.
+const SIZED_AT_LOAD: usize = 1;
+
+type InnerArray<T> = Array<T, 1, { MMAPABLE | INNER }>;
+
+#[btf_map]
+static CONTROL: Array<u64, { control_word::COUNT }, MMAPABLE> = Array::new();
+#[btf_map]
+static POLICY: Array<Slot, NSLOTS, MMAPABLE> = Array::new();
+#[btf_map]
+static EXACT_V4: ArrayOfMaps<HashMap<[u8; 4], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static EXACT_V6: ArrayOfMaps<HashMap<[u8; 16], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static PREFIX_V4: ArrayOfMaps<LpmTrie<[u8; 4], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static PREFIX_V6: ArrayOfMaps<LpmTrie<[u8; 16], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static CHAIN: ArrayOfMaps<InnerArray<Entry>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static CLASSES: ArrayOfMaps<InnerArray<ClassRow>, NSLOTS> = ArrayOfMaps::new();
+#[btf_map]
+static CLASS_HITS: ArrayOfMaps<InnerArray<Tally>, NSLOTS> = ArrayOfMaps::new();
+
+// Not preallocated: an element that a packet is reading is freed only after a grace period, never reused under it.
+#[btf_map]
+static OVERLAY_V4: HashMap<[u8; 4], OverlayValue, SIZED_AT_LOAD, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static OVERLAY_V6: HashMap<[u8; 16], OverlayValue, SIZED_AT_LOAD, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static OVERLAY_ALLOW_V4: LpmTrie<[u8; 4], OverlayValue, SIZED_AT_LOAD> = LpmTrie::new();
+#[btf_map]
+static OVERLAY_DENY_V4: LpmTrie<[u8; 4], OverlayValue, SIZED_AT_LOAD> = LpmTrie::new();
+#[btf_map]
+static OVERLAY_ALLOW_V6: LpmTrie<[u8; 16], OverlayValue, SIZED_AT_LOAD> = LpmTrie::new();
+#[btf_map]
+static OVERLAY_DENY_V6: LpmTrie<[u8; 16], OverlayValue, SIZED_AT_LOAD> = LpmTrie::new();
+#[btf_map]
+static OVERLAY_HITS: Array<Tally, SIZED_AT_LOAD, MMAPABLE> = Array::new();
+
+#[btf_map]
+static CPUS: Array<CpuState, SIZED_AT_LOAD, MMAPABLE> = Array::new();
+#[btf_map]
+static SOURCES: Array<SourceSet, SIZED_AT_LOAD, MMAPABLE> = Array::new();
+#[btf_map]
+static OFFENDERS: HashMap<u64, Offender, SIZED_AT_LOAD> = HashMap::new();
+#[btf_map]
+static SAMPLES: RingBuf<(), { 1 << 18 }> = RingBuf::new();
+
+/// How the program tells the time, chosen when it is loaded: the verifier drops the other branches, so a kernel that
+/// lacks a helper still loads the program.
+#[unsafe(no_mangle)]
+static CLOCK: u32 = 0;
+/// Overlay values that have a counter, per CPU; chosen when the program is loaded.
+#[unsafe(no_mangle)]
+static OVERLAY_STRIDE: u32 = 0;
+
+/// [`CLOCK`]: the coarse monotonic clock (Linux 5.11).
+const CLOCK_COARSE: u32 = 0;
+/// [`CLOCK`]: the precise monotonic clock, ten times the cost.
+const CLOCK_PRECISE: u32 = 1;
+
+#[inline(always)]
+fn constant(value: &'static u32) -> u32 {
+    // SAFETY: a plain read of an initialised static; volatile because the loader writes it after compilation.
+    unsafe { core::ptr::read_volatile(addr_of!(*value)) }
+}
+
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// Adds atomically: the BPF target has no atomic types, the machine has the instruction.
+#[inline(always)]
+fn atomic_add(word: *mut u64, by: u64) {
+    // SAFETY: `word` points to a live, aligned map value; the instruction touches nothing else.
+    unsafe { asm!("lock *(u64 *)({p} + 0) += {v}", p = in(reg) word, v = in(reg) by) };
+}
+
+/// Adds packet and bytes to a counter that only this CPU writes.
+#[inline(always)]
+fn tally(counter: *mut Tally, bytes: u64) {
+    // SAFETY: `counter` is a live map value that no other CPU writes.
+    unsafe {
+        (*counter).packets += 1;
+        (*counter).bytes += bytes;
+    }
+}
+
+/// The tables port over the maps.
+pub(crate) struct Maps<'a> {
+    ctx: &'a XdpContext,
+    cpu: *mut CpuState,
+}
+
+impl<'a> Maps<'a> {
+    /// The maps as this CPU sees them; `None` where it has no counters, which only a wrongly sized map can cause.
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a XdpContext) -> Option<Self> {
+        Some(Self { ctx, cpu: CPUS.get_ptr_mut(cpu())? })
+    }
+}
+
+/// An offender's value in the map.
+pub(crate) struct OffenderRef(*mut Offender);
+
+impl Bucket for OffenderRef {
+    #[inline(always)]
+    fn tat(&self) -> u64 {
+        // SAFETY: a live map value; a word is read whole.
+        unsafe { core::ptr::read_volatile(addr_of!((*self.0).tat)) }
+    }
+    #[inline(always)]
+    fn set_tat(&self, tat: u64) {
+        // SAFETY: a live map value; a word is written whole.
+        unsafe { core::ptr::write_volatile(addr_of_mut!((*self.0).tat), tat) }
+    }
+    #[inline(always)]
+    fn add_tat(&self, by: u64) {
+        // SAFETY: a live map value.
+        atomic_add(unsafe { addr_of_mut!((*self.0).tat) }, by);
+    }
+    #[inline(always)]
+    fn count_passed(&self, now_ns: u64) {
+        // SAFETY: a live map value; the time is a word that is written whole.
+        unsafe {
+            atomic_add(addr_of_mut!((*self.0).passed), 1);
+            core::ptr::write_volatile(addr_of_mut!((*self.0).seen_ns), now_ns);
+        }
+    }
+    #[inline(always)]
+    fn count_refused(&self, now_ns: u64) {
+        // SAFETY: as above.
+        unsafe {
+            atomic_add(addr_of_mut!((*self.0).refused), 1);
+            core::ptr::write_volatile(addr_of_mut!((*self.0).seen_ns), now_ns);
+        }
+    }
+}
+
+impl Tables for Maps<'_> {
+    type Bucket = OffenderRef;
+
+    #[inline(always)]
+    fn control(&self, word: u32) -> Option<u64> {
+        let word = CONTROL.get_ptr(word)?;
+        // SAFETY: a live map value; volatile because user space writes it at any moment.
+        Some(unsafe { core::ptr::read_volatile(word) })
+    }
+
+    #[inline(always)]
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        POLICY.get(slot)
+    }
+
+    #[inline(always)]
+    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        // SAFETY: a slot's tables are not written while the slot is in force.
+        unsafe {
+            match source {
+                Source::V4(a) => Ok(EXACT_V4.get(slot).ok_or(Fault)?.get(a).copied()),
+                Source::V6(a) => Ok(EXACT_V6.get(slot).ok_or(Fault)?.get(a).copied()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        match source {
+            Source::V4(a) => Ok(PREFIX_V4.get(slot).ok_or(Fault)?.get(&Key::new(32, a)).copied()),
+            Source::V6(a) => Ok(PREFIX_V6.get(slot).ok_or(Fault)?.get(&Key::new(128, a)).copied()),
+        }
+    }
+
+    #[inline(always)]
+    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
+        CHAIN.get_value(slot, &index).copied()
+    }
+
+    #[inline(always)]
+    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+        CLASSES.get_value(slot, &class)
+    }
+
+    #[inline(always)]
+    fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
+        // SAFETY: values are replaced, never changed in place, and freed after a grace period.
+        unsafe {
+            match source {
+                Source::V4(a) => OVERLAY_V4.get(a),
+                Source::V6(a) => OVERLAY_V6.get(a),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn overlay_allow(&self, source: Source) -> Option<&OverlayValue> {
+        match source {
+            Source::V4(a) => OVERLAY_ALLOW_V4.get(&Key::new(32, a)),
+            Source::V6(a) => OVERLAY_ALLOW_V6.get(&Key::new(128, a)),
+        }
+    }
+
+    #[inline(always)]
+    fn overlay_deny(&self, source: Source) -> Option<&OverlayValue> {
+        match source {
+            Source::V4(a) => OVERLAY_DENY_V4.get(&Key::new(32, a)),
+            Source::V6(a) => OVERLAY_DENY_V6.get(&Key::new(128, a)),
+        }
+    }
+
+    #[inline(always)]
+    fn hide(&self, number: u32) -> u32 {
+        let mut hidden = u64::from(number);
+        // SAFETY: copies a register onto itself.
+        unsafe { asm!("{0} = {0}", inout(reg) hidden, options(nomem, nostack)) };
+        hidden as u32
+    }
+
+    #[inline(always)]
+    fn forget(&self, place: usize, number: u64) -> u64 {
+        // SAFETY: a live map value that only this CPU writes; `place` is a constant below 11 at every call.
+        unsafe {
+            let cell = addr_of_mut!((*self.cpu).scratch).cast::<u64>().add(place);
+            core::ptr::write_volatile(cell, number);
+            core::ptr::read_volatile(cell)
+        }
+    }
+
+    #[inline(always)]
+    fn boot_seconds(&self) -> u64 {
+        match constant(&CLOCK) {
+            // SAFETY: no arguments, no memory.
+            CLOCK_COARSE | CLOCK_PRECISE => unsafe { bpf_ktime_get_boot_ns() / 1_000_000_000 },
+            _ => self.control(control_word::CLOCK_BOOT_S).unwrap_or(0),
+        }
+    }
+
+    #[inline(always)]
+    fn monotonic_ns(&self) -> u64 {
+        match constant(&CLOCK) {
+            // SAFETY: no arguments, no memory.
+            CLOCK_COARSE => unsafe { bpf_ktime_get_coarse_ns() },
+            // SAFETY: no arguments, no memory.
+            CLOCK_PRECISE => unsafe { bpf_ktime_get_ns() },
+            _ => self.control(control_word::CLOCK_NS).unwrap_or(0),
+        }
+    }
+
+    #[inline(always)]
+    fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R> {
+        // SAFETY: a live map value that only this CPU writes.
+        Some(f(unsafe { &mut *self.cpu }))
+    }
+
+    #[inline(always)]
+    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
+        let set = SOURCES.get_ptr_mut(cpu() * SOURCE_SETS + (hash & (SOURCE_SETS - 1)))?;
+        // SAFETY: a live map value that only this CPU writes.
+        Some(f(unsafe { &mut *set }))
+    }
+
+    #[inline(always)]
+    fn count_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
+        if let Some(counter) = CLASS_HITS.get_value_ptr_mut(index, &(cpu() * slot.class_stride + class)) {
+            tally(counter, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn count_overlay(&self, counter: u32, bytes: u64) {
+        if let Some(counter) = OVERLAY_HITS.get_ptr_mut(cpu() * constant(&OVERLAY_STRIDE) + counter) {
+            tally(counter, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn offender(&self, key: SourceKey) -> Option<OffenderRef> {
+        OFFENDERS.get_ptr_mut(key.word()).map(OffenderRef)
+    }
+
+    #[inline(always)]
+    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool {
+        const NOEXIST: u64 = 1;
+        const EEXIST: i32 = -17;
+        match OFFENDERS.insert(key.word(), offender, NOEXIST) {
+            Ok(()) => true,
+            Err(error) => error == EEXIST,
+        }
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn emit(&self, fill: impl FnOnce(&mut Sample)) -> bool {
+        // The reader polls: a flood must not cost a wake-up per sample.
+        const NO_WAKEUP: u64 = 1;
+        let Some(mut entry) = SAMPLES.reserve_untyped::<Sample>(0) else { return false };
+        // SAFETY: the reserved record is as large as a sample, and `fill` writes every field.
+        fill(unsafe { &mut *entry.as_mut_ptr() });
+        entry.submit(NO_WAKEUP);
+        true
+    }
+}
