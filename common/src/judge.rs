@@ -336,7 +336,7 @@ impl Classification {
     /// The strongest observed denial, if it is stronger than what is enforced.
     #[inline(always)]
     pub fn observed(&self) -> Ruling {
-        if self.observed > self.enforced { Ruling::from_word(self.observed) } else { Ruling::NONE }
+        if self.observed >> 48 > self.enforced >> 48 { Ruling::from_word(self.observed) } else { Ruling::NONE }
     }
 
     /// The ruling's word, or 0 where the source's protection voids it.

@@ -1,0 +1,169 @@
+//! Decisions: a prefix, who said so, why, and until when.
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use weir_common::verdict::Verdict;
+
+use super::time::Expiry;
+
+/// Whether a decision lets through or drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Lets through.
+    Allow,
+    /// Drops.
+    Deny,
+}
+
+/// Whether a decision is carried out or only counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// Carried out.
+    #[default]
+    Enforce,
+    /// Counted as "would drop".
+    Observe,
+}
+
+/// On whose word a decision stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A person, by command line or API.
+    Operator,
+    /// An automated response: a detection rule, or a tool that names itself (`--origin fail2ban`).
+    Automation(Arc<str>),
+}
+
+/// A name that is not an origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    /// weir gives this origin itself.
+    #[error("origin {0:?} is given by weir itself; use `operator`, or a name of your tool's own such as `fail2ban`")]
+    Reserved(String),
+    /// Not a name.
+    #[error("origin {0:?} is not a name: 1 to 32 of a-z, 0-9, - and _")]
+    NotAName(String),
+}
+
+impl Origin {
+    /// Place in the order of origins: lower is stronger. Allow beats deny of the same origin.
+    pub fn rank(&self, kind: Kind) -> u16 {
+        match (self, kind) {
+            (Self::Operator, Kind::Allow) => 0,
+            (Self::Operator, Kind::Deny) => weir_common::judge::RANK_OPERATOR_DENY,
+            // An automation's allow is a feed's: below the operator's deny, above what automations deny.
+            (Self::Automation(_), Kind::Allow) => 2,
+            (Self::Automation(_), Kind::Deny) => 3,
+        }
+    }
+
+    /// The verdict its denials are counted under.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Operator => Verdict::Denied,
+            Self::Automation(_) => Verdict::Rule,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Operator => "operator",
+            Self::Automation(name) => name,
+        }
+    }
+
+    /// Whether a person stands behind it: only then may never-block be crossed.
+    pub fn is_operator(&self) -> bool {
+        matches!(self, Self::Operator)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        const RESERVED: [&str; 8] =
+            ["feed", "reputation", "offender", "crowdsec", "fleet", "asn", "country", "protected"];
+        if text == "operator" {
+            return Ok(Self::Operator);
+        }
+        if RESERVED.contains(&text) {
+            return Err(OriginError::Reserved(text.to_owned()));
+        }
+        let is_name = (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        if !is_name {
+            return Err(OriginError::NotAName(text.to_owned()));
+        }
+        Ok(Self::Automation(Arc::from(text)))
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Number of a list; 0 is no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ListId(pub u16);
+
+/// What stands beside a single entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryInfo {
+    /// Why, in the words of whoever decided; may be empty.
+    pub reason: Arc<str>,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// When it ends; `None`: never by itself.
+    pub expiry: Option<Expiry>,
+    /// Carried out or counted.
+    pub enforcement: Enforcement,
+    /// Whether the operator overrode protection by naming the address with `--force`.
+    pub forced: bool,
+    /// Sequence number of the change that made it.
+    pub sequence: u64,
+}
+
+/// A decision in force, with all that explains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What it covers.
+    pub prefix: IpNet,
+    /// Lets through or drops.
+    pub kind: Kind,
+    /// On whose word.
+    pub origin: Origin,
+    /// The list it is on.
+    pub list: ListId,
+    /// The rest.
+    pub info: EntryInfo,
+}
+
+impl Decision {
+    /// Place in the order: origin first, then the longer prefix. The smallest decides.
+    pub fn order(&self) -> (u16, u8) {
+        (self.origin.rank(self.kind), u8::MAX - self.prefix.prefix_len())
+    }
+}

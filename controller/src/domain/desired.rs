@@ -1,0 +1,252 @@
+//! Everything that should be in force: lists and their entries.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::decision::{Decision, Enforcement, EntryInfo, Kind, ListId, Origin};
+use super::prefixes::{self, Prefixes};
+use super::time::BootSeconds;
+
+/// The operator's own deny list.
+pub const BLOCK: ListId = ListId(1);
+/// The operator's own allow list.
+pub const ALLOW: ListId = ListId(2);
+
+/// One list: entries that share a name, a kind and an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Its number.
+    pub id: ListId,
+    /// Its name, unique.
+    pub name: Arc<str>,
+    /// Lets through or drops.
+    pub kind: Kind,
+    /// On whose word.
+    pub origin: Origin,
+    /// Carried out or counted, for all its entries.
+    pub enforcement: Enforcement,
+    /// What was imported as a whole; replaced by the next import under the name.
+    pub imported: Prefixes,
+    /// When it was imported.
+    pub imported_at: Option<Timestamp>,
+    /// Sequence number of the import.
+    pub imported_sequence: u64,
+    /// Entries added one by one.
+    pub entries: BTreeMap<IpNet, EntryInfo>,
+}
+
+impl List {
+    /// Entries of both sorts.
+    pub fn len(&self) -> usize {
+        self.imported.len() + self.entries.len()
+    }
+
+    /// Whether nothing is on it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn imported_decision(&self, prefix: IpNet) -> Decision {
+        Decision {
+            prefix,
+            kind: self.kind,
+            origin: self.origin.clone(),
+            list: self.id,
+            info: EntryInfo {
+                reason: Arc::clone(&self.name),
+                added_at: self.imported_at.unwrap_or(Timestamp::UNIX_EPOCH),
+                expiry: None,
+                enforcement: self.enforcement,
+                forced: false,
+                sequence: self.imported_sequence,
+            },
+        }
+    }
+
+    fn entry_decision(&self, prefix: IpNet, info: &EntryInfo) -> Decision {
+        let mut info = info.clone();
+        if self.enforcement == Enforcement::Observe {
+            info.enforcement = Enforcement::Observe;
+        }
+        Decision { prefix, kind: self.kind, origin: self.origin.clone(), list: self.id, info }
+    }
+
+    /// The decisions of the entries added one by one.
+    pub fn entry_decisions(&self) -> impl Iterator<Item = Decision> + '_ {
+        self.entries.iter().map(|(prefix, info)| self.entry_decision(*prefix, info))
+    }
+
+    /// What all imported entries share, as the decision on one of them; `None` where nothing was imported.
+    pub fn imported_template(&self) -> Option<Decision> {
+        self.imported.iter().next().map(|prefix| self.imported_decision(prefix))
+    }
+
+    /// The decisions of this list on this very prefix: its own entry, and the imported one.
+    fn on(&self, prefix: IpNet) -> impl Iterator<Item = Decision> + '_ {
+        let entry = self.entries.get(&prefix).map(|info| self.entry_decision(prefix, info));
+        let imported = self.imported.contains(&prefix).then(|| self.imported_decision(prefix));
+        entry.into_iter().chain(imported)
+    }
+}
+
+/// All lists. The value the sync task makes the kernel agree with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    lists: BTreeMap<ListId, List>,
+}
+
+/// No list could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// Another list has the name.
+    #[error("list {name:?} exists and is {has}; choose another name")]
+    Taken {
+        /// The name.
+        name: String,
+        /// What the existing list is.
+        has: String,
+    },
+    /// All numbers are given out.
+    #[error("there are 65,534 lists already; remove some")]
+    TooMany,
+    /// Not a name.
+    #[error("list name {0:?} is not a name: 1 to 64 of letters, digits, - _ and .")]
+    NotAName(String),
+}
+
+impl Desired {
+    /// The two lists every instance has, empty.
+    pub fn new() -> Self {
+        let mut desired = Self::default();
+        for (id, name, kind) in [(BLOCK, "block", Kind::Deny), (ALLOW, "allow", Kind::Allow)] {
+            desired.insert(List {
+                id,
+                name: Arc::from(name),
+                kind,
+                origin: Origin::Operator,
+                enforcement: Enforcement::Enforce,
+                imported: Prefixes::default(),
+                imported_at: None,
+                imported_sequence: 0,
+                entries: BTreeMap::new(),
+            });
+        }
+        desired
+    }
+
+    /// Puts a list in place of the one with its number.
+    pub fn insert(&mut self, list: List) {
+        self.lists.insert(list.id, list);
+    }
+
+    /// Takes a list out.
+    pub fn remove_list(&mut self, id: ListId) -> Option<List> {
+        self.lists.remove(&id)
+    }
+
+    /// All lists, by number.
+    pub fn lists(&self) -> impl Iterator<Item = &List> {
+        self.lists.values()
+    }
+
+    /// All lists, to change.
+    pub fn lists_mut(&mut self) -> impl Iterator<Item = &mut List> {
+        self.lists.values_mut()
+    }
+
+    /// The list with this number.
+    pub fn list(&self, id: ListId) -> Option<&List> {
+        self.lists.get(&id)
+    }
+
+    /// The list with this number, to change.
+    pub fn list_mut(&mut self, id: ListId) -> Option<&mut List> {
+        self.lists.get_mut(&id)
+    }
+
+    /// The list with this name.
+    pub fn named(&self, name: &str) -> Option<&List> {
+        self.lists.values().find(|list| &*list.name == name)
+    }
+
+    /// The number of the list with this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub fn list_for(&mut self, name: &str, kind: Kind, origin: &Origin) -> Result<ListId, ListError> {
+        if let Some(list) = self.named(name) {
+            if list.kind == kind && list.origin == *origin {
+                return Ok(list.id);
+            }
+            let kind = match list.kind {
+                Kind::Allow => "an allow list",
+                Kind::Deny => "a deny list",
+            };
+            return Err(ListError::Taken { name: name.to_owned(), has: format!("{kind} of {}", list.origin) });
+        }
+        let is_name = (1..=64).contains(&name.len())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if !is_name {
+            return Err(ListError::NotAName(name.to_owned()));
+        }
+        let id = (1..u16::MAX).map(ListId).find(|id| !self.lists.contains_key(id)).ok_or(ListError::TooMany)?;
+        self.insert(List {
+            id,
+            name: Arc::from(name),
+            kind,
+            origin: origin.clone(),
+            enforcement: Enforcement::Enforce,
+            imported: Prefixes::default(),
+            imported_at: None,
+            imported_sequence: 0,
+            entries: BTreeMap::new(),
+        });
+        Ok(id)
+    }
+
+    /// Entries on all lists.
+    pub fn len(&self) -> usize {
+        self.lists.values().map(List::len).sum()
+    }
+
+    /// Whether no list has an entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every decision on this very prefix.
+    pub fn on(&self, prefix: IpNet) -> Vec<Decision> {
+        self.lists.values().flat_map(|list| list.on(prefix)).collect()
+    }
+
+    /// Every decision that covers `prefix`, the widest first.
+    pub fn covering(&self, prefix: IpNet) -> Vec<Decision> {
+        prefixes::covering(prefix).flat_map(|wide| self.on(wide)).collect()
+    }
+
+    /// Takes out entries whose time has passed; says which.
+    pub fn expire(&mut self, now: BootSeconds) -> Vec<(ListId, IpNet)> {
+        let mut gone = Vec::new();
+        for list in self.lists.values_mut() {
+            let id = list.id;
+            list.entries.retain(|prefix, info| {
+                let over = info.expiry.is_some_and(|expiry| expiry.is_over(now));
+                if over {
+                    gone.push((id, *prefix));
+                }
+                !over
+            });
+        }
+        gone
+    }
+
+    /// Every decision, list by list, imported ones first.
+    pub fn decisions(&self) -> impl Iterator<Item = Decision> + '_ {
+        self.lists.values().flat_map(|list| {
+            let imported = list.imported.iter().map(|prefix| list.imported_decision(prefix));
+            imported.chain(list.entry_decisions())
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! What weir decides, as functions over values: no clock, no files, no kernel, no await.
+pub mod decision;
+pub mod desired;
+pub mod guard;
+pub mod overlay;
+pub mod prefixes;
+pub mod resolve;
+pub mod tables;
+pub mod time;

@@ -1,0 +1,254 @@
+use super::*;
+use crate::domain::decision::{Enforcement, EntryInfo};
+use crate::domain::desired::{ALLOW, BLOCK};
+use crate::domain::tables::{Capacity, Image, build};
+use crate::domain::time::Expiry;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use std::sync::Arc;
+use weir_common::abi::{Control, control_word};
+use weir_common::addr::Source;
+use weir_common::judge::classify;
+use weir_common::model::Model;
+
+/// A little sync task over the model: builds, flips, adds and removes as the daemon does.
+struct Node {
+    desired: Desired,
+    guards: Guards,
+    overlay: Overlay,
+    model: Model,
+    current: SlotView,
+    building: Option<(SlotView, Image)>,
+    sequence: u64,
+    now: u64,
+}
+
+fn source(address: IpAddr) -> Source {
+    match address {
+        IpAddr::V4(a) => Source::V4(a.octets()),
+        IpAddr::V6(a) => Source::V6(a.octets()),
+    }
+}
+
+impl Node {
+    fn new(guards: Guards) -> Self {
+        let mut node = Self {
+            desired: Desired::new(),
+            guards,
+            overlay: Overlay::new(Room { addresses: 6, prefixes: 4 }, 64),
+            model: Model::new(),
+            current: SlotView { slot: 0, snapshot: 0 },
+            building: None,
+            sequence: 0,
+            now: 1,
+        };
+        let id = node.desired.list_for("robot", Kind::Deny, &"robot".parse().unwrap()).unwrap();
+        assert_eq!(id.0, 3);
+        // The protected set lives in the tables, so the first generation is built before anything else.
+        node.start();
+        node.flip();
+        node
+    }
+
+    fn slots(&self) -> Vec<SlotView> {
+        [Some(self.current), self.building.as_ref().map(|(view, _)| *view)].into_iter().flatten().collect()
+    }
+
+    fn write(&mut self, ops: Vec<Op>) {
+        for op in ops {
+            match op {
+                Op::Set(Key::Address(a), value) => {
+                    self.model.put_overlay(source(a), if a.is_ipv4() { 32 } else { 128 }, true, *value);
+                }
+                Op::Set(Key::Prefix(kind, p), value) => {
+                    self.model.put_overlay(source(p.addr()), p.prefix_len(), kind == Kind::Deny, *value);
+                }
+                Op::Remove(Key::Address(a), ..) => {
+                    self.model.overlay_exact.remove(&source(a)).unwrap();
+                }
+                Op::Remove(Key::Prefix(kind, p), ..) => {
+                    let map = if kind == Kind::Deny { &mut self.model.overlay_deny } else { &mut self.model.overlay_allow };
+                    map.remove(&(source(p.addr()), p.prefix_len())).unwrap();
+                }
+            }
+        }
+        self.model.control[control_word::OVERLAY as usize] = self.overlay.flags();
+    }
+
+    fn change(&mut self, prefix: IpNet, list: u16, add: Option<(u64, bool)>) {
+        self.sequence += 1;
+        let before = self.desired.on(prefix);
+        let list = self.desired.list_mut(crate::domain::decision::ListId(list)).unwrap();
+        let before: Vec<Decision> = before.into_iter().filter(|d| d.list == list.id).collect();
+        match add {
+            Some((lifetime, observe)) => {
+                let expiry = (lifetime != 0)
+                    .then(|| Expiry { boot: BootSeconds(self.now + lifetime), wall: Timestamp::UNIX_EPOCH });
+                let info = EntryInfo {
+                    reason: Arc::from(""),
+                    added_at: Timestamp::UNIX_EPOCH,
+                    expiry,
+                    enforcement: if observe && list.kind == Kind::Deny { Enforcement::Observe } else { Enforcement::Enforce },
+                    forced: false,
+                    sequence: self.sequence,
+                };
+                list.entries.insert(prefix, info);
+            }
+            None => {
+                list.entries.remove(&prefix);
+            }
+        }
+        let slots = self.slots();
+        let context =
+            Context { desired: &self.desired, guards: &self.guards, slots: &slots, now: BootSeconds(self.now) };
+        match self.overlay.change(&context, prefix, &before, self.sequence) {
+            Ok(ops) => self.write(ops),
+            Err(_) => {
+                self.building = None;
+                self.start();
+                // The change comes with the flip: until then the old state is still right.
+                self.flip_to(false);
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        let room = Capacity { addresses: 100, prefixes: 100 };
+        let image = build(&self.desired, &self.guards, room, u32::try_from(self.now).unwrap()).unwrap();
+        let slot = (self.current.slot + 1) % 4;
+        self.building = Some((SlotView { slot, snapshot: self.sequence }, image));
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        let slots = self.slots();
+        let context =
+            Context { desired: &self.desired, guards: &self.guards, slots: &slots, now: BootSeconds(self.now) };
+        let ops = self.overlay.refresh(&context);
+        self.write(ops);
+    }
+
+    fn flip(&mut self) {
+        self.flip_to(true);
+    }
+
+    fn flip_to(&mut self, was_right: bool) {
+        let Some((view, image)) = self.building.take() else { return };
+        let loaded = crate::domain::tables::tests_support_model(&image);
+        self.model.tables[view.slot] = loaded.tables[0].clone();
+        self.model.slots[view.slot] = loaded.slots[0];
+        if was_right {
+            self.check("before the flip");
+        }
+        self.model.control[control_word::CONTROL as usize] = Control::new(u32::try_from(view.slot).unwrap(), 1, false).word();
+        self.current = view;
+        self.check("after the flip");
+        self.refresh();
+    }
+
+    /// What the kernel would say of every address is what the decisions say.
+    fn check(&self, when: &str) {
+        self.model.boot_seconds.set(self.now);
+        let index = Control::from_word(self.model.control[0]).slot();
+        let slot = self.model.slots[index as usize];
+        for address in addresses() {
+            let got = classify(&self.model, index, &slot, source(address)).unwrap();
+            let flags = self.guards.flags(single(address));
+            let covering: Vec<Item> = self.desired.covering(single(address)).iter().map(Item::from).collect();
+            let best = |observe: bool| {
+                covering
+                    .iter()
+                    .filter(|i| i.is_live(u32::try_from(self.now).unwrap()) && i.observe == observe && i.stands(flags))
+                    .map(|i| i.rank)
+                    .min()
+            };
+            let enforced = got.enforced();
+            assert_eq!((!enforced.is_none()).then(|| enforced.rank()), best(false), "{address} {when} at {}", self.now);
+            let want = best(true).filter(|rank| best(false).is_none_or(|stronger| *rank < stronger));
+            let observed = got.observed();
+            assert_eq!((!observed.is_none()).then(|| observed.rank()), want, "{address} observed {when} at {}", self.now);
+        }
+    }
+}
+
+fn addresses() -> impl Iterator<Item = IpAddr> {
+    (0u8..8).map(|i| IpAddr::from([203, 0, 113, i])).chain((0u8..4).map(|i| {
+        IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(i)))
+    }))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Change { prefix: IpNet, list: u16, add: Option<(u64, bool)> },
+    Start,
+    Flip,
+    Wait(u64),
+}
+
+fn prefix() -> impl Strategy<Value = IpNet> {
+    let v4 = (0u8..8, 26u8..=32).prop_map(|(i, len)| IpNet::new(IpAddr::from([203, 0, 113, i]), len).unwrap().trunc());
+    let v6 = (0u16..4, 124u8..=128).prop_map(|(i, len)| {
+        IpNet::new(IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, i)), len).unwrap().trunc()
+    });
+    prop_oneof![3 => v4, 1 => v6]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let add = prop_oneof![Just(0u64), 1u64..6];
+    prop_oneof![
+        6 => (prefix(), 1u16..=3, add, any::<bool>())
+            .prop_map(|(prefix, list, life, observe)| Step::Change { prefix, list, add: Some((life, observe)) }),
+        4 => (prefix(), 1u16..=3).prop_map(|(prefix, list)| Step::Change { prefix, list, add: None }),
+        1 => Just(Step::Start),
+        1 => Just(Step::Flip),
+        2 => (1u64..4).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn overlay_and_tables_together_always_say_what_is_desired(
+        steps in proptest::collection::vec(step(), 1..40), protect in any::<bool>(),
+    ) {
+        let guards = if protect {
+            Guards::new([("203.0.113.2/32".parse().unwrap(), "gateway".to_owned())], [("203.0.113.4/31".parse().unwrap(), "cdn".to_owned())])
+        } else {
+            Guards::default()
+        };
+        let mut node = Node::new(guards);
+        for step in steps {
+            match step {
+                Step::Change { prefix, list, add } => node.change(prefix, list, add),
+                Step::Start => if node.building.is_none() { node.start() },
+                Step::Flip => node.flip(),
+                Step::Wait(seconds) => node.now += seconds,
+            }
+            node.check("after a step");
+        }
+    }
+}
+
+#[test]
+fn a_removal_during_a_build_stays_removed() {
+    let mut node = Node::new(Guards::default());
+    let prefix: IpNet = "203.0.113.1/32".parse().unwrap();
+    node.change(prefix, BLOCK.0, Some((0, false)));
+    node.start();
+    node.change(prefix, BLOCK.0, None);
+    node.flip();
+    node.check("after all");
+    assert!(node.desired.on(prefix).is_empty());
+    assert_eq!(node.overlay.len(), 1, "the lift stays until the next build");
+    node.start();
+    node.flip();
+    assert!(node.overlay.is_empty());
+}
+
+#[test]
+fn an_allow_is_live_at_once_and_beats_a_wide_deny() {
+    let mut node = Node::new(Guards::default());
+    node.change("203.0.113.0/29".parse().unwrap(), BLOCK.0, Some((0, false)));
+    node.change("203.0.113.1/32".parse().unwrap(), ALLOW.0, Some((0, false)));
+    node.check("with both live");
+}

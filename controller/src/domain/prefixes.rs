@@ -1,0 +1,134 @@
+//! A list's imported prefixes: sorted, compact, shared between generations.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Many prefixes with nothing of their own beside them. Cloning shares the memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefixes {
+    v4: Arc<Vec<Ipv4Net>>,
+    v6: Arc<Vec<Ipv6Net>>,
+}
+
+impl Prefixes {
+    /// The prefixes, sorted, each once, host bits cleared.
+    pub fn new(prefixes: impl IntoIterator<Item = IpNet>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for prefix in prefixes {
+            match prefix {
+                IpNet::V4(net) => v4.push(net.trunc()),
+                IpNet::V6(net) => v6.push(net.trunc()),
+            }
+        }
+        v4.sort_unstable();
+        v4.dedup();
+        v6.sort_unstable();
+        v6.dedup();
+        v4.shrink_to_fit();
+        v6.shrink_to_fit();
+        Self { v4: Arc::new(v4), v6: Arc::new(v6) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The IPv4 ones, sorted.
+    pub fn v4(&self) -> &[Ipv4Net] {
+        &self.v4
+    }
+
+    /// The IPv6 ones, sorted.
+    pub fn v6(&self) -> &[Ipv6Net] {
+        &self.v6
+    }
+
+    /// All of them, IPv4 first.
+    pub fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.v4.iter().copied().map(IpNet::V4).chain(self.v6.iter().copied().map(IpNet::V6))
+    }
+
+    /// Whether this very prefix is among them.
+    pub fn contains(&self, prefix: &IpNet) -> bool {
+        match prefix {
+            IpNet::V4(net) => self.v4.binary_search(net).is_ok(),
+            IpNet::V6(net) => self.v6.binary_search(net).is_ok(),
+        }
+    }
+
+    /// Takes one out; `false` where it was not among them. Copies only if the memory is shared.
+    pub fn remove(&mut self, prefix: &IpNet) -> bool {
+        match prefix {
+            IpNet::V4(net) => {
+                let Ok(at) = self.v4.binary_search(net) else { return false };
+                Arc::make_mut(&mut self.v4).remove(at);
+            }
+            IpNet::V6(net) => {
+                let Ok(at) = self.v6.binary_search(net) else { return false };
+                Arc::make_mut(&mut self.v6).remove(at);
+            }
+        }
+        true
+    }
+}
+
+/// Every prefix that covers `prefix`, itself included, from the widest to the narrowest.
+pub fn covering(prefix: IpNet) -> impl Iterator<Item = IpNet> {
+    let (address, longest) = (prefix.network(), prefix.prefix_len());
+    (0..=longest).filter_map(move |len| match address {
+        IpAddr::V4(a) => Some(IpNet::V4(Ipv4Net::new(mask4(a, len), len).ok()?)),
+        IpAddr::V6(a) => Some(IpNet::V6(Ipv6Net::new(mask6(a, len), len).ok()?)),
+    })
+}
+
+/// The prefix that is just this address.
+pub fn single(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+/// Whether the prefix is one address.
+pub fn is_single(prefix: &IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
+fn mask4(address: Ipv4Addr, len: u8) -> Ipv4Addr {
+    let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+    Ipv4Addr::from(u32::from(address) & mask)
+}
+
+fn mask6(address: Ipv6Addr, len: u8) -> Ipv6Addr {
+    let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+    Ipv6Addr::from(u128::from(address) & mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn removing_from_a_shared_list_leaves_the_other_copy_alone() {
+        let first = Prefixes::new([net("192.0.2.1/32"), net("2001:db8::/32"), net("192.0.2.1/32")]);
+        let mut second = first.clone();
+        assert!(second.remove(&net("192.0.2.1/32")));
+        assert!(!second.remove(&net("192.0.2.1/32")));
+        assert_eq!((first.len(), second.len()), (2, 1));
+    }
+
+    #[test]
+    fn covering_prefixes_run_from_the_whole_to_the_one() {
+        let all: Vec<_> = covering(net("192.0.2.1/32")).collect();
+        assert_eq!(all.len(), 33);
+        assert_eq!((all[0], all[24], all[32]), (net("0.0.0.0/0"), net("192.0.2.0/24"), net("192.0.2.1/32")));
+    }
+}
