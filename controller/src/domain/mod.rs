@@ -4,6 +4,7 @@ pub mod desired;
 pub mod guard;
 pub mod overlay;
 pub mod prefixes;
+pub mod report;
 pub mod resolve;
 pub mod tables;
 pub mod time;

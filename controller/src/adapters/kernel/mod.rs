@@ -1,4 +1,8 @@
 //! The kernel: maps, program, links.
+pub mod instance;
+pub mod link;
 pub mod map;
 pub mod object;
+pub mod reader;
 pub mod sys;
+pub mod writer;

@@ -22,6 +22,8 @@ const MAP_UPDATE_BATCH: libc::c_long = 26;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 
+const LINK_DETACH: libc::c_long = 34;
+
 const ATTACH_TYPE_XDP: u32 = 37;
 const F_REPLACE: u32 = 4;
 
@@ -281,6 +283,14 @@ pub fn link_create(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::R
 pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>, expected: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = Attr::new().fd(0, link).fd(4, program).u32(8, F_REPLACE).fd(12, expected);
     bpf(LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes a link off its interface while descriptors of it are still open somewhere.
+///
+/// # Errors
+/// The system call's; `ENOLINK` where the interface is gone already.
+pub fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(LINK_DETACH, &mut Attr::new().fd(0, link)).map(drop)
 }
 
 fn found(result: io::Result<i32>) -> io::Result<bool> {

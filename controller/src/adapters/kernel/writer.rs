@@ -1,0 +1,379 @@
+//! The one writer of tables, classes and overlay. Only the sync task holds it.
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use ipnet::IpNet;
+use weir_common::abi::{
+    ClassRow, Control, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::map::{Mapped, Table};
+use super::sys::{self, MapKind};
+use crate::domain::decision::Kind;
+use crate::domain::overlay::{Key, Op};
+use crate::domain::tables::Image;
+
+/// The outer maps: one inner map per slot.
+const OUTER: [&str; 7] = ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN", "CLASSES", "CLASS_HITS"];
+
+/// Write access to the kernel's policy.
+#[derive(Debug)]
+pub struct KernelWriter {
+    control: Mapped<u64>,
+    policy: Mapped<Slot>,
+    outer: Vec<(&'static str, OwnedFd)>,
+    exact_v4: Table<[u8; 4], OverlayValue>,
+    exact_v6: Table<[u8; 16], OverlayValue>,
+    allow_v4: Table<PrefixV4, OverlayValue>,
+    deny_v4: Table<PrefixV4, OverlayValue>,
+    allow_v6: Table<PrefixV6, OverlayValue>,
+    deny_v6: Table<PrefixV6, OverlayValue>,
+    overlay_hits: Mapped<Tally>,
+    offenders: Table<u64, Offender>,
+    hits: Vec<Option<Mapped<Tally>>>,
+    cpus: u32,
+}
+
+/// Sizes of the overlay as the kernel's maps have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverlaySizes {
+    /// Single addresses per family.
+    pub addresses: u32,
+    /// Prefixes per kind and family.
+    pub prefixes: u32,
+    /// Counters.
+    pub counters: u32,
+}
+
+/// A system call that failed, with what it was for.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {error}")]
+pub struct WriteError {
+    /// What was being written.
+    pub what: String,
+    /// The system call's error.
+    #[source]
+    pub error: io::Error,
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> WriteError {
+    move |error| WriteError { what: what.into(), error }
+}
+
+impl KernelWriter {
+    /// Opens the maps found by `open`.
+    ///
+    /// # Errors
+    /// The opening's or the mapping's.
+    pub fn new(open: impl Fn(&str) -> io::Result<OwnedFd>, cpus: u32) -> Result<Self, WriteError> {
+        let get = |name: &'static str| open(name).map_err(failed(format!("open map {name}")));
+        let policy = get("POLICY")?;
+        let control = get("CONTROL")?;
+        let hits = get("OVERLAY_HITS")?;
+        let mut writer = Self {
+            control: Mapped::new(control.as_fd()).map_err(failed("map the control words"))?,
+            policy: Mapped::new(policy.as_fd()).map_err(failed("map the policy slots"))?,
+            outer: Vec::new(),
+            exact_v4: table(get("OVERLAY_V4")?)?,
+            exact_v6: table(get("OVERLAY_V6")?)?,
+            allow_v4: table(get("OVERLAY_ALLOW_V4")?)?,
+            deny_v4: table(get("OVERLAY_DENY_V4")?)?,
+            allow_v6: table(get("OVERLAY_ALLOW_V6")?)?,
+            deny_v6: table(get("OVERLAY_DENY_V6")?)?,
+            overlay_hits: Mapped::new(hits.as_fd()).map_err(failed("map the overlay's counters"))?,
+            offenders: table(get("OFFENDERS")?)?,
+            hits: (0..SLOTS).map(|_| None).collect(),
+            cpus,
+        };
+        for name in OUTER {
+            writer.outer.push((name, get(name)?));
+        }
+        for slot in 0..SLOTS {
+            writer.hits[slot as usize] = writer.open_hits(slot);
+        }
+        Ok(writer)
+    }
+
+    /// Sizes of the overlay.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn overlay_sizes(&self) -> Result<OverlaySizes, WriteError> {
+        Ok(OverlaySizes {
+            addresses: self.exact_v4.capacity().map_err(failed("read the overlay's size"))?,
+            prefixes: self.deny_v4.capacity().map_err(failed("read the overlay's size"))?,
+            counters: u32::try_from(self.overlay_hits.len()).unwrap_or(u32::MAX) / self.cpus.max(1),
+        })
+    }
+
+    /// The control word that names the slot in force.
+    pub fn descriptor(&self) -> Control {
+        Control::from_word(self.word(control_word::CONTROL))
+    }
+
+    /// A control word.
+    pub fn word(&self, word: u32) -> u64 {
+        self.control.read(word as usize).unwrap_or(0)
+    }
+
+    /// Sets a control word.
+    pub fn set_word(&self, word: u32, value: u64) {
+        self.control.publish(word as usize, value);
+    }
+
+    /// The descriptor of a slot.
+    pub fn slot(&self, slot: u32) -> Option<Slot> {
+        self.policy.read(slot as usize)
+    }
+
+    /// Writes a generation into a slot that no packet is judged by. Nothing changes for packets until [`Self::flip`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; the slot is then of no use, and none of the others has changed.
+    pub fn write_slot(&mut self, slot: u32, image: &Image, mut descriptor: Slot) -> Result<(), WriteError> {
+        descriptor.features |= image.features();
+        let stride = u32::try_from(image.classes.len()).unwrap_or(u32::MAX);
+        descriptor.class_stride = stride;
+        self.put_pairs(slot, "EXACT_V4", MapKind::Hash, &image.exact_v4)?;
+        self.put_pairs(slot, "EXACT_V6", MapKind::Hash, &image.exact_v6)?;
+        self.put_pairs(slot, "PREFIX_V4", MapKind::Lpm, &image.prefix_v4)?;
+        self.put_pairs(slot, "PREFIX_V6", MapKind::Lpm, &image.prefix_v6)?;
+        self.put_array::<Entry>(slot, "CHAIN", &image.chain, image.chain.len())?;
+        self.put_array::<ClassRow>(slot, "CLASSES", &image.classes, image.classes.len())?;
+        let counters = stride.saturating_mul(self.cpus) as usize;
+        self.put_array::<Tally>(slot, "CLASS_HITS", &[], counters)?;
+        self.hits[slot as usize] = self.open_hits(slot);
+        self.policy.write(slot as usize, descriptor);
+        Ok(())
+    }
+
+    /// Makes a slot the one in force: one store, and every packet from then on is judged by it.
+    pub fn flip(&self, descriptor: Control) {
+        self.control.publish(control_word::CONTROL as usize, descriptor.word());
+    }
+
+    /// Waits until no packet is judged by what was in force before, and frees a retired slot's tables.
+    ///
+    /// The kernel waits for a grace period when an element of an array of maps changes; that is the wait.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn retire(&mut self, slot: u32) -> Result<(), WriteError> {
+        // The counters stay readable: they are folded after this.
+        for name in ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN"] {
+            self.clear(slot, name)?;
+        }
+        Ok(())
+    }
+
+    fn clear(&self, slot: u32, name: &'static str) -> Result<(), WriteError> {
+        let outer = self.outer(name)?;
+        sys::map_delete(outer, &slot.to_ne_bytes()).map_err(failed(format!("retire {name} of slot {slot}")))?;
+        Ok(())
+    }
+
+    /// Packets and bytes of each class of a slot, summed over CPUs.
+    pub fn class_hits(&self, slot: u32) -> Vec<(u64, u64)> {
+        let Some(Some(hits)) = self.hits.get(slot as usize) else { return Vec::new() };
+        let stride = hits.len() / self.cpus.max(1) as usize;
+        (0..stride)
+            .map(|class| {
+                (0..self.cpus as usize).filter_map(|cpu| hits.read(cpu * stride + class)).fold((0, 0), |sum, tally| {
+                    (sum.0 + tally.packets, sum.1 + tally.bytes)
+                })
+            })
+            .collect()
+    }
+
+    /// Carries out overlay writes, then tells the packets which maps hold anything. Values appear before their flag and
+    /// go after it, so no packet misses one that stands.
+    ///
+    /// # Errors
+    /// [`WriteError`] of the first write that failed; those before it are done.
+    pub fn overlay(&self, ops: &[Op], flags: u64) -> Result<(), WriteError> {
+        for op in ops {
+            match op {
+                Op::Set(key, value) => self.set_value(*key, value)?,
+                Op::Remove(key, counter, _) => {
+                    self.remove_value(*key)?;
+                    self.clear_counter(*counter);
+                }
+            }
+        }
+        self.set_word(control_word::OVERLAY, flags);
+        Ok(())
+    }
+
+    /// Removes every value, whatever it is: for a start from the store.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn clear_overlay(&self) -> Result<(), WriteError> {
+        self.set_word(control_word::OVERLAY, 0);
+        empty(&self.exact_v4)?;
+        empty(&self.exact_v6)?;
+        empty(&self.allow_v4)?;
+        empty(&self.deny_v4)?;
+        empty(&self.allow_v6)?;
+        empty(&self.deny_v6)?;
+        for counter in 0..self.overlay_hits.len() {
+            self.overlay_hits.write(counter, Tally::default());
+        }
+        Ok(())
+    }
+
+    /// Removes offenders that were not seen since `before_ns`; says how many.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn sweep_offenders(&self, before_ns: u64) -> Result<usize, WriteError> {
+        let mut swept = 0;
+        for key in self.offenders.keys().map_err(failed("read the offenders"))? {
+            let idle = self.offenders.get(&key).map_err(failed("read an offender"))?;
+            if idle.is_some_and(|offender| offender.seen_ns < before_ns)
+                && self.offenders.remove(&key).map_err(failed("remove an offender"))?
+            {
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn clear_counter(&self, counter: u32) {
+        let stride = self.overlay_hits.len() / self.cpus.max(1) as usize;
+        for cpu in 0..self.cpus as usize {
+            self.overlay_hits.write(cpu * stride + counter as usize, Tally::default());
+        }
+    }
+
+    fn set_value(&self, key: Key, value: &OverlayValue) -> Result<(), WriteError> {
+        let done = match key {
+            Key::Address(std::net::IpAddr::V4(a)) => self.exact_v4.set(&a.octets(), value),
+            Key::Address(std::net::IpAddr::V6(a)) => self.exact_v6.set(&a.octets(), value),
+            Key::Prefix(kind, IpNet::V4(net)) => self.v4(kind).set(&prefix_v4(net), value),
+            Key::Prefix(kind, IpNet::V6(net)) => self.v6(kind).set(&prefix_v6(net), value),
+        };
+        done.map_err(failed(format!("put {key:?} into the overlay")))
+    }
+
+    fn remove_value(&self, key: Key) -> Result<(), WriteError> {
+        let done = match key {
+            Key::Address(std::net::IpAddr::V4(a)) => self.exact_v4.remove(&a.octets()),
+            Key::Address(std::net::IpAddr::V6(a)) => self.exact_v6.remove(&a.octets()),
+            Key::Prefix(kind, IpNet::V4(net)) => self.v4(kind).remove(&prefix_v4(net)),
+            Key::Prefix(kind, IpNet::V6(net)) => self.v6(kind).remove(&prefix_v6(net)),
+        };
+        done.map(drop).map_err(failed(format!("take {key:?} out of the overlay")))
+    }
+
+    fn v4(&self, kind: Kind) -> &Table<PrefixV4, OverlayValue> {
+        match kind {
+            Kind::Allow => &self.allow_v4,
+            Kind::Deny => &self.deny_v4,
+        }
+    }
+
+    fn v6(&self, kind: Kind) -> &Table<PrefixV6, OverlayValue> {
+        match kind {
+            Kind::Allow => &self.allow_v6,
+            Kind::Deny => &self.deny_v6,
+        }
+    }
+
+    fn outer(&self, name: &str) -> Result<BorrowedFd<'_>, WriteError> {
+        let found = self.outer.iter().find(|(outer, _)| *outer == name);
+        found
+            .map(|(_, fd)| fd.as_fd())
+            .ok_or_else(|| failed(format!("open map {name}"))(io::Error::from(io::ErrorKind::NotFound)))
+    }
+
+    fn put(&self, slot: u32, name: &'static str, inner: BorrowedFd<'_>) -> Result<(), WriteError> {
+        let value = inner.as_raw_fd().to_ne_bytes();
+        sys::map_update(self.outer(name)?, &slot.to_ne_bytes(), &value, 0)
+            .map_err(failed(format!("put {name} into slot {slot}")))
+    }
+
+    fn put_pairs<K>(
+        &self,
+        slot: u32,
+        name: &'static str,
+        kind: MapKind,
+        pairs: &[(K, Entry)],
+    ) -> Result<(), WriteError>
+    where
+        K: FromBytes + IntoBytes + Immutable + Copy,
+    {
+        if pairs.is_empty() {
+            return self.clear(slot, name);
+        }
+        let entries = u32::try_from(pairs.len()).unwrap_or(u32::MAX);
+        let sizes = (size_of::<K>(), size_of::<Entry>());
+        let inner = create(kind, name, sizes, entries)?;
+        let keys: Vec<K> = pairs.iter().map(|(key, _)| *key).collect();
+        let values: Vec<Entry> = pairs.iter().map(|(_, entry)| *entry).collect();
+        let table = table::<K, Entry>(inner)?;
+        table.fill(&keys, &values).map_err(failed(format!("fill {name} with {entries} entries")))?;
+        self.put(slot, name, table.fd())
+    }
+
+    fn put_array<T>(&self, slot: u32, name: &'static str, values: &[T], len: usize) -> Result<(), WriteError>
+    where
+        T: FromBytes + IntoBytes + Copy,
+    {
+        let entries = u32::try_from(len.max(1)).unwrap_or(u32::MAX);
+        let inner = create(MapKind::InnerArray, name, (size_of::<u32>(), size_of::<T>()), entries)?;
+        let mapped = Mapped::new(inner.as_fd()).map_err(failed(format!("map {name}")))?;
+        for (at, value) in values.iter().enumerate() {
+            mapped.write(at, *value);
+        }
+        self.put(slot, name, inner.as_fd())
+    }
+
+    fn open_hits(&self, slot: u32) -> Option<Mapped<Tally>> {
+        let mut id = [0; 4];
+        let found = sys::map_lookup(self.outer("CLASS_HITS").ok()?, &slot.to_ne_bytes(), &mut id).ok()?;
+        if !found {
+            return None;
+        }
+        let inner = sys::map_by_id(u32::from_ne_bytes(id)).ok()?;
+        Mapped::new(inner.as_fd()).ok()
+    }
+}
+
+fn create(
+    kind: MapKind,
+    name: &str,
+    (key, value): (usize, usize),
+    entries: u32,
+) -> Result<OwnedFd, WriteError> {
+    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    sys::map_create(kind, name, size(key), size(value), entries)
+        .map_err(failed(format!("create {name} for {entries} entries")))
+}
+
+fn table<K, V>(fd: OwnedFd) -> Result<Table<K, V>, WriteError>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+    V: FromBytes + IntoBytes + Immutable + Copy,
+{
+    Table::new(fd).map_err(failed("open a map"))
+}
+
+fn empty<K>(table: &Table<K, OverlayValue>) -> Result<(), WriteError>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+{
+    for key in table.keys().map_err(failed("read the overlay"))? {
+        table.remove(&key).map_err(failed("empty the overlay"))?;
+    }
+    Ok(())
+}
+
+fn prefix_v4(net: ipnet::Ipv4Net) -> PrefixV4 {
+    PrefixV4 { prefix_len: u32::from(net.prefix_len()), address: net.network().octets() }
+}
+
+fn prefix_v6(net: ipnet::Ipv6Net) -> PrefixV6 {
+    PrefixV6 { prefix_len: u32::from(net.prefix_len()), address: net.network().octets() }
+}

@@ -1,0 +1,322 @@
+//! Limits as the operator says them, and as the kernel counts them.
+use std::num::NonZeroU64;
+
+use weir_common::{rate, sources};
+
+use super::decision::Enforcement;
+
+/// Slowest tick of the kernel's coarse clock, as a rate: 100 ticks a second, 10 ms each (`CONFIG_HZ=100`; others tick
+/// faster).
+///
+/// Rates are measured by that clock because it costs a fraction of the exact one. Between two ticks it stands still, so
+/// nothing is earned: a bucket must hold what a tick earns, or a source within its rate would be refused.
+pub const SLOWEST_TICKS_PER_SECOND: u64 = 100;
+
+/// Highest rate that can be set. Above it a packet costs less than 160 of the 1/16 ns that buckets count in, and the
+/// rounding of that would be worth more than 0.3 % of the rate; no network card delivers as many from one source.
+pub const HIGHEST_RATE: u64 = 100_000_000;
+
+/// Longest time a burst may be worth at its rate. Bounds the bucket's window to 2^46 of the clock's 2^64, so that no sum
+/// of the two can wrap; what takes longer than an hour to earn back is a quota, not a rate.
+pub const LONGEST_BURST_SECONDS: u64 = 3_600;
+
+/// A packet limit for each source that no list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceLimit {
+    packets_per_second: NonZeroU64,
+    burst: NonZeroU64,
+    enforcement: Enforcement,
+}
+
+/// Why two numbers are not a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// The rate is beyond what buckets resolve.
+    #[error("{packets_per_second} packets a second is beyond what is measured; the most is {HIGHEST_RATE}")]
+    TooFast {
+        /// What was asked for.
+        packets_per_second: u64,
+    },
+    /// The burst is less than one tick of the clock earns.
+    #[error(
+        "a burst of {burst} is too small for {packets_per_second} packets a second: the kernel's clock may tick only \
+         every 10 ms, and what is earned from one tick to the next must fit into the burst; use {smallest} or more"
+    )]
+    BurstBelowTick {
+        /// What was asked for.
+        burst: u64,
+        /// The rate it was asked for.
+        packets_per_second: u64,
+        /// The smallest that works.
+        smallest: u64,
+    },
+    /// The burst takes too long to earn.
+    #[error(
+        "a burst of {burst} takes more than an hour to earn at {packets_per_second} packets a second; use {largest} or \
+         less"
+    )]
+    BurstTooLong {
+        /// What was asked for.
+        burst: u64,
+        /// The rate it was asked for.
+        packets_per_second: u64,
+        /// The largest that works.
+        largest: u64,
+    },
+}
+
+impl SourceLimit {
+    /// A limit of `packets_per_second`, of which `burst` may come at once.
+    ///
+    /// # Errors
+    /// [`LimitError`] where the kernel could not keep to it, with the nearest that works.
+    pub fn new(
+        packets_per_second: NonZeroU64,
+        burst: NonZeroU64,
+        enforcement: Enforcement,
+    ) -> Result<Self, LimitError> {
+        let (rate, at_once) = (packets_per_second.get(), burst.get());
+        if rate > HIGHEST_RATE {
+            return Err(LimitError::TooFast { packets_per_second: rate });
+        }
+        let smallest = Self::smallest_burst(packets_per_second).get();
+        if at_once < smallest {
+            return Err(LimitError::BurstBelowTick { burst: at_once, packets_per_second: rate, smallest });
+        }
+        let largest = rate.saturating_mul(LONGEST_BURST_SECONDS);
+        if at_once > largest {
+            return Err(LimitError::BurstTooLong { burst: at_once, packets_per_second: rate, largest });
+        }
+        Ok(Self { packets_per_second, burst, enforcement })
+    }
+
+    /// The smallest burst that lets a rate be used up: what the slowest tick earns, and one packet more.
+    ///
+    /// The one more is for the part of a packet that a tick leaves over: without it, it is lost whenever the bucket is
+    /// full at a tick, which at 199 packets a second and a burst of 2 is a quarter of the rate.
+    pub fn smallest_burst(packets_per_second: NonZeroU64) -> NonZeroU64 {
+        let a_tick = packets_per_second.get().div_ceil(SLOWEST_TICKS_PER_SECOND);
+        NonZeroU64::MIN.saturating_add(a_tick)
+    }
+
+    /// The burst of a limit that names none: a second's worth.
+    pub fn usual_burst(packets_per_second: NonZeroU64) -> NonZeroU64 {
+        packets_per_second.max(Self::smallest_burst(packets_per_second))
+    }
+
+    /// Sustained packets a second.
+    pub fn packets_per_second(&self) -> NonZeroU64 {
+        self.packets_per_second
+    }
+
+    /// Packets that may come at once.
+    pub fn burst(&self) -> NonZeroU64 {
+        self.burst
+    }
+
+    /// Whether what is over the limit is dropped or only counted.
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+}
+
+/// A source limit in the numbers of the kernel's slot; all zero: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitWords {
+    /// Time a packet costs, in 1/16 ns; 0: no limit.
+    pub source_cost: u64,
+    /// Time the whole burst costs, in 1/16 ns.
+    pub source_window: u64,
+    /// Packets a CPU counts for a source by itself before it moves it to the bucket that all CPUs share.
+    pub promote_at: u32,
+    /// Packets a CPU lets through for a source while there is no room for its bucket.
+    pub source_fallback_heat: u32,
+}
+
+/// The kernel's numbers for a limit on a machine with this many CPUs.
+///
+/// Each CPU counts a source by itself, and halves the count each epoch of 2^30 ns; at a steady rate the count swings
+/// between one and two epochs' packets. Only a count that reaches `promote_at` costs a shared bucket, which then
+/// starts with what that CPU counted already spent.
+pub fn source_limit(limit: Option<&SourceLimit>, cpus: u32) -> LimitWords {
+    let Some(limit) = limit else { return LimitWords::default() };
+    let (rate, burst) = (limit.packets_per_second().get(), limit.burst().get());
+    let cpus = u64::from(cpus.max(1));
+    let source_cost = rate::cost(rate);
+    LimitWords {
+        source_cost,
+        source_window: source_cost.saturating_mul(burst),
+        promote_at: promote_at(rate, burst, cpus),
+        source_fallback_heat: fallback_heat(rate, burst),
+    }
+}
+
+/// Two bounds, the lower of which holds:
+///
+/// - A CPU that never reaches the count never charges the bucket. A quarter of the burst, shared by all CPUs, bounds
+///   what can slip by at once however a source is spread: a quarter of the burst, and less with each CPU that does
+///   charge.
+/// - A source at its limit, spread evenly, must reach the count, and soon: its lowest count on each CPU is an epoch's
+///   packets, so half of that is reached within half an epoch and never lost again. It also bounds what can slip by for
+///   ever: a count below half an epoch's share stands for a rate below a quarter of the CPU's share.
+///
+/// At least 1, where every packet goes through the bucket; at most a million, so that a high limit still sees who
+/// is loud within milliseconds of a flood.
+fn promote_at(rate: u64, burst: u64, cpus: u64) -> u32 {
+    const MOST: u64 = 1_000_000;
+    let of_burst = burst / (4 * cpus);
+    let of_epoch = epoch_packets(rate) / (2 * cpus);
+    u32::try_from(of_burst.min(of_epoch).clamp(1, MOST)).unwrap_or(u32::MAX)
+}
+
+/// Packets of one epoch (1.0737 s) at this rate, rounded down.
+fn epoch_packets(rate: u64) -> u64 {
+    let packets = (u128::from(rate) << sources::EPOCH_SHIFT) / 1_000_000_000;
+    u64::try_from(packets).unwrap_or(u64::MAX)
+}
+
+/// Where there is no room for a bucket, the halving count alone must tell who is over. At the limit it swings up to
+/// two epochs' packets, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an uneven
+/// sender. So nobody within the limit is refused, and on each CPU about 1.4 times the limit gets through. The count
+/// has 31 bits.
+fn fallback_heat(rate: u64, burst: u64) -> u32 {
+    const MOST: u64 = sources::PROMOTED as u64 - 1;
+    let heat = burst.saturating_add(rate.saturating_mul(3)).min(MOST);
+    u32::try_from(heat).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use weir_common::rate::Take;
+
+    use super::*;
+
+    fn rate(value: u64) -> NonZeroU64 {
+        NonZeroU64::new(value).unwrap()
+    }
+
+    fn limit(packets_per_second: u64, burst: u64) -> Result<SourceLimit, LimitError> {
+        SourceLimit::new(rate(packets_per_second), rate(burst), Enforcement::Enforce)
+    }
+
+    #[track_caller]
+    fn check_refused(packets_per_second: u64, burst: u64, message: &str) {
+        assert_eq!(limit(packets_per_second, burst).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn what_the_kernel_could_not_keep_to_is_refused_with_what_works() {
+        check_refused(
+            10_000,
+            100,
+            "a burst of 100 is too small for 10000 packets a second: the kernel's clock may tick only every 10 ms, and \
+             what is earned from one tick to the next must fit into the burst; use 101 or more",
+        );
+        check_refused(
+            10,
+            36_001,
+            "a burst of 36001 takes more than an hour to earn at 10 packets a second; use 36000 or less",
+        );
+        check_refused(
+            100_000_001,
+            100_000_001,
+            "100000001 packets a second is beyond what is measured; the most is 100000000",
+        );
+        assert!(limit(10_000, 101).is_ok());
+        assert!(limit(10, 36_000).is_ok());
+        assert!(limit(100_000_000, 100_000_000).is_ok());
+    }
+
+    /// Packets let through of a sender that fills every tick of a 10 ms clock for a hundred seconds.
+    fn passed(packets_per_second: u64, burst: u64) -> u64 {
+        let cost = weir_common::rate::cost(packets_per_second);
+        let window = cost * burst;
+        let (mut tat, mut passed) = (0, 0);
+        for tick in 1..=10_000u64 {
+            let now = weir_common::rate::ticks(tick * 10_000_000);
+            loop {
+                match weir_common::rate::take(tat, now, cost, window) {
+                    Take::Set(to) => tat = to,
+                    Take::Add(by) => tat += by,
+                    Take::Refused => break,
+                }
+                passed += 1;
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn the_smallest_burst_loses_nothing_to_a_slow_clock() {
+        for packets_per_second in [1, 2, 10, 99, 100, 101, 150, 199, 200, 300, 999, 1_000, 33_333, 100_000] {
+            let burst = SourceLimit::smallest_burst(rate(packets_per_second)).get();
+            let (got, wanted) = (passed(packets_per_second, burst), packets_per_second * 100 + burst);
+            assert!(got.abs_diff(wanted) <= wanted / 1_000 + 1, "{packets_per_second}/s: {got} of {wanted}");
+        }
+        // Without the one more: the tick's rounding is lost.
+        assert_eq!((passed(199, 2), passed(199, 3)), (15_001, 19_903));
+    }
+
+    #[test]
+    fn without_a_limit_all_words_are_zero() {
+        assert_eq!(source_limit(None, 8), LimitWords::default());
+    }
+
+    #[track_caller]
+    fn check_words(packets_per_second: u64, burst: u64, cpus: u32, promote_at: u32, fallback: u32) {
+        let limit = limit(packets_per_second, burst).unwrap();
+        let cost = weir_common::rate::cost(packets_per_second);
+        let expected = LimitWords {
+            source_cost: cost,
+            source_window: cost * burst,
+            promote_at,
+            source_fallback_heat: fallback,
+        };
+        assert_eq!(source_limit(Some(&limit), cpus), expected);
+    }
+
+    #[test]
+    fn words_follow_from_rate_burst_and_cpus() {
+        // The burst's quarter is the lower bound, then the epoch's half, then the floor and the ceiling.
+        check_words(1_000, 1_000, 2, 125, 4_000);
+        check_words(1_000, 100_000, 2, 268, 103_000);
+        check_words(1, 2, 64, 1, 5);
+        check_words(1_000, 1_000, 0, 250, 4_000);
+        check_words(100_000_000, 100_000_000, 1, 1_000_000, 400_000_000);
+        check_words(100_000_000, 360_000_000_000, 1, 1_000_000, (1 << 31) - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_limit_has_words_that_cannot_wrap(
+            packets_per_second in 1..=HIGHEST_RATE,
+            share in 0.0..1.0f64,
+            cpus in 0..5_000u32,
+        ) {
+            let (low, high) = (
+                SourceLimit::smallest_burst(rate(packets_per_second)).get(),
+                packets_per_second * LONGEST_BURST_SECONDS,
+            );
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
+                reason = "any burst between the two will do")]
+            let burst = low + ((high - low) as f64 * share) as u64;
+            let limit = limit(packets_per_second, burst).unwrap();
+            let words = source_limit(Some(&limit), cpus);
+            prop_assert!(words.source_cost > 0 && words.promote_at > 0);
+            prop_assert_eq!(words.source_window, words.source_cost * burst);
+            prop_assert!(words.source_window < 1 << 46);
+            prop_assert!(u64::from(words.promote_at) <= burst);
+            prop_assert!(words.source_fallback_heat < sources::PROMOTED);
+            // Nobody at the limit is refused for want of room: two epochs' packets fit.
+            let two_epochs = 2 * epoch_packets(packets_per_second);
+            prop_assert!(u64::from(words.source_fallback_heat) >= two_epochs.min((1 << 31) - 1));
+        }
+
+        #[test]
+        fn the_usual_burst_makes_every_rate_a_limit(packets_per_second in 1..=HIGHEST_RATE) {
+            let burst = SourceLimit::usual_burst(rate(packets_per_second));
+            prop_assert!(SourceLimit::new(rate(packets_per_second), burst, Enforcement::Observe).is_ok());
+        }
+    }
+}
