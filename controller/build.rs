@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 #[path = "../xtask/src/toolchain.rs"]
-#[expect(unreachable_pub, reason = "the file is shared with xtask, where it is public")]
+#[expect(dead_code, unreachable_pub, reason = "the file is shared with xtask, where it is public and used in full")]
 mod toolchain;
 
 use toolchain::{Places, TARGET, Toolchain};
@@ -41,8 +41,8 @@ fn build() -> Result<(), String> {
     watch(&toolchain.linker);
 
     let target_dir = out.join("bpf");
-    let mut cargo = toolchain.command(&toolchain.compiler.cargo, "build");
-    cargo.current_dir(root).arg("--target-dir").arg(&target_dir);
+    let mut cargo = toolchain.build(&target_dir).map_err(|e| format!("cannot write {}: {e}", out.display()))?;
+    cargo.current_dir(root);
     if root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }

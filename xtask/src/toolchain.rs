@@ -9,6 +9,8 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -39,8 +41,6 @@ pub struct Places {
     pub rustup_home: Option<PathBuf>,
     /// Prefix of the distribution's own compiler.
     pub distribution: PathBuf,
-    /// The compiler everything else is built with; the linker can borrow its LLVM.
-    pub host_rustc: OsString,
 }
 
 impl Places {
@@ -61,7 +61,6 @@ impl Places {
             cargo_home: var("CARGO_HOME").map(PathBuf::from).or_else(|| under_home(".cargo")),
             rustup_home: var("RUSTUP_HOME").map(PathBuf::from).or_else(|| under_home(".rustup")),
             distribution: PathBuf::from("/usr"),
-            host_rustc: var("RUSTC").unwrap_or_else(|| OsString::from("rustc")),
         }
     }
 
@@ -101,8 +100,8 @@ pub struct Compiler {
     pub rustc: PathBuf,
     /// Its release, such as `1.96.0`.
     pub release: String,
-    /// Directory of an LLVM library that reads what the compiler writes; the linker opens it at run time.
-    pub llvm: PathBuf,
+    /// LLVM libraries of the major release the compiler is built with; the linker opens one at run time.
+    pub llvm: Vec<PathBuf>,
 }
 
 /// Compiler and linker: all that the XDP program needs.
@@ -174,13 +173,13 @@ impl Toolchain {
         // every kernel weir supports; BPF loads need no alignment, so headers are read in place.
         flags.push("\x1f-Clink-arg=--btf\x1f-Ctarget-cpu=v3\x1f-Ctarget-feature=+allows-misaligned-mem-access");
         command
+            .env_remove("LD_LIBRARY_PATH")
             .env("CARGO", &self.compiler.cargo)
             .env("RUSTC", &self.compiler.rustc)
             // Set to nothing rather than left out, so that a wrapper in a user's cargo configuration stays out too.
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_WORKSPACE_WRAPPER", "")
             .env("CARGO_ENCODED_RUSTFLAGS", flags)
-            .env("LD_LIBRARY_PATH", &self.compiler.llvm)
             .arg(subcommand)
             .args(["--package", "weir-xdp", "--profile", "bpf", "--target", TARGET]);
         match self.compiler.way {
@@ -188,6 +187,27 @@ impl Toolchain {
             Way::Nightly => command.args(["-Z", "build-std=core"]),
         };
         command
+    }
+
+    /// The command that builds the program under `target_dir`.
+    ///
+    /// `bpf-linker` opens the first LLVM it meets in a directory, of whatever release, and a distribution keeps several
+    /// in one. So a directory beside `target_dir` is made that holds links to the right ones alone.
+    ///
+    /// # Errors
+    /// When that directory can't be written.
+    pub fn build(&self, target_dir: &Path) -> io::Result<Command> {
+        let llvm = target_dir.with_extension("llvm");
+        if llvm.is_dir() {
+            fs::remove_dir_all(&llvm)?;
+        }
+        fs::create_dir_all(&llvm)?;
+        for library in &self.compiler.llvm {
+            symlink(library, llvm.join(name(library)))?;
+        }
+        let mut command = self.command(&self.compiler.cargo, "build");
+        command.env("LD_LIBRARY_PATH", llvm).arg("--target-dir").arg(target_dir);
+        Ok(command)
     }
 }
 
@@ -197,9 +217,8 @@ impl Compiler {
     /// # Errors
     /// [`Missing::Compiler`] says what each lacks.
     pub fn find(places: &Places) -> Result<Self, Missing> {
-        distribution(places).or_else(|distribution| {
-            nightly(places).map_err(|nightly| Missing::Compiler { distribution, nightly })
-        })
+        distribution(places)
+            .or_else(|distribution| nightly(places).map_err(|nightly| Missing::Compiler { distribution, nightly }))
     }
 }
 
@@ -253,48 +272,57 @@ fn distribution(places: &Places) -> Result<Compiler, String> {
     if !entries(&core).iter().any(|file| name(file).starts_with("libcore-")) {
         return Err(format!("{} {} has no core for {TARGET}", rustc.display(), version.release));
     }
-    let llvm = llvm_for(places, version.llvm).ok_or_else(|| {
-        format!("{} writes LLVM {} and no library of that LLVM was found for bpf-linker", rustc.display(), version.llvm)
-    })?;
+    let llvm = llvm_for(places, version.llvm);
+    if llvm.is_empty() {
+        let major = version.llvm;
+        return Err(format!("{} is built with LLVM {major} and no library of that release was found", rustc.display()));
+    }
     Ok(Compiler { way: Way::Distribution, cargo, rustc, release: version.release, llvm })
 }
 
 fn nightly(places: &Places) -> Result<Compiler, String> {
     let mut lacks = "no nightly is installed".to_owned();
     for toolchain in places.toolchains().into_iter().filter(|dir| name(dir).starts_with("nightly")) {
-        let (cargo, rustc) = (toolchain.join("bin/cargo"), toolchain.join("bin/rustc"));
-        let llvm = toolchain.join("lib");
-        if !toolchain.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file() {
-            lacks = format!("{} lacks rust-src", name(&toolchain));
-        } else if llvm_majors(&llvm).is_empty() {
-            lacks = format!("{} has no LLVM library of its own", name(&toolchain));
-        } else {
-            match Version::of(&rustc) {
-                Ok(Version { release, .. }) => return Ok(Compiler { way: Way::Nightly, cargo, rustc, release, llvm }),
-                Err(reason) => lacks = reason,
-            }
+        match nightly_in(&toolchain) {
+            Ok(compiler) => return Ok(compiler),
+            Err(reason) => lacks = reason,
         }
     }
     Err(lacks)
 }
 
-/// A directory with an LLVM library of this major release: the active toolchain's, another toolchain's, or LLVM's own.
-fn llvm_for(places: &Places, major: u32) -> Option<PathBuf> {
-    let active = sysroot(&places.host_rustc).ok();
-    let own = places.distribution.join(format!("lib/llvm-{major}"));
-    let homes = active.into_iter().chain(places.toolchains()).chain([own]);
-    homes.map(|home| home.join("lib")).find(|dir| llvm_majors(dir).contains(&major))
+fn nightly_in(toolchain: &Path) -> Result<Compiler, String> {
+    let (cargo, rustc) = (toolchain.join("bin/cargo"), toolchain.join("bin/rustc"));
+    if !toolchain.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file() {
+        return Err(format!("{} lacks rust-src", name(toolchain)));
+    }
+    let version = Version::of(&rustc)?;
+    let llvm = llvm_in(&toolchain.join("lib"), version.llvm);
+    if llvm.is_empty() {
+        return Err(format!("{} has no LLVM library of its own", name(toolchain)));
+    }
+    Ok(Compiler { way: Way::Nightly, cargo, rustc, release: version.release, llvm })
 }
 
-/// Major releases of the LLVM libraries in `dir`: `libLLVM-22-rust-….so` and `libLLVM.so.22.1…` are both 22.
-fn llvm_majors(dir: &Path) -> Vec<u32> {
-    let major = |file: &PathBuf| {
+/// LLVM libraries of this major release: the distribution's, else those of a rustup toolchain.
+fn llvm_for(places: &Places, major: u32) -> Vec<PathBuf> {
+    let lib = places.distribution.join("lib");
+    let by_architecture = entries(&lib).into_iter().filter(|dir| name(dir).ends_with("-linux-gnu"));
+    let others = [places.distribution.join("lib64"), lib.join(format!("llvm-{major}/lib")), lib];
+    let rustup = places.toolchains().into_iter().map(|toolchain| toolchain.join("lib"));
+    let mut libraries = by_architecture.chain(others).chain(rustup).map(|dir| llvm_in(&dir, major));
+    libraries.find(|libraries| !libraries.is_empty()).unwrap_or_default()
+}
+
+/// The LLVM libraries in `dir` of this major release: `libLLVM-22-rust-….so` and `libLLVM.so.22.1…` are both 22.
+fn llvm_in(dir: &Path, major: u32) -> Vec<PathBuf> {
+    let release = |file: &PathBuf| {
         let file = name(file);
         let rest = file.strip_prefix("libLLVM")?;
         let rest = rest.strip_prefix("-").or_else(|| rest.strip_prefix(".so."))?;
-        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
     };
-    entries(dir).iter().filter_map(major).collect()
+    entries(dir).into_iter().filter(|file| release(file) == Some(major)).collect()
 }
 
 /// What a compiler says of itself.
@@ -350,4 +378,166 @@ fn name(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// A machine in a directory of its own: fake compilers are scripts that answer the two questions they are asked.
+    struct Machine(PathBuf);
+
+    impl Machine {
+        fn new(name: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("weir-toolchain-{}-{name}", std::process::id()));
+            fs::create_dir_all(&root).unwrap();
+            Self(root)
+        }
+
+        fn file(&self, path: &str, text: &str) {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn compiler(&self, home: &str, release: &str) {
+            let sysroot = self.0.join(home);
+            let sysroot = sysroot.display();
+            let version = format!("release: {release}\nLLVM version: 22.1.2");
+            let script = format!("#!/bin/sh\n[ \"$1\" = -vV ] && echo '{version}' || echo '{sysroot}'\n");
+            self.file(&format!("{home}/bin/rustc"), &script);
+            self.file(&format!("{home}/bin/cargo"), "");
+        }
+
+        fn distribution(&self, release: &str) {
+            self.compiler("usr", release);
+            self.file("usr/lib/rustlib/bpfel-unknown-none/lib/libcore-0.rlib", "");
+        }
+
+        fn linker(&self, dir: &str, release: &str) {
+            self.file(&format!("{dir}/bpf-linker"), &format!("#!/bin/sh\necho bpf-linker {release}\n"));
+        }
+
+        fn places(&self) -> Places {
+            Places {
+                path: vec![self.0.join("bin")],
+                cargo_home: Some(self.0.join("cargo")),
+                rustup_home: Some(self.0.join("rustup")),
+                distribution: self.0.join("usr"),
+            }
+        }
+
+        fn stable(&self, llvm: &str) {
+            self.compiler("rustup/toolchains/stable", "1.95.0");
+            self.file(&format!("rustup/toolchains/stable/lib/{llvm}"), "");
+        }
+
+        fn nightly(&self) {
+            self.compiler("rustup/toolchains/nightly-host", "1.97.0-nightly");
+            self.file("rustup/toolchains/nightly-host/lib/libLLVM-22-rust-1.97.0-nightly.so", "");
+        }
+
+        fn sources(&self) {
+            self.file("rustup/toolchains/nightly-host/lib/rustlib/src/rust/library/core/src/lib.rs", "");
+        }
+    }
+
+    impl Drop for Machine {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn distribution_compiler_is_preferred_and_links_with_the_llvm_it_is_built_with() {
+        let machine = Machine::new("own");
+        machine.distribution("1.96.0");
+        machine.file("usr/lib/x86_64-linux-gnu/libLLVM-15.so.1", "");
+        machine.file("usr/lib/x86_64-linux-gnu/libLLVM.so.22.1", "");
+        machine.stable("libLLVM.so.22.1-rust-1.95.0-stable");
+        machine.nightly();
+        machine.sources();
+        let compiler = Compiler::find(&machine.places()).unwrap();
+        assert_eq!((compiler.way, compiler.release.as_str()), (Way::Distribution, "1.96.0"));
+        assert_eq!(compiler.llvm, [machine.0.join("usr/lib/x86_64-linux-gnu/libLLVM.so.22.1")]);
+    }
+
+    #[test]
+    fn llvm_is_borrowed_from_rustup_and_never_of_another_release() {
+        let machine = Machine::new("borrow");
+        machine.distribution("1.96.0");
+        machine.stable("libLLVM-23-rust-1.99.0-stable.so");
+        let missing = Compiler::find(&machine.places()).unwrap_err().to_string();
+        assert!(missing.contains("LLVM 22"), "{missing}");
+        machine.nightly();
+        let compiler = Compiler::find(&machine.places()).unwrap();
+        assert_eq!(compiler.way, Way::Distribution);
+        assert_eq!(compiler.llvm, entries(&machine.0.join("rustup/toolchains/nightly-host/lib")));
+    }
+
+    #[test]
+    fn linker_sees_the_right_llvm_and_no_other() {
+        let machine = Machine::new("links");
+        machine.distribution("1.96.0");
+        machine.file("usr/lib/x86_64-linux-gnu/libLLVM-14.so", "");
+        machine.file("usr/lib/x86_64-linux-gnu/libLLVM.so.22.1", "");
+        machine.linker("bin", LINKER_VERSION);
+        let toolchain = Toolchain::find(&machine.places()).unwrap();
+        // Twice: a second build finds the first one's links.
+        toolchain.build(&machine.0.join("bpf")).unwrap();
+        toolchain.build(&machine.0.join("bpf")).unwrap();
+        assert_eq!(entries(&machine.0.join("bpf.llvm")), [machine.0.join("bpf.llvm/libLLVM.so.22.1")]);
+    }
+
+    #[test]
+    fn nightly_serves_only_with_its_sources() {
+        let machine = Machine::new("sources");
+        machine.nightly();
+        let missing = Compiler::find(&machine.places()).unwrap_err().to_string();
+        assert!(missing.contains("nightly-host lacks rust-src"), "{missing}");
+        machine.sources();
+        assert_eq!(Compiler::find(&machine.places()).unwrap().way, Way::Nightly);
+    }
+
+    #[test]
+    fn old_distribution_compiler_is_refused_with_both_versions() {
+        let machine = Machine::new("old");
+        machine.distribution("1.85.0");
+        machine.stable("libLLVM-22-rust-1.95.0-stable.so");
+        let missing = Compiler::find(&machine.places()).unwrap_err().to_string();
+        assert!(missing.contains("is 1.85.0, older than 1.95"), "{missing}");
+    }
+
+    #[test]
+    fn linker_of_the_right_release_is_found_behind_a_wrong_one() {
+        let machine = Machine::new("linker");
+        assert_eq!(find_linker(&machine.places()), Err(Missing::Linker));
+        machine.linker("bin", "0.11.0");
+        let wrong = Missing::LinkerRelease { at: machine.0.join("bin/bpf-linker"), release: "0.11.0".to_owned() };
+        assert_eq!(find_linker(&machine.places()), Err(wrong));
+        machine.linker("cargo/bin", LINKER_VERSION);
+        assert_eq!(find_linker(&machine.places()), Ok(machine.0.join("cargo/bin/bpf-linker")));
+    }
+
+    #[test]
+    fn nested_build_keeps_the_way_to_registries_and_nothing_else() {
+        for kept in ["CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_REGISTRIES_OWN_INDEX", "CARGO_MAKEFLAGS", "PATH", "HOME"]
+        {
+            assert!(!is_build_setting(kept), "{kept}");
+        }
+        let scrubbed = [
+            "CARGO",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_FEATURE_TRACE",
+            "CARGO_TARGET_DIR",
+            "CLIPPY_ARGS",
+            "RUSTC",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTDOCFLAGS",
+            "RUSTFLAGS",
+            "RUSTUP_TOOLCHAIN",
+        ];
+        for name in scrubbed {
+            assert!(is_build_setting(name), "{name}");
+        }
+    }
+}
