@@ -47,6 +47,8 @@ pub mod control_word {
     pub const CLOCK_BOOT_S: u32 = 5;
     /// Non-zero: `weir detach` was given; a live daemon does not attach again.
     pub const DETACHED: u32 = 6;
+    /// The first eight bytes of the hash of the object whose program is pinned.
+    pub const BUILD: u32 = 7;
     /// Words in the map.
     pub const COUNT: usize = 8;
 }

@@ -1,4 +1,8 @@
 //! weir's daemon and command line: a pure domain, adapters to the world, and the wiring between them.
 pub mod adapters;
+pub mod config;
+pub mod daemon;
 #[deny(clippy::disallowed_methods)]
 pub mod domain;
+pub mod sync;
+pub mod views;

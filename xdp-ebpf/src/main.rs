@@ -18,7 +18,7 @@ fn weir(ctx: XdpContext) -> u32 {
     let Some(maps) = maps::Maps::new(&ctx) else { return xdp_action::XDP_PASS };
     let judgement = judge(&context::Packet::new(&ctx), &maps);
     #[cfg(feature = "trace")]
-    aya_log_ebpf::debug!(&ctx, "verdict {} list {}", judgement.verdict.slot(), judgement.list);
+    aya_log_ebpf::debug!(&ctx, "verdict {} list {}", judgement.verdict().slot(), judgement.list);
     match judgement.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

@@ -92,6 +92,26 @@ fn constant(value: &'static u32) -> u32 {
     unsafe { core::ptr::read_volatile(addr_of!(*value)) }
 }
 
+/// A key on the stack where the verifier wants it: the compiler may copy an address as whole words, which must not
+/// straddle the stack's eight-byte slots.
+#[repr(C, align(8))]
+struct Aligned<T>(T);
+
+/// A prefix key whose address, behind the four bytes of its length, starts at an eight-byte slot.
+#[repr(C, align(8))]
+struct AlignedPrefix<T> {
+    pad: u32,
+    key: Key<T>,
+}
+
+impl<T> AlignedPrefix<T> {
+    /// The key of one whole address of so many bits.
+    #[inline(always)]
+    const fn whole(bits: u32, address: T) -> Self {
+        Self { pad: 0, key: Key::new(bits, address) }
+    }
+}
+
 #[inline(always)]
 fn cpu() -> u32 {
     // SAFETY: no arguments, no memory.
@@ -186,8 +206,8 @@ impl Tables for Maps<'_> {
         // SAFETY: a slot's tables are not written while the slot is in force.
         unsafe {
             match source {
-                Source::V4(a) => Ok(EXACT_V4.get(slot).ok_or(Fault)?.get(a).copied()),
-                Source::V6(a) => Ok(EXACT_V6.get(slot).ok_or(Fault)?.get(a).copied()),
+                Source::V4(a) => Ok(EXACT_V4.get(slot).ok_or(Fault)?.get(&Aligned(a).0).copied()),
+                Source::V6(a) => Ok(EXACT_V6.get(slot).ok_or(Fault)?.get(&Aligned(a).0).copied()),
             }
         }
     }
@@ -195,8 +215,8 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
         match source {
-            Source::V4(a) => Ok(PREFIX_V4.get(slot).ok_or(Fault)?.get(&Key::new(32, a)).copied()),
-            Source::V6(a) => Ok(PREFIX_V6.get(slot).ok_or(Fault)?.get(&Key::new(128, a)).copied()),
+            Source::V4(a) => Ok(PREFIX_V4.get(slot).ok_or(Fault)?.get(&AlignedPrefix::whole(32, a).key).copied()),
+            Source::V6(a) => Ok(PREFIX_V6.get(slot).ok_or(Fault)?.get(&AlignedPrefix::whole(128, a).key).copied()),
         }
     }
 
@@ -215,8 +235,8 @@ impl Tables for Maps<'_> {
         // SAFETY: values are replaced, never changed in place, and freed after a grace period.
         unsafe {
             match source {
-                Source::V4(a) => OVERLAY_V4.get(a),
-                Source::V6(a) => OVERLAY_V6.get(a),
+                Source::V4(a) => OVERLAY_V4.get(&Aligned(a).0),
+                Source::V6(a) => OVERLAY_V6.get(&Aligned(a).0),
             }
         }
     }
@@ -224,16 +244,16 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn overlay_allow(&self, source: Source) -> Option<&OverlayValue> {
         match source {
-            Source::V4(a) => OVERLAY_ALLOW_V4.get(&Key::new(32, a)),
-            Source::V6(a) => OVERLAY_ALLOW_V6.get(&Key::new(128, a)),
+            Source::V4(a) => OVERLAY_ALLOW_V4.get(&AlignedPrefix::whole(32, a).key),
+            Source::V6(a) => OVERLAY_ALLOW_V6.get(&AlignedPrefix::whole(128, a).key),
         }
     }
 
     #[inline(always)]
     fn overlay_deny(&self, source: Source) -> Option<&OverlayValue> {
         match source {
-            Source::V4(a) => OVERLAY_DENY_V4.get(&Key::new(32, a)),
-            Source::V6(a) => OVERLAY_DENY_V6.get(&Key::new(128, a)),
+            Source::V4(a) => OVERLAY_DENY_V4.get(&AlignedPrefix::whole(32, a).key),
+            Source::V6(a) => OVERLAY_DENY_V6.get(&AlignedPrefix::whole(128, a).key),
         }
     }
 

@@ -1,2 +1,7 @@
 //! Where the domain meets the world: kernel, disk, network, clock.
+pub mod clock;
+pub mod http;
 pub mod kernel;
+pub mod metrics;
+pub mod store;
+pub mod system;

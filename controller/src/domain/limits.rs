@@ -160,8 +160,8 @@ pub fn source_limit(limit: Option<&SourceLimit>, cpus: u32) -> LimitWords {
 ///   packets, so half of that is reached within half an epoch and never lost again. It also bounds what can slip by for
 ///   ever: a count below half an epoch's share stands for a rate below a quarter of the CPU's share.
 ///
-/// At least 1, where every packet goes through the bucket; at most a million, so that a high limit still sees who
-/// is loud within milliseconds of a flood.
+/// At least 1, where every packet goes through the bucket; at most a million, a tenth of a second of what one CPU can
+/// receive, so that the highest limits still charge a flood in time.
 fn promote_at(rate: u64, burst: u64, cpus: u64) -> u32 {
     const MOST: u64 = 1_000_000;
     let of_burst = burst / (4 * cpus);
@@ -175,10 +175,10 @@ fn epoch_packets(rate: u64) -> u64 {
     u64::try_from(packets).unwrap_or(u64::MAX)
 }
 
-/// Where there is no room for a bucket, the halving count alone must tell who is over. At the limit it swings up to
-/// two epochs' packets, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an uneven
-/// sender. So nobody within the limit is refused, and on each CPU about 1.4 times the limit gets through. The count
-/// has 31 bits.
+/// Where there is no room for a bucket, the halving count of each CPU alone must tell who is over. At the limit it
+/// swings up to two epochs' packets, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an
+/// uneven sender, so nobody within the limit is refused. The count includes what is refused: from about 1.4 times the
+/// limit on one CPU a part is refused, from about 2.8 times all of it. The count has 31 bits.
 fn fallback_heat(rate: u64, burst: u64) -> u32 {
     const MOST: u64 = sources::PROMOTED as u64 - 1;
     let heat = burst.saturating_add(rate.saturating_mul(3)).min(MOST);
@@ -192,12 +192,12 @@ mod tests {
 
     use super::*;
 
-    fn rate(value: u64) -> NonZeroU64 {
+    fn whole(value: u64) -> NonZeroU64 {
         NonZeroU64::new(value).unwrap()
     }
 
     fn limit(packets_per_second: u64, burst: u64) -> Result<SourceLimit, LimitError> {
-        SourceLimit::new(rate(packets_per_second), rate(burst), Enforcement::Enforce)
+        SourceLimit::new(whole(packets_per_second), whole(burst), Enforcement::Enforce)
     }
 
     #[track_caller]
@@ -230,13 +230,13 @@ mod tests {
 
     /// Packets let through of a sender that fills every tick of a 10 ms clock for a hundred seconds.
     fn passed(packets_per_second: u64, burst: u64) -> u64 {
-        let cost = weir_common::rate::cost(packets_per_second);
+        let cost = rate::cost(packets_per_second);
         let window = cost * burst;
         let (mut tat, mut passed) = (0, 0);
         for tick in 1..=10_000u64 {
-            let now = weir_common::rate::ticks(tick * 10_000_000);
+            let now = rate::ticks(tick * 10_000_000);
             loop {
-                match weir_common::rate::take(tat, now, cost, window) {
+                match rate::take(tat, now, cost, window) {
                     Take::Set(to) => tat = to,
                     Take::Add(by) => tat += by,
                     Take::Refused => break,
@@ -250,12 +250,12 @@ mod tests {
     #[test]
     fn the_smallest_burst_loses_nothing_to_a_slow_clock() {
         for packets_per_second in [1, 2, 10, 99, 100, 101, 150, 199, 200, 300, 999, 1_000, 33_333, 100_000] {
-            let burst = SourceLimit::smallest_burst(rate(packets_per_second)).get();
+            let burst = SourceLimit::smallest_burst(whole(packets_per_second)).get();
             let (got, wanted) = (passed(packets_per_second, burst), packets_per_second * 100 + burst);
             assert!(got.abs_diff(wanted) <= wanted / 1_000 + 1, "{packets_per_second}/s: {got} of {wanted}");
         }
         // Without the one more: the tick's rounding is lost.
-        assert_eq!((passed(199, 2), passed(199, 3)), (15_001, 19_903));
+        assert_eq!((passed(199, 2), passed(199, 3)), (15_000, 19_901));
     }
 
     #[test]
@@ -266,13 +266,9 @@ mod tests {
     #[track_caller]
     fn check_words(packets_per_second: u64, burst: u64, cpus: u32, promote_at: u32, fallback: u32) {
         let limit = limit(packets_per_second, burst).unwrap();
-        let cost = weir_common::rate::cost(packets_per_second);
-        let expected = LimitWords {
-            source_cost: cost,
-            source_window: cost * burst,
-            promote_at,
-            source_fallback_heat: fallback,
-        };
+        let cost = rate::cost(packets_per_second);
+        let expected =
+            LimitWords { source_cost: cost, source_window: cost * burst, promote_at, source_fallback_heat: fallback };
         assert_eq!(source_limit(Some(&limit), cpus), expected);
     }
 
@@ -295,7 +291,7 @@ mod tests {
             cpus in 0..5_000u32,
         ) {
             let (low, high) = (
-                SourceLimit::smallest_burst(rate(packets_per_second)).get(),
+                SourceLimit::smallest_burst(whole(packets_per_second)).get(),
                 packets_per_second * LONGEST_BURST_SECONDS,
             );
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
@@ -315,8 +311,8 @@ mod tests {
 
         #[test]
         fn the_usual_burst_makes_every_rate_a_limit(packets_per_second in 1..=HIGHEST_RATE) {
-            let burst = SourceLimit::usual_burst(rate(packets_per_second));
-            prop_assert!(SourceLimit::new(rate(packets_per_second), burst, Enforcement::Observe).is_ok());
+            let burst = SourceLimit::usual_burst(whole(packets_per_second));
+            prop_assert!(SourceLimit::new(whole(packets_per_second), burst, Enforcement::Observe).is_ok());
         }
     }
 }

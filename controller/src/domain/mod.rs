@@ -1,7 +1,10 @@
 //! What weir decides, as functions over values: no clock, no files, no kernel, no await.
 pub mod decision;
 pub mod desired;
+pub mod duration;
 pub mod guard;
+pub mod limits;
+pub mod listfile;
 pub mod overlay;
 pub mod prefixes;
 pub mod report;

@@ -1,8 +1,11 @@
 //! The kernel: maps, program, links.
+pub mod bpffs;
 pub mod instance;
 pub mod link;
 pub mod map;
 pub mod object;
+pub mod probes;
+pub mod query;
 pub mod reader;
 pub mod sys;
 pub mod writer;

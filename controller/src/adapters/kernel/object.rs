@@ -131,6 +131,12 @@ pub fn digest() -> String {
     hex::encode(Sha256::digest(&OBJECT.0))
 }
 
+/// The first eight bytes of [`digest`], as the control map holds them.
+pub fn build_word() -> u64 {
+    let hash = Sha256::digest(&OBJECT.0);
+    hash.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 /// CPUs the kernel may ever bring up; per-CPU arrays are sized by it.
 ///
 /// # Errors

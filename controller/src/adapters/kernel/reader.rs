@@ -137,6 +137,14 @@ impl KernelReader {
         self.offenders.get(&key)
     }
 
+    /// Sources that can have an exact bucket at once.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn offender_capacity(&self) -> io::Result<u32> {
+        self.offenders.capacity()
+    }
+
     /// Keys of all offenders.
     ///
     /// # Errors

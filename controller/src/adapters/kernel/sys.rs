@@ -211,10 +211,8 @@ pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
 /// The kernel's description of an object, as its leading bytes.
 fn info(object: BorrowedFd<'_>) -> io::Result<Box<[u8; 256]>> {
     let mut info = Box::new([0u8; 256]);
-    let mut attr = Attr::new().fd(0, object).u32(4, 256).ptr(8, info.as_ptr());
-    let _unused = bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-    // The kernel wrote through the address above.
-    std::hint::black_box(info.as_mut());
+    let mut attr = Attr::new().fd(0, object).u32(4, 256).ptr(8, info.as_mut_ptr());
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
 }
 

@@ -2,6 +2,8 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use std::sync::{Mutex, PoisonError};
+
 use ipnet::IpNet;
 use weir_common::abi::{
     ClassRow, Control, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
@@ -31,7 +33,7 @@ pub struct KernelWriter {
     deny_v6: Table<PrefixV6, OverlayValue>,
     overlay_hits: Mapped<Tally>,
     offenders: Table<u64, Offender>,
-    hits: Vec<Option<Mapped<Tally>>>,
+    hits: Mutex<Vec<Option<Mapped<Tally>>>>,
     cpus: u32,
 }
 
@@ -83,14 +85,14 @@ impl KernelWriter {
             deny_v6: table(get("OVERLAY_DENY_V6")?)?,
             overlay_hits: Mapped::new(hits.as_fd()).map_err(failed("map the overlay's counters"))?,
             offenders: table(get("OFFENDERS")?)?,
-            hits: (0..SLOTS).map(|_| None).collect(),
+            hits: Mutex::new((0..SLOTS).map(|_| None).collect()),
             cpus,
         };
         for name in OUTER {
             writer.outer.push((name, get(name)?));
         }
         for slot in 0..SLOTS {
-            writer.hits[slot as usize] = writer.open_hits(slot);
+            writer.keep_hits(slot);
         }
         Ok(writer)
     }
@@ -131,7 +133,7 @@ impl KernelWriter {
     ///
     /// # Errors
     /// [`WriteError`]; the slot is then of no use, and none of the others has changed.
-    pub fn write_slot(&mut self, slot: u32, image: &Image, mut descriptor: Slot) -> Result<(), WriteError> {
+    pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot) -> Result<(), WriteError> {
         descriptor.features |= image.features();
         let stride = u32::try_from(image.classes.len()).unwrap_or(u32::MAX);
         descriptor.class_stride = stride;
@@ -143,7 +145,7 @@ impl KernelWriter {
         self.put_array::<ClassRow>(slot, "CLASSES", &image.classes, image.classes.len())?;
         let counters = stride.saturating_mul(self.cpus) as usize;
         self.put_array::<Tally>(slot, "CLASS_HITS", &[], counters)?;
-        self.hits[slot as usize] = self.open_hits(slot);
+        self.keep_hits(slot);
         self.policy.write(slot as usize, descriptor);
         Ok(())
     }
@@ -159,7 +161,7 @@ impl KernelWriter {
     ///
     /// # Errors
     /// The system call's.
-    pub fn retire(&mut self, slot: u32) -> Result<(), WriteError> {
+    pub fn retire(&self, slot: u32) -> Result<(), WriteError> {
         // The counters stay readable: they are folded after this.
         for name in ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN"] {
             self.clear(slot, name)?;
@@ -175,7 +177,8 @@ impl KernelWriter {
 
     /// Packets and bytes of each class of a slot, summed over CPUs.
     pub fn class_hits(&self, slot: u32) -> Vec<(u64, u64)> {
-        let Some(Some(hits)) = self.hits.get(slot as usize) else { return Vec::new() };
+        let all = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Some(hits)) = all.get(slot as usize) else { return Vec::new() };
         let stride = hits.len() / self.cpus.max(1) as usize;
         (0..stride)
             .map(|class| {
@@ -328,6 +331,14 @@ impl KernelWriter {
             mapped.write(at, *value);
         }
         self.put(slot, name, inner.as_fd())
+    }
+
+    fn keep_hits(&self, slot: u32) {
+        let hits = self.open_hits(slot);
+        let mut all = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = all.get_mut(slot as usize) {
+            *place = hits;
+        }
     }
 
     fn open_hits(&self, slot: u32) -> Option<Mapped<Tally>> {

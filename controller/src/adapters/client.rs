@@ -1,0 +1,334 @@
+//! The daemon's API, as the command line asks it: HTTP over the UNIX socket.
+//!
+//! One request at a time, waited for. Nothing is retried: a change whose answer is lost may have been made, and saying
+//! so is better than making it twice.
+mod error;
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::error::ClientError;
+use crate::domain::decision::{Enforcement, Kind};
+use crate::domain::listfile::Format;
+use crate::domain::report::{
+    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, ImportReport, Problem, REFUSED, SettingRow, Status,
+    SwitchReport, TopBy, TopRow,
+};
+
+/// How long the daemon may take to accept.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long an import may take: tables for millions of entries are built first.
+const IMPORT: Duration = Duration::from_secs(120);
+/// Largest answer that is read as a document.
+const LARGEST: usize = 1 << 30;
+
+/// A daemon's API.
+#[derive(Debug)]
+pub struct Client {
+    runtime: tokio::runtime::Runtime,
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// A change of the daemon's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// Read the configuration again.
+    Reload,
+    /// The same, undone after so many seconds unless confirmed.
+    Apply(u64),
+    /// Keep what was applied.
+    Confirm,
+    /// Go back.
+    Rollback,
+}
+
+/// What becomes of an import.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportOptions<'a> {
+    /// The list; `None`: the operator's own.
+    pub name: Option<&'a str>,
+    /// How the file is written.
+    pub format: Format,
+    /// Take what can be read.
+    pub skip_bad: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl Client {
+    /// A client of the daemon behind a socket. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Setup`] where this process can have no client at all.
+    pub fn new(socket: &Path) -> Result<Self, ClientError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::setup)?;
+        let http = reqwest::Client::builder()
+            .unix_socket(socket)
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(ClientError::setup)?;
+        Ok(Self { runtime, http, socket: socket.to_owned() })
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Waits for something that asks the daemon.
+    pub fn wait_for<F: Future>(&self, what: F) -> F::Output {
+        self.runtime.block_on(what)
+    }
+
+    /// What is in force.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for all requests.
+    pub fn status(&self) -> Result<Status, ClientError> {
+        self.wait_for(self.document(self.request(Method::GET, &["status"], &[])))
+    }
+
+    /// Who sends most.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn top(&self, n: u32, by: TopBy) -> Result<Vec<TopRow>, ClientError> {
+        let by = match by {
+            TopBy::Packets => "packets",
+            TopBy::Bytes => "bytes",
+            TopBy::Drops => "drops",
+        };
+        self.document(self.request(Method::GET, &["top"], &[("n", &n.to_string()), ("by", by)])).await
+    }
+
+    /// What becomes of an address's packets, and why.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn explain(&self, address: IpAddr) -> Result<Explain, ClientError> {
+        self.wait_for(self.document(self.request(Method::GET, &["explain", &address.to_string()], &[])))
+    }
+
+    /// The entries of the deny or the allow list.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn entries(&self, kind: Kind) -> Result<Vec<EntryRow>, ClientError> {
+        self.wait_for(self.document(self.request(Method::GET, &[list(kind)], &[])))
+    }
+
+    /// Adds entries.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn add(&self, kind: Kind, change: &ChangeRequest) -> Result<ChangeReport, ClientError> {
+        self.change(Method::POST, kind, change)
+    }
+
+    /// Removes entries.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn remove(&self, kind: Kind, change: &ChangeRequest) -> Result<ChangeReport, ClientError> {
+        self.change(Method::DELETE, kind, change)
+    }
+
+    fn change<T: Serialize>(&self, method: Method, kind: Kind, change: &T) -> Result<ChangeReport, ClientError> {
+        self.wait_for(self.document(self.request(method, &[list(kind)], &[]).json(change)))
+    }
+
+    /// Replaces a list's imported entries by a file's.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn import(
+        &self,
+        kind: Kind,
+        options: &ImportOptions<'_>,
+        file: Vec<u8>,
+    ) -> Result<ImportReport, ClientError> {
+        let mut query = vec![
+            ("format", options.format.name()),
+            ("skip_bad", bool_word(options.skip_bad)),
+            ("dry_run", bool_word(options.dry_run)),
+        ];
+        query.extend(options.name.map(|name| ("name", name)));
+        let request = self.request(Method::POST, &[list(kind), "import"], &query).timeout(IMPORT).body(file);
+        self.wait_for(self.document_within(request, IMPORT))
+    }
+
+    /// Hands all prefixes of the deny or the allow list to `take`, piece by piece, as lines of text.
+    ///
+    /// # Errors
+    /// [`ClientError`], or what `take` fails with.
+    pub fn export<E: From<ClientError>>(
+        &self,
+        kind: Kind,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.wait_for(async {
+            // Whoever reads the lines may take their time, so each piece has its own.
+            let path = [list(kind), "export"];
+            let mut response = within(ANSWER, self.send(self.request_untimed(Method::GET, &path, &[])))
+                .await
+                .unwrap_or_else(|| Err(self.silent(ANSWER)))?;
+            loop {
+                let piece = within(ANSWER, response.chunk()).await.ok_or_else(|| self.silent(ANSWER))?;
+                match piece.map_err(|error| ClientError::of_transport(&self.socket, ANSWER, error))? {
+                    Some(piece) => take(&piece)?,
+                    None => return Ok(()),
+                }
+            }
+        })
+    }
+
+    /// Every setting in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn settings(&self) -> Result<Vec<SettingRow>, ClientError> {
+        self.wait_for(self.document(self.request(Method::GET, &["config"], &[])))
+    }
+
+    /// Changes the settings.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn set(&self, change: Settings, dry_run: bool) -> Result<ConfigReport, ClientError> {
+        let (verb, confirm_s) = match change {
+            Settings::Reload => ("reload", None),
+            Settings::Apply(seconds) => ("apply", Some(seconds.to_string())),
+            Settings::Confirm => ("confirm", None),
+            Settings::Rollback => ("rollback", None),
+        };
+        let mut query = vec![("dry_run", bool_word(dry_run))];
+        query.extend(confirm_s.as_deref().map(|seconds| ("confirm_s", seconds)));
+        self.wait_for(self.document(self.request(Method::POST, &["config", verb], &query)))
+    }
+
+    /// Carries drops out, or only counts them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn enforce(&self, to: Enforcement) -> Result<SwitchReport, ClientError> {
+        let to = match to {
+            Enforcement::Enforce => "enforce",
+            Enforcement::Observe => "observe",
+        };
+        self.wait_for(self.document(self.request(Method::POST, &["enforcement"], &[("to", to)])))
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        self.request_untimed(method, path, query).timeout(ANSWER)
+    }
+
+    fn request_untimed(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        self.http.request(method, url(path, query))
+    }
+
+    async fn document<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.document_within(request, ANSWER).await
+    }
+
+    async fn document_within<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        time: Duration,
+    ) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let body = self.body(response, time).await?;
+        serde_json::from_slice(&body).map_err(|error| ClientError::NotWeir {
+            socket: self.socket.clone(),
+            what: format!("a document of another shape ({error})"),
+        })
+    }
+
+    /// The answer, where it is one to the question: problems are errors.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let lost = |error| ClientError::of_transport(&self.socket, ANSWER, error);
+        let response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = self.body(response, ANSWER).await?;
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if problem.kind == REFUSED => Err(ClientError::Refused(Box::new(problem))),
+            Ok(problem) if status == StatusCode::NOT_FOUND => Err(ClientError::NotFound(Box::new(problem))),
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) => Err(ClientError::NotWeir { socket: self.socket.clone(), what: unexplained(status, &body) }),
+        }
+    }
+
+    async fn body(&self, mut response: Response, time: Duration) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| ClientError::of_transport(&self.socket, time, error))?
+        {
+            if body.len() + piece.len() > LARGEST {
+                let what = format!("more than {LARGEST} bytes");
+                return Err(ClientError::NotWeir { socket: self.socket.clone(), what });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    fn silent(&self, time: Duration) -> ClientError {
+        ClientError::Silent { socket: self.socket.clone(), seconds: time.as_secs() }
+    }
+}
+
+async fn within<F: Future>(time: Duration, what: F) -> Option<F::Output> {
+    tokio::time::timeout(time, what).await.ok()
+}
+
+/// The address of a resource: the host only fills its place, the socket is what is connected to.
+fn url(path: &[&str], query: &[(&str, &str)]) -> Url {
+    #[expect(clippy::expect_used, reason = "a constant that a test parses")]
+    let mut url = Url::parse("http://weir/api").expect("a URL");
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.extend(path);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+/// An answer of failure that is no problem document.
+fn unexplained(status: StatusCode, body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
+    if text.is_empty() { format!("status {status}") } else { format!("status {status}: {text}") }
+}
+
+fn list(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Allow => "allow",
+        Kind::Deny => "block",
+    }
+}
+
+fn bool_word(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+/// The system's error at the bottom of another, where there is one.
+fn io_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! The one place that reads clocks and converts between them.
+use std::io;
+
+use jiff::Timestamp;
+
+use crate::domain::time::{BootSeconds, MonotonicNs, Now};
+
+/// This moment, on the clocks that decisions need.
+pub fn now() -> Now {
+    Now { boot: BootSeconds(nanoseconds(libc::CLOCK_BOOTTIME) / 1_000_000_000), wall: Timestamp::now() }
+}
+
+/// The monotonic clock.
+pub fn monotonic() -> MonotonicNs {
+    MonotonicNs(nanoseconds(libc::CLOCK_MONOTONIC))
+}
+
+/// A moment of the monotonic clock on the wall clock.
+pub fn wall_of(at: MonotonicNs) -> Timestamp {
+    let ago = monotonic().0.saturating_sub(at.0);
+    let span = jiff::SignedDuration::from_nanos(i64::try_from(ago).unwrap_or(i64::MAX));
+    Timestamp::now().checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Identifies this boot of the machine: boot-time seconds of another one mean nothing.
+///
+/// # Errors
+/// The read's.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the result; the clocks asked for always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let rest = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}

@@ -1,0 +1,98 @@
+//! The HTTP API: everything on the UNIX socket, what is safe to read on TCP where configured.
+mod changes;
+mod error;
+mod lists;
+mod reads;
+mod socket;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tower_http::timeout::TimeoutLayer;
+
+pub use socket::{SocketError, bind, serve};
+
+use crate::adapters::kernel::query::KernelPolicy;
+use crate::domain::report::SampleRow;
+use crate::sync::{Handle, Settings, Shared};
+
+/// Largest body of an ordinary request.
+const BODY: usize = 1 << 20;
+/// Largest list that can be sent: a few million lines.
+const LIST_BODY: usize = 128 << 20;
+/// How long a request may take, imports included.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Reads the configuration anew: from the file and environment the daemon was started with.
+pub type Reload = Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// The state and the counters.
+    pub shared: Shared,
+    /// The way to the sync task.
+    pub sync: Handle,
+    /// The kernel's tables, for questions.
+    pub policy: Arc<KernelPolicy>,
+    /// Reads the configuration anew.
+    pub reload: Reload,
+    /// The latest sampled drops.
+    pub samples: Arc<Mutex<VecDeque<SampleRow>>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// Every route, for the socket.
+pub fn routes(api: Api) -> Router {
+    let lists = Router::new()
+        .route("/api/block/import", post(lists::import_block))
+        .route("/api/allow/import", post(lists::import_allow))
+        .layer(DefaultBodyLimit::max(LIST_BODY));
+    Router::new()
+        .route("/api/status", get(reads::status))
+        .route("/api/top", get(reads::top))
+        .route("/api/explain/{address}", get(reads::explain))
+        .route("/api/samples", get(reads::samples))
+        .route("/api/block", get(lists::list_block).post(lists::add_block).delete(lists::remove_block))
+        .route("/api/allow", get(lists::list_allow).post(lists::add_allow).delete(lists::remove_allow))
+        .route("/api/block/export", get(lists::export_block))
+        .route("/api/allow/export", get(lists::export_allow))
+        .route("/api/config", get(reads::config))
+        .route("/api/config/reload", post(changes::reload))
+        .route("/api/config/apply", post(changes::apply))
+        .route("/api/config/confirm", post(changes::confirm))
+        .route("/api/config/rollback", post(changes::rollback))
+        .route("/api/enforcement", post(changes::enforcement))
+        .route("/api/bypass", post(changes::bypass))
+        .layer(DefaultBodyLimit::max(BODY))
+        .merge(lists)
+        .merge(health_routes())
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .with_state(api)
+}
+
+/// What may be read over TCP.
+pub fn public_routes(api: Api) -> Router {
+    health_routes()
+        .fallback(error::no_such_path)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .with_state(api)
+}
+
+fn health_routes() -> Router<Api> {
+    Router::new()
+        .route("/metrics", get(reads::metrics))
+        .route("/healthz", get(reads::healthz))
+        .route("/readyz", get(reads::readyz))
+}

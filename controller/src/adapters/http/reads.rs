@@ -1,0 +1,87 @@
+//! What changes nothing.
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::Api;
+use super::error::ApiError;
+use crate::adapters::metrics as prometheus;
+use crate::domain::report::{Explain, SampleRow, SettingRow, Status, TopBy, TopRow};
+use crate::views;
+
+/// Time between the two measurements of `top`.
+const MEASURED: Duration = Duration::from_millis(500);
+/// Most rows of `top`.
+const MOST_ROWS: usize = 10_000;
+
+pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
+    Json(views::status(&api.shared))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TopQuery {
+    n: Option<usize>,
+    by: Option<TopBy>,
+}
+
+pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<Vec<TopRow>> {
+    let limit = query.n.unwrap_or(20).min(MOST_ROWS);
+    let by = query.by.unwrap_or_default();
+    let started = Instant::now();
+    let before = api.shared.reader.sources();
+    tokio::time::sleep(MEASURED).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let after = api.shared.reader.sources();
+    Json(views::top(&before, &after, seconds, by, limit))
+}
+
+pub(super) async fn explain(
+    State(api): State<Api>,
+    Path(address): Path<String>,
+) -> Result<Json<Explain>, ApiError> {
+    let address: IpAddr = address
+        .parse()
+        .map_err(|_| ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")))?;
+    Ok(Json(views::explain(&api.shared, &api.policy, address)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SamplesQuery {
+    n: Option<usize>,
+}
+
+pub(super) async fn samples(State(api): State<Api>, query: Query<SamplesQuery>) -> Json<Vec<SampleRow>> {
+    let samples = api.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Json(samples.iter().rev().take(query.n.unwrap_or(20)).cloned().collect())
+}
+
+pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
+    Json(api.shared.read().settings.rows.clone())
+}
+
+pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    let counters = api.shared.reader.counters();
+    let text = prometheus::render(&views::status(&api.shared), counters.samples, counters.samples_lost);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// Whether the daemon answers at all.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it protects what it should: 503 with the reasons otherwise.
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let health = views::status(&api.shared).health;
+    if health.ok {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, health.problems.join("\n") + "\n").into_response()
+}

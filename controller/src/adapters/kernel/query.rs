@@ -1,0 +1,185 @@
+//! One question to the kernel's own tables, answered by the same code that judges packets.
+use std::cell::OnceCell;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use weir_common::abi::{
+    ClassRow, CpuState, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, Sample, Slot, SourceSet,
+};
+use weir_common::addr::{Source, SourceKey};
+use weir_common::judge::{Classification, classify, slot_in_force};
+use weir_common::tables::{Bucket, Fault, Tables};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::map::{Mapped, Table};
+use super::sys;
+use crate::domain::time::BootSeconds;
+
+/// The kernel's policy, opened for questions.
+#[derive(Debug)]
+pub struct KernelPolicy {
+    control: Mapped<u64>,
+    policy: Mapped<Slot>,
+    outer: [OwnedFd; 6],
+    overlay: [OwnedFd; 6],
+}
+
+const OUTER: [&str; 6] = ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN", "CLASSES"];
+const OVERLAY: [&str; 6] =
+    ["OVERLAY_V4", "OVERLAY_V6", "OVERLAY_ALLOW_V4", "OVERLAY_ALLOW_V6", "OVERLAY_DENY_V4", "OVERLAY_DENY_V6"];
+
+impl KernelPolicy {
+    /// Opens the maps found by `open`.
+    ///
+    /// # Errors
+    /// The opening's or the mapping's.
+    pub fn new(open: impl Fn(&str) -> io::Result<OwnedFd>) -> io::Result<Self> {
+        let all = |names: [&str; 6]| -> io::Result<[OwnedFd; 6]> {
+            let fds: Vec<OwnedFd> = names.iter().map(|name| open(name)).collect::<io::Result<_>>()?;
+            fds.try_into().map_err(|_| io::Error::other("six maps"))
+        };
+        Ok(Self {
+            control: Mapped::new(open("CONTROL")?.as_fd())?,
+            policy: Mapped::new(open("POLICY")?.as_fd())?,
+            outer: all(OUTER)?,
+            overlay: all(OVERLAY)?,
+        })
+    }
+
+    /// What the tables and the overlay in force say of a source, and whether drops are only observed.
+    ///
+    /// # Errors
+    /// [`Fault`] where a table that should be there is not.
+    pub fn classify(&self, source: Source, now: BootSeconds) -> Result<(Classification, Slot), Fault> {
+        let question = Question { policy: self, now, slots: Default::default(), row: OnceCell::new(), values: Default::default() };
+        let (index, slot) = slot_in_force(&question).ok_or(Fault)?;
+        let slot = *slot;
+        Ok((classify(&question, index, &slot, source)?, slot))
+    }
+}
+
+/// One question; what it read stays until it is answered.
+struct Question<'a> {
+    policy: &'a KernelPolicy,
+    now: BootSeconds,
+    slots: [OnceCell<Slot>; weir_common::abi::SLOTS as usize],
+    row: OnceCell<ClassRow>,
+    values: [OnceCell<Option<OverlayValue>>; 3],
+}
+
+impl Question<'_> {
+    fn inner(&self, outer: usize, slot: u32) -> Result<OwnedFd, Fault> {
+        let mut id = [0; 4];
+        let outer = self.policy.outer.get(outer).ok_or(Fault)?;
+        match sys::map_lookup(outer.as_fd(), &slot.to_ne_bytes(), &mut id) {
+            Ok(true) => sys::map_by_id(u32::from_ne_bytes(id)).map_err(|_| Fault),
+            _ => Err(Fault),
+        }
+    }
+
+    fn get<K, V>(&self, map: OwnedFd, key: &K) -> Result<Option<V>, Fault>
+    where
+        K: FromBytes + IntoBytes + Immutable + Copy,
+        V: FromBytes + IntoBytes + Immutable + Copy,
+    {
+        Table::<K, V>::new(map).and_then(|table| table.get(key)).map_err(|_| Fault)
+    }
+
+    fn overlay(&self, place: usize, v4: usize, source: Source, exact: bool) -> Option<&OverlayValue> {
+        let value = self.values.get(place)?.get_or_init(|| {
+            let at = v4 + usize::from(matches!(source, Source::V6(_)));
+            let map = self.policy.overlay.get(at)?.try_clone().ok()?;
+            let found = match (source, exact) {
+                (Source::V4(address), true) => self.get(map, &address),
+                (Source::V6(address), true) => self.get(map, &address),
+                (Source::V4(address), false) => self.get(map, &PrefixV4 { prefix_len: 32, address }),
+                (Source::V6(address), false) => self.get(map, &PrefixV6 { prefix_len: 128, address }),
+            };
+            found.ok().flatten()
+        });
+        value.as_ref()
+    }
+}
+
+/// No packet, no bucket.
+struct NoBucket;
+
+impl Bucket for NoBucket {
+    fn tat(&self) -> u64 {
+        0
+    }
+    fn set_tat(&self, _: u64) {}
+    fn add_tat(&self, _: u64) {}
+    fn count_passed(&self, _: u64) {}
+    fn count_refused(&self, _: u64) {}
+}
+
+impl Tables for Question<'_> {
+    type Bucket = NoBucket;
+
+    fn control(&self, word: u32) -> Option<u64> {
+        self.policy.control.read(word as usize)
+    }
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        let cell = self.slots.get(slot as usize)?;
+        if cell.get().is_none() {
+            let slot = self.policy.policy.read(slot as usize)?;
+            return Some(cell.get_or_init(|| slot));
+        }
+        cell.get()
+    }
+    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        match source {
+            Source::V4(address) => self.get(self.inner(0, slot)?, &address),
+            Source::V6(address) => self.get(self.inner(1, slot)?, &address),
+        }
+    }
+    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
+        match source {
+            Source::V4(address) => self.get(self.inner(2, slot)?, &PrefixV4 { prefix_len: 32, address }),
+            Source::V6(address) => self.get(self.inner(3, slot)?, &PrefixV6 { prefix_len: 128, address }),
+        }
+    }
+    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
+        self.get(self.inner(4, slot).ok()?, &index).ok().flatten()
+    }
+    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+        let row: ClassRow = self.get(self.inner(5, slot).ok()?, &class).ok().flatten()?;
+        Some(self.row.get_or_init(|| row))
+    }
+    fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
+        self.overlay(0, 0, source, true)
+    }
+    fn overlay_allow(&self, source: Source) -> Option<&OverlayValue> {
+        self.overlay(1, 2, source, false)
+    }
+    fn overlay_deny(&self, source: Source) -> Option<&OverlayValue> {
+        self.overlay(2, 4, source, false)
+    }
+    fn boot_seconds(&self) -> u64 {
+        self.now.0
+    }
+    fn monotonic_ns(&self) -> u64 {
+        0
+    }
+    fn with_cpu<R>(&self, _: impl FnOnce(&mut CpuState) -> R) -> Option<R> {
+        None
+    }
+    fn with_sources<R>(&self, _: u32, _: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
+        None
+    }
+    fn count_class(&self, _: &Slot, _: u32, _: u32, _: u64) {}
+    fn count_overlay(&self, _: u32, _: u64) {}
+    fn offender(&self, _: SourceKey) -> Option<NoBucket> {
+        None
+    }
+    fn insert_offender(&self, _: SourceKey, _: &Offender) -> bool {
+        false
+    }
+    fn interface(&self) -> u32 {
+        0
+    }
+    fn emit(&self, _: impl FnOnce(&mut Sample)) -> bool {
+        false
+    }
+}

@@ -1,0 +1,67 @@
+//! Prometheus' text format, made at each scrape from the kernel's counters.
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use crate::domain::decision::Enforcement;
+use crate::domain::report::Status;
+
+/// The metrics of a status. Labels are verdicts, lists and interfaces: never an address.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
+pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        describe();
+        for (verdict, row) in &status.verdicts {
+            counter!("weir_packets_total", "verdict" => verdict.clone()).absolute(row.packets);
+            counter!("weir_bytes_total", "verdict" => verdict.clone()).absolute(row.bytes);
+            counter!("weir_observed_packets_total", "verdict" => verdict.clone()).absolute(row.observed_packets);
+        }
+        for list in &status.lists {
+            let labels = [("list", list.name.clone()), ("origin", list.origin.clone())];
+            counter!("weir_list_packets_total", &labels).absolute(list.packets);
+            counter!("weir_list_bytes_total", &labels).absolute(list.bytes);
+            gauge!("weir_list_entries", &labels).set(list.entries as f64);
+        }
+        for interface in &status.interfaces {
+            let mode = interface.mode.clone().unwrap_or_else(|| "none".to_owned());
+            let attached = f64::from(u8::from(interface.index.is_some()));
+            gauge!("weir_interface_attached", "interface" => interface.name.clone(), "mode" => mode).set(attached);
+        }
+        for (table, fill) in &status.capacity {
+            gauge!("weir_table_entries", "table" => table.clone()).set(fill.used as f64);
+            gauge!("weir_table_capacity", "table" => table.clone()).set(fill.capacity as f64);
+        }
+        counter!("weir_samples_total").absolute(samples);
+        counter!("weir_samples_lost_total").absolute(samples_lost);
+        gauge!("weir_generation").set(status.generation as f64);
+        gauge!("weir_uptime_seconds").set(status.uptime_s as f64);
+        gauge!("weir_enforcing").set(f64::from(u8::from(status.enforcement == Enforcement::Enforce)));
+        gauge!("weir_bypass").set(f64::from(u8::from(status.bypass)));
+        gauge!("weir_confirm_pending").set(f64::from(u8::from(status.pending.is_some())));
+        gauge!("weir_health_problems").set(status.health.problems.len() as f64);
+        gauge!("weir_build_info", "version" => status.version.clone()).set(1.0);
+    });
+    handle.render()
+}
+
+fn describe() {
+    describe_counter!("weir_packets_total", "Packets by the verdict that decided them.");
+    describe_counter!("weir_bytes_total", "Bytes of packets by the verdict that decided them, without FCS.");
+    describe_counter!("weir_observed_packets_total", "Packets let through that the verdict would have dropped.");
+    describe_counter!("weir_list_packets_total", "Packets from sources that the list covers.");
+    describe_counter!("weir_list_bytes_total", "Bytes of packets from sources that the list covers.");
+    describe_counter!("weir_samples_total", "Drops sampled for user space.");
+    describe_counter!("weir_samples_lost_total", "Samples lost because nobody read them in time.");
+    describe_gauge!("weir_list_entries", "Entries on the list.");
+    describe_gauge!("weir_interface_attached", "1 while the program is on the interface.");
+    describe_gauge!("weir_table_entries", "Entries in use.");
+    describe_gauge!("weir_table_capacity", "Entries that fit.");
+    describe_gauge!("weir_generation", "Number of the policy in force.");
+    describe_gauge!("weir_uptime_seconds", "Seconds since the daemon started.");
+    describe_gauge!("weir_enforcing", "1 while drops are carried out, 0 while they are only observed.");
+    describe_gauge!("weir_bypass", "1 while the bypass switch is on and nothing is filtered.");
+    describe_gauge!("weir_confirm_pending", "1 while a settings change waits for its confirmation.");
+    describe_gauge!("weir_health_problems", "Problems that `weir status` lists.");
+    describe_gauge!("weir_build_info", "Always 1; the version is a label.");
+}

@@ -1,0 +1,36 @@
+//! The machine around the daemon: interfaces, what is attached to them, what must stay reachable, what changes.
+//!
+//! Everything is asked of the network namespace the calling thread is in, now; nothing is remembered.
+pub mod facts;
+pub mod interfaces;
+mod netlink;
+pub mod nic;
+pub mod watch;
+pub mod xdp;
+
+use std::io;
+
+/// A question the kernel did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel does not tell {what}")]
+pub struct SystemError {
+    /// What was asked.
+    what: &'static str,
+    /// The system call's error, or the kernel's answer.
+    #[source]
+    error: io::Error,
+}
+
+impl SystemError {
+    fn about(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self { what, error }
+    }
+
+    /// The error number the kernel answered with, where it gave one.
+    pub fn number(&self) -> Option<i32> {
+        self.error.raw_os_error()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,203 @@
+//! Plain values to the configuration: what makes no sense is refused here.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::domain::decision::Enforcement;
+use crate::domain::limits::{LimitError, SourceLimit};
+use crate::domain::listfile::parse_prefix;
+use crate::domain::tables::Capacity;
+
+use super::error::Problem;
+use super::raw::{Raw, RawApi, RawList, RawSourceLimit, RawState};
+use super::suggest;
+use super::types::{Api, Choice, Config, Headers, InterfaceName, Limits, Log, NeverBlock, Protected, State};
+
+/// Most entries a table may be sized for: all public lists together have a few million, and the kernel sets this memory
+/// aside when the table is made.
+const MOST_ENTRIES: u64 = 1 << 26;
+
+/// Most sources that may be followed over their limit at once; the kernel sets this memory aside at start.
+const MOST_SOURCES: u64 = 1 << 24;
+
+/// Most samples a second and CPU; more than user space reads.
+const MOST_SAMPLES: u64 = 1_000_000;
+
+/// Longest path of a UNIX socket: 108 bytes with the zero that ends it (unix(7)).
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// A value that is refused.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Its key.
+    pub(super) key: String,
+    /// Why.
+    pub(super) problem: Problem,
+}
+
+impl Fault {
+    fn refused(key: &str, value: &str, why: &(impl ToString + ?Sized)) -> Self {
+        let problem = Problem::Refused { key: key.to_owned(), value: value.to_owned(), why: why.to_string() };
+        Self { key: key.to_owned(), problem }
+    }
+
+    fn repeated(key: &str, value: &str) -> Self {
+        let problem = Problem::Repeated { key: key.to_owned(), value: value.to_owned() };
+        Self { key: key.to_owned(), problem }
+    }
+}
+
+/// The configuration these values make.
+///
+/// # Errors
+/// [`Fault`] with the first value that makes no sense.
+pub(super) fn config(raw: &Raw) -> Result<Config, Fault> {
+    Ok(Config {
+        interfaces: interfaces(&raw.interfaces)?,
+        mode: choice("mode", &raw.mode)?,
+        enforcement: choice("enforcement", &raw.enforcement)?,
+        state: state(&raw.state)?,
+        api: api(&raw.api)?,
+        limits: Limits { source: source_limit(&raw.limits.source)? },
+        headers: Headers { over_budget: choice("headers.over_budget", &raw.headers.over_budget)? },
+        samples: NonZeroU32::new(number("samples.per_second", raw.samples.per_second, 0, MOST_SAMPLES)?),
+        protected: Protected {
+            addresses: prefixes("protected.addresses", &raw.protected.addresses)?,
+            login_sessions: raw.protected.login_sessions,
+        },
+        never_block: NeverBlock {
+            files: each("never_block.files", &raw.never_block.files, absolute)?,
+            addresses: prefixes("never_block.addresses", &raw.never_block.addresses)?,
+        },
+        lists: lists(&raw.lists)?,
+        log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
+    })
+}
+
+fn interfaces(names: &[String]) -> Result<Vec<InterfaceName>, Fault> {
+    let mut interfaces: Vec<InterfaceName> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (at, name) in names.iter().enumerate() {
+        let key = format!("interfaces[{at}]");
+        let interface: InterfaceName = name.parse().map_err(|error| Fault::refused(&key, name, &error))?;
+        if !seen.insert(name) {
+            return Err(Fault::repeated(&key, name));
+        }
+        interfaces.push(interface);
+    }
+    Ok(interfaces)
+}
+
+fn state(raw: &RawState) -> Result<State, Fault> {
+    let addresses = number("state.max_addresses", raw.max_addresses, 1, MOST_ENTRIES)?;
+    let prefixes = number("state.max_prefixes", raw.max_prefixes, 1, MOST_ENTRIES)?;
+    Ok(State {
+        dir: absolute("state.dir", &raw.dir)?,
+        bpffs: if raw.bpffs.is_empty() { None } else { Some(absolute("state.bpffs", &raw.bpffs)?) },
+        capacity: Capacity { addresses, prefixes },
+        max_sources: number("state.max_sources", raw.max_sources, 1, MOST_SOURCES)?,
+    })
+}
+
+fn api(raw: &RawApi) -> Result<Api, Fault> {
+    let socket = absolute("api.socket", &raw.socket)?;
+    if raw.socket.ends_with('/') {
+        return Err(Fault::refused("api.socket", &raw.socket, "a socket is a file, and this names a folder"));
+    }
+    if raw.socket.len() > LONGEST_SOCKET_PATH {
+        let why = format!("{} bytes are too long; a socket's path has at most {LONGEST_SOCKET_PATH}", raw.socket.len());
+        return Err(Fault::refused("api.socket", &raw.socket, &why));
+    }
+    let is_group = raw.group.len() <= 32
+        && !raw.group.starts_with('-')
+        && raw.group.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if !is_group {
+        return Err(Fault::refused("api.group", &raw.group, "not the name of a group"));
+    }
+    let group = Some(raw.group.clone()).filter(|group| !group.is_empty());
+    let listen: Option<SocketAddr> = raw.listen.parse().ok();
+    if listen.is_none() && !raw.listen.is_empty() {
+        let why = "not an address and a port, as in \"127.0.0.1:9184\" or \"[::1]:9184\"";
+        return Err(Fault::refused("api.listen", &raw.listen, why));
+    }
+    Ok(Api { socket, group, listen })
+}
+
+fn source_limit(raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
+    let enforcement = choice("limits.source.enforcement", &raw.enforcement)?;
+    let Some(rate) = NonZeroU64::new(raw.packets_per_second) else { return Ok(None) };
+    let burst = NonZeroU64::new(raw.burst).unwrap_or_else(|| SourceLimit::usual_burst(rate));
+    SourceLimit::new(rate, burst, enforcement).map(Some).map_err(|reason| {
+        let name = match reason {
+            LimitError::TooFast { .. } => "packets_per_second",
+            LimitError::BurstBelowTick { .. } | LimitError::BurstTooLong { .. } => "burst",
+        };
+        let key = format!("limits.source.{name}");
+        Fault { key: key.clone(), problem: Problem::Limit { key, reason } }
+    })
+}
+
+fn lists(raw: &[RawList]) -> Result<BTreeMap<String, Enforcement>, Fault> {
+    let mut lists = BTreeMap::new();
+    for (at, list) in raw.iter().enumerate() {
+        let key = format!("lists[{at}].name");
+        if list.name.is_empty() {
+            let why = "each [[lists]] section is about the list it names";
+            return Err(Fault { key: key.clone(), problem: Problem::Missing { key, why } });
+        }
+        if !is_list_name(&list.name) {
+            return Err(Fault::refused(&key, &list.name, "not a list's name: 1 to 64 of letters, digits, - _ and ."));
+        }
+        let enforcement = choice(&format!("lists[{at}].enforcement"), &list.enforcement)?;
+        if lists.insert(list.name.clone(), enforcement).is_some() {
+            return Err(Fault::repeated(&key, &list.name));
+        }
+    }
+    Ok(lists)
+}
+
+/// As the lists themselves are named.
+fn is_list_name(name: &str) -> bool {
+    name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+fn choice<T: Choice>(key: &str, value: &str) -> Result<T, Fault> {
+    if let Some(choice) = T::ALL.iter().copied().find(|choice| choice.word() == value) {
+        return Ok(choice);
+    }
+    let choices: Vec<&'static str> = T::ALL.iter().map(|choice| choice.word()).collect();
+    let suggestion = suggest::nearest(value, choices.iter().copied()).map(|word| format!("{word:?}"));
+    let problem = Problem::NotOneOf { key: key.to_owned(), value: value.to_owned(), choices, suggestion };
+    Err(Fault { key: key.to_owned(), problem })
+}
+
+fn number<T: TryFrom<u64>>(key: &str, value: u64, least: u64, most: u64) -> Result<T, Fault> {
+    let number = if (least..=most).contains(&value) { T::try_from(value).ok() } else { None };
+    number.ok_or_else(|| {
+        let problem = Problem::OutOfRange { key: key.to_owned(), value: value.to_string(), least, most };
+        Fault { key: key.to_owned(), problem }
+    })
+}
+
+fn absolute(key: &str, value: &str) -> Result<PathBuf, Fault> {
+    // The daemon's own folder is nothing to build on: under systemd it is the root.
+    if !value.starts_with('/') {
+        return Err(Fault::refused(key, value, "a path must be absolute, from / on"));
+    }
+    if value.contains('\0') {
+        return Err(Fault::refused(key, value, "a path holds no zero byte"));
+    }
+    Ok(PathBuf::from(value))
+}
+
+fn prefixes(key: &str, values: &[String]) -> Result<Vec<IpNet>, Fault> {
+    each(key, values, |key, value| parse_prefix(value).map_err(|error| Fault::refused(key, value, &error)))
+}
+
+/// Reads each element of a list under its own key.
+fn each<T>(key: &str, values: &[String], read: impl Fn(&str, &str) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    values.iter().enumerate().map(|(at, value)| read(&format!("{key}[{at}]"), value)).collect()
+}

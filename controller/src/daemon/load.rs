@@ -1,0 +1,100 @@
+//! From the configuration's file to the settings a policy is built with.
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+
+use crate::config::{self, Config, Loaded, OverBudget, Source};
+use crate::domain::decision::Enforcement;
+use crate::domain::limits::source_limit;
+use crate::domain::listfile;
+use crate::domain::report::SettingRow;
+use crate::sync::Settings;
+
+/// The file that is read when none is named; it need not exist.
+pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
+
+/// Reads the configuration from a file (the default one may be missing) and the environment.
+///
+/// # Errors
+/// What is wrong with it, with the place.
+pub fn read(file: Option<&Path>) -> Result<(String, Loaded)> {
+    let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => Vec::new(),
+        Err(error) => return Err(error).with_context(|| format!("read the configuration {}", path.display())),
+    };
+    let name = path.display().to_string();
+    let loaded = config::parse_bytes(&bytes, &name, environment())?;
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), loaded))
+}
+
+/// Reads a configuration from text that was in force before.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str, name: &str) -> Result<Loaded> {
+    Ok(config::parse(text, name, environment())?)
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The settings of a configuration. Reads the never-block files.
+///
+/// # Errors
+/// A never-block file that cannot be read or understood: a guard that silently was not there would be worse.
+pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u32) -> Result<Settings> {
+    let config = &loaded.config;
+    let limit = config.limits.source.as_ref();
+    Ok(Settings {
+        enforcement: if observe { Enforcement::Observe } else { config.enforcement },
+        source_limit: limit.map(|limit| limit.packets_per_second().get()),
+        source_words: source_limit(limit, cpus),
+        observe_source: limit.is_some_and(|limit| limit.enforcement() == Enforcement::Observe),
+        budget_passes: config.headers.over_budget == OverBudget::Pass,
+        samples_per_second: config.samples.map_or(0, std::num::NonZeroU32::get),
+        lists: config.lists.clone(),
+        protected: config.protected.addresses.iter().map(|prefix| (*prefix, "set in [protected]".to_owned())).collect(),
+        login_sessions: config.protected.login_sessions,
+        never_block: never_block(config)?,
+        capacity: config.state.capacity,
+        text: Arc::from(text),
+        rows: rows(loaded, file),
+    })
+}
+
+fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {
+    let mut all: Vec<(IpNet, String)> =
+        config.never_block.addresses.iter().map(|prefix| (*prefix, "set in [never_block]".to_owned())).collect();
+    for path in &config.never_block.files {
+        let bytes = fs::read(path).with_context(|| format!("read the never-block file {}", path.display()))?;
+        let prefixes = listfile::parse_never_block(&bytes)
+            .with_context(|| format!("never-block file {}", path.display()))?;
+        let name = path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
+        all.extend(prefixes.into_iter().map(|prefix| (prefix, format!("in {name}"))));
+    }
+    Ok(all)
+}
+
+/// Every setting as the API shows it.
+pub fn rows(loaded: &Loaded, file: &str) -> Vec<SettingRow> {
+    loaded
+        .settings
+        .iter()
+        .map(|setting| SettingRow {
+            key: setting.key.clone(),
+            value: setting.value.clone(),
+            source: match &setting.source {
+                Source::Default => "default".to_owned(),
+                Source::File { line } => format!("{file}:{line}"),
+                Source::Env(name) => name.clone(),
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,449 @@
+//! The daemon: adapters wired to the domain.
+mod interfaces;
+pub mod load;
+mod samples;
+mod takeover;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use ipnet::IpNet;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use weir_common::abi::control_word;
+
+use self::interfaces::Interfaces;
+use self::takeover::{First, Kernel, StillPending};
+use crate::adapters::clock;
+use crate::adapters::http::{self, Api};
+use crate::adapters::kernel::bpffs;
+use crate::adapters::kernel::instance::Instance;
+use crate::adapters::kernel::link::WantedMode;
+use crate::adapters::kernel::object;
+use crate::adapters::store::Store;
+use crate::adapters::system::facts;
+use crate::config::{Config, Mode};
+use crate::domain::decision::Enforcement;
+use crate::domain::guard::Guards;
+use crate::domain::overlay::{Overlay, Room};
+use crate::domain::prefixes::single;
+use crate::domain::time::BootSeconds;
+use crate::sync::{
+    CONFIG_KEY, Command, ENFORCEMENT_KEY, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared, State, Sync,
+};
+
+/// How often own addresses, gateways, resolvers and login sessions are looked at.
+const FACTS_EVERY: Duration = Duration::from_secs(2);
+
+/// What the command line says beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration's file.
+    pub config: Option<PathBuf>,
+    /// Interfaces; none: the configuration's.
+    pub interfaces: Vec<String>,
+    /// How to attach; `None`: the configuration's.
+    pub mode: Option<WantedMode>,
+    /// Only observe.
+    pub observe: bool,
+    /// The socket; `None`: the configuration's.
+    pub socket: Option<PathBuf>,
+}
+
+/// The store's settings at start.
+struct Remembered {
+    settings: Arc<Settings>,
+    enforcement: Option<Enforcement>,
+    pending: Option<(Arc<Settings>, BootSeconds)>,
+    problem: Option<String>,
+}
+
+/// Runs the daemon until it is told to stop. What is in force stays in force.
+///
+/// # Errors
+/// Why it could not start: nothing that was in force before has changed then.
+pub fn run(options: &Options) -> Result<()> {
+    let (text, loaded) = load::read(options.config.as_deref())?;
+    let config = loaded.config.clone();
+    start_log(&config);
+    let names = interface_names(options, &config)?;
+    let cpus = object::possible_cpus().context("count the CPUs")?;
+    let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
+    let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
+
+    let (mut store, problems) = Store::open(&config.state.dir)?;
+    let boot_id = clock::boot_id().context("read the boot id")?;
+    let saved = store.load(clock::now(), &boot_id)?;
+    let remembered = remember(&store, read, options, &boot_id, cpus)?;
+
+    let folder = bpffs::prepare(config.state.bpffs.as_deref())?;
+    let instance = Instance::of(&folder, &config.state.dir);
+    let kernel = takeover::take_over(&instance, config.state.max_sources)?;
+
+    let guards = guards_of(&remembered.settings);
+    let mut desired = saved.desired;
+    for list in desired.lists_mut() {
+        list.enforcement = remembered.settings.lists.get(&*list.name).copied().unwrap_or_default();
+    }
+    desired.expire(clock::now().boot);
+    let sequence = desired
+        .lists()
+        .flat_map(|list| list.entries.values().map(|info| info.sequence).chain([list.imported_sequence]))
+        .max()
+        .unwrap_or(0);
+    let enforcement = remembered.enforcement.unwrap_or(remembered.settings.enforcement);
+    let still = remembered
+        .pending
+        .as_ref()
+        .map(|(fallback, deadline)| StillPending { fallback, deadline_s: deadline.0 });
+    let first = takeover::first_policy(
+        &kernel.writer,
+        &desired,
+        &guards,
+        &remembered.settings,
+        enforcement,
+        sequence,
+        still.as_ref(),
+    )?;
+    store.apply(&[crate::adapters::store::Change::PutClassLists {
+        generation: first.generation,
+        classes: crate::sync::class_lists_of(&first.class_lists),
+    }])?;
+    kernel.writer.set_word(control_word::DETACHED, 0);
+    let wanted = options.mode.unwrap_or(match config.mode {
+        Mode::Auto => WantedMode::Auto,
+        Mode::Native => WantedMode::Native,
+        Mode::Generic => WantedMode::Generic,
+    });
+    let attached = Interfaces::attach(&kernel, &instance, &names, wanted)?;
+    let mut state = state_of(&kernel, first, desired, guards, &remembered, &saved.totals, sequence, &saved.class_lists)?;
+    state.interfaces = attached.state();
+    for (at, problem) in problems.iter().map(ToString::to_string).chain(saved.problems.iter().map(ToString::to_string)).enumerate() {
+        tracing::error!(%problem, "the store");
+        state.problems.insert(format!("store at start {}", at + 1), problem);
+    }
+    if let Some(problem) = &remembered.problem {
+        tracing::warn!(problem, "configuration");
+        state.problems.insert("configuration".to_owned(), problem.clone());
+    }
+    if let Err(error) = store.save_good_copy() {
+        state.problems.insert("store copy".to_owned(), error.to_string());
+    }
+    let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer));
+    let (sync, thread) = Sync::start(shared.clone(), Arc::clone(&kernel.writer), store, boot_id);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let served = runtime.block_on(serve(options, &config, &file, cpus, &kernel, &instance, attached, &shared, &sync));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    // The thread ends with the stop that `serve` asked for, or when the last handle goes.
+    drop(sync);
+    if thread.join().is_err() {
+        return Err(anyhow!("the sync task ended by a panic; what was in force still is"));
+    }
+    served
+}
+
+fn interface_names(options: &Options, config: &Config) -> Result<Vec<String>> {
+    let names: Vec<String> = if options.interfaces.is_empty() {
+        config.interfaces.iter().map(ToString::to_string).collect()
+    } else {
+        options.interfaces.clone()
+    };
+    if names.is_empty() {
+        return Err(NoInterfaces.into());
+    }
+    let mut once: Vec<String> = Vec::new();
+    for name in names {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    Ok(once)
+}
+
+/// Neither the command line nor the configuration names an interface: a usage error.
+#[derive(Debug, thiserror::Error)]
+#[error("no interface is named: give -i IFACE, or set `interfaces` in the configuration")]
+pub struct NoInterfaces;
+
+/// What the store says about settings: switches, a pending change, a change that was rolled back.
+fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpus: u32) -> Result<Remembered> {
+    let enforcement = if options.observe {
+        Some(Enforcement::Observe)
+    } else {
+        match store.setting(ENFORCEMENT_KEY)?.as_deref() {
+            Some("observe") => Some(Enforcement::Observe),
+            Some("enforce") => Some(Enforcement::Enforce),
+            _ => None,
+        }
+    };
+    let before = |store: &Store| -> Result<Option<Settings>> {
+        let Some(text) = store.setting(CONFIG_KEY)? else { return Ok(None) };
+        let loaded = load::parse(&text, "the settings in force before")?;
+        Ok(Some(load::settings(&text, &loaded, "the settings in force before", options.observe, cpus)?))
+    };
+    let mut all = Remembered { settings: Arc::new(read), enforcement, pending: None, problem: None };
+    if let Some(pending) = store.setting(PENDING_KEY)? {
+        let pending: serde_json::Value = serde_json::from_str(&pending).context("read the pending change")?;
+        let deadline = BootSeconds(pending.get("deadline").and_then(serde_json::Value::as_u64).unwrap_or(0));
+        let same_boot = pending.get("boot_id").and_then(serde_json::Value::as_str) == Some(boot_id);
+        let same_text = pending.get("text").and_then(serde_json::Value::as_str) == Some(&*all.settings.text);
+        if let Some(fallback) = before(store)?
+            && same_text
+        {
+            if same_boot && clock::now().boot < deadline {
+                all.pending = Some((Arc::new(fallback), deadline));
+                return Ok(all);
+            }
+            all.settings = Arc::new(fallback);
+            all.problem = Some(rolled_back());
+            return Ok(all);
+        }
+    }
+    if store.setting(REJECTED_KEY)?.as_deref() == Some(&*all.settings.text)
+        && let Some(fallback) = before(store)?
+    {
+        all.settings = Arc::new(fallback);
+        all.problem = Some(rolled_back());
+    }
+    Ok(all)
+}
+
+fn rolled_back() -> String {
+    "the file holds settings that were not confirmed in time; those from before are in force; `weir config apply` puts \
+     the file in force"
+        .to_owned()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a start, each from another place")]
+fn state_of(
+    kernel: &Kernel,
+    first: First,
+    desired: crate::domain::desired::Desired,
+    guards: Guards,
+    remembered: &Remembered,
+    totals: &BTreeMap<crate::domain::decision::ListId, crate::adapters::store::ListTotals>,
+    sequence: u64,
+    class_lists: &BTreeMap<u64, crate::adapters::store::ClassLists>,
+) -> Result<State> {
+    let sizes = kernel.writer.overlay_sizes()?;
+    let room = Room { addresses: sizes.addresses as usize, prefixes: sizes.prefixes as usize };
+    let mut totals: crate::sync::ListTotals =
+        totals.iter().map(|(list, total)| (list.0, (total.packets, total.bytes))).collect();
+    // What the slot of the daemon before this one had counted, by the lists its classes stood for.
+    if let Some((generation, hits)) = &first.before
+        && let Some(classes) = class_lists.get(generation)
+    {
+        for (class, lists) in classes {
+            let Some((packets, bytes)) = hits.get(*class as usize) else { continue };
+            for list in lists {
+                let total = totals.entry(list.0).or_default();
+                total.0 += packets;
+                total.1 += bytes;
+            }
+        }
+    }
+    let mut slots: [Vec<Vec<u16>>; weir_common::abi::SLOTS as usize] = Default::default();
+    if let Some(place) = slots.get_mut(first.current.slot) {
+        *place = first.class_lists;
+    }
+    let pending = remembered.pending.as_ref().zip(first.fallback).map(|((settings, deadline), slot)| {
+        let now = clock::now();
+        Pending {
+            deadline: *deadline,
+            deadline_wall: now.after(deadline.0.saturating_sub(now.boot.0)).wall,
+            fallback: Arc::clone(settings),
+            slot,
+        }
+    });
+    Ok(State {
+        desired,
+        guards,
+        overlay: Overlay::new(room, sizes.counters),
+        settings: Arc::clone(&remembered.settings),
+        enforcement: remembered.enforcement,
+        pending,
+        generation: first.generation,
+        current: first.current,
+        building: None,
+        sequence,
+        totals,
+        class_lists: slots,
+        interfaces: Vec::new(),
+        problems: BTreeMap::new(),
+        table_entries: first.entries,
+        overlay_room: u64::from(sizes.counters),
+        offender_room: u64::from(kernel.reader.offender_capacity().unwrap_or(0)),
+    })
+}
+
+/// Everything no decision may cut off: what the operator says and what the machine says.
+fn guards_of(settings: &Settings) -> Guards {
+    let sources = facts::Sources::default();
+    let found = facts::gather(&sources);
+    for problem in &found.problems {
+        tracing::debug!(problem, "a source of protected addresses cannot be read");
+    }
+    let mut protected: Vec<(IpNet, String)> = found
+        .facts
+        .iter()
+        .filter(|fact| settings.login_sessions || !matches!(fact.why, facts::Why::LoginSession(_)))
+        .map(|fact| (single(fact.address), fact.why.to_string()))
+        .collect();
+    protected.extend(settings.protected.iter().cloned());
+    Guards::new(protected, settings.never_block.iter().cloned())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of the daemon, each from another place")]
+async fn serve(
+    options: &Options,
+    config: &Config,
+    file: &Path,
+    cpus: u32,
+    kernel: &Kernel,
+    instance: &Instance,
+    attached: Interfaces,
+    shared: &Shared,
+    sync: &Handle,
+) -> Result<()> {
+    let samples = Arc::new(Mutex::new(VecDeque::new()));
+    let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
+    let reload: http::Reload = Arc::new(move || {
+        let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
+        load::settings(&text, &loaded, &file_name, observe, cpus).map_err(|error| format!("{error:#}"))
+    });
+    let api = Api {
+        shared: shared.clone(),
+        sync: sync.clone(),
+        policy: Arc::clone(&kernel.policy),
+        reload: Arc::clone(&reload),
+        samples: Arc::clone(&samples),
+    };
+    let socket = options.socket.clone().unwrap_or_else(|| config.api.socket.clone());
+    let listener = http::bind(&socket, config.api.group.as_deref())?;
+    let (end, ended) = watch::channel(false);
+    let over = |mut ended: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is the end as well.
+        let _over = ended.wait_for(|over| *over).await;
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    let router = http::routes(api.clone());
+    let (path, until) = (socket.clone(), over(ended.clone()));
+    tasks.spawn(async move { http::serve(listener, &path, router, until).await });
+    if let Some(address) = config.api.listen {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listen at {address} (`[api] listen`)"))?;
+        let (router, until) = (http::public_routes(api), over(ended.clone()));
+        tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until).await });
+    }
+    let reader = Arc::clone(&shared.reader);
+    let watcher = tokio::spawn(attached.watch(sync.clone(), move |word| reader.word(word)));
+    let sampler = tokio::spawn(samples::read(instance.maps().join(object::SAMPLES), samples, shared.clone()));
+    let facts = tokio::spawn(watch_facts(shared.clone(), sync.clone()));
+    let names: Vec<String> = shared
+        .read()
+        .interfaces
+        .iter()
+        .map(|i| format!("{} ({})", i.name, i.mode.map_or_else(|| "not attached".to_owned(), |mode| mode.to_string())))
+        .collect();
+    let generation = shared.read().generation;
+    ready(&format!("weir is ready: {}, generation {generation}, socket {}", names.join(", "), socket.display()));
+    let result = wait(&mut tasks, sync, &reload).await;
+    // Not an error if nobody asks: without systemd there is nobody to tell.
+    let _untold = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    watcher.abort();
+    sampler.abort();
+    facts.abort();
+    let _nobody = end.send(true);
+    let (done, stopped) = oneshot::channel();
+    if sync.send(Command::Stop(done)).is_ok() {
+        let _gone = tokio::time::timeout(Duration::from_secs(10), stopped).await;
+    }
+    let _left = tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
+    let _gone = std::fs::remove_file(&socket);
+    result
+}
+
+/// Tells the person and systemd that packets are judged from here on.
+#[expect(clippy::print_stderr, reason = "the ready line is for people and scripts, whatever the log's format")]
+fn ready(line: &str) {
+    eprintln!("{line}");
+    let _untold = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Until SIGTERM or SIGINT, or until a server fails. SIGHUP reloads, all or nothing.
+async fn wait(
+    tasks: &mut tokio::task::JoinSet<std::io::Result<()>>,
+    sync: &Handle,
+    reload: &http::Reload,
+) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {
+                tracing::info!("told to stop; protection stays in place");
+                return Ok(());
+            }
+            _ = interrupt.recv() => {
+                tracing::info!("interrupted; protection stays in place, `weir detach` ends it");
+                return Ok(());
+            }
+            _ = hangup.recv() => reload_now(sync, reload).await,
+            ended = tasks.join_next() => {
+                return match ended {
+                    Some(Ok(Err(error))) => Err(error).context("the API failed"),
+                    Some(Err(error)) => Err(error).context("the API failed"),
+                    Some(Ok(Ok(()))) | None => Err(anyhow!("the API ended by itself")),
+                };
+            }
+        }
+    }
+}
+
+async fn reload_now(sync: &Handle, reload: &http::Reload) {
+    let reload = Arc::clone(reload);
+    let read = tokio::task::spawn_blocking(move || reload()).await;
+    let settings = match read {
+        Ok(Ok(settings)) => settings,
+        Ok(Err(error)) => return tracing::error!(error, "not reloaded; the settings before are in force"),
+        Err(error) => return tracing::error!(%error, "not reloaded; the settings before are in force"),
+    };
+    let settings = Arc::new(settings);
+    match sync.ask(|reply| Command::Apply(settings, None, false, "SIGHUP".to_owned(), reply)).await {
+        Ok(report) => tracing::info!(changed = report.changed, generation = report.generation, "reloaded"),
+        Err(error) => tracing::error!(%error, "not reloaded; the settings before are in force"),
+    }
+}
+
+/// Keeps the protected set true as addresses, routes, resolvers and sessions change.
+async fn watch_facts(shared: Shared, sync: Handle) {
+    loop {
+        tokio::time::sleep(FACTS_EVERY).await;
+        let settings = Arc::clone(&shared.read().settings);
+        let Ok(guards) = tokio::task::spawn_blocking(move || guards_of(&settings)).await else { return };
+        if guards != shared.read().guards && sync.send(Command::Guards(guards)).is_err() {
+            return;
+        }
+    }
+}
+
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("weir={}", config.log.level.name())));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.log.format {
+        crate::config::LogFormat::Json => builder.json().try_init(),
+        crate::config::LogFormat::Text => builder.with_target(false).try_init(),
+    };
+    // A second daemon in one process (a test) logs where the first one does.
+    drop(started);
+}

@@ -1,0 +1,339 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| net(text)).collect()
+}
+
+/// Reads one line and expects an entry, a reject's reason, or nothing.
+#[track_caller]
+fn check(format: Format, line: impl AsRef<[u8]>, expected: Result<Option<&str>, &str>) {
+    let line = line.as_ref();
+    let parsed = parse(line, format);
+    assert_eq!(parsed.lines, 1, "{line:?}");
+    match expected {
+        Ok(Some(entry)) => assert_eq!((parsed.entries, parsed.rejected), (vec![net(entry)], 0), "{line:?}"),
+        Ok(None) => assert_eq!((parsed.skipped, parsed.rejected), (1, 0), "{line:?}"),
+        Err(why) => {
+            assert_eq!(parsed.entries, []);
+            assert_eq!(parsed.rejects.iter().map(|r| r.why.as_str()).collect::<Vec<_>>(), [why], "{line:?}");
+        }
+    }
+}
+
+const NOT: &str = "not an IPv4 or IPv6 address or prefix";
+const OCTAL: &str = "a part of the address starts with 0, which some programs read as octal";
+const LENGTH: &str = "the prefix length is not a whole number";
+const TRAILING: &str = "more than an address or prefix on the line; a comment starts with # or ;";
+
+#[test]
+fn addresses_and_prefixes_of_both_families_are_taken() {
+    check(Format::Plain, "192.0.2.1", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "192.0.2.0/24", Ok(Some("192.0.2.0/24")));
+    check(Format::Plain, "0.0.0.0/0", Ok(Some("0.0.0.0/0")));
+    check(Format::Plain, "2001:DB8::1", Ok(Some("2001:db8::1/128")));
+    check(Format::Plain, "2001:db8::/32", Ok(Some("2001:db8::/32")));
+    check(Format::Plain, "2001:0db8:0000:0000:0000:0000:192.0.2.1/128", Ok(Some("2001:db8::c000:201/128")));
+}
+
+#[test]
+fn white_space_comments_and_line_ends_do_not_matter() {
+    check(Format::Plain, "  \t192.0.2.1 \t", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "192.0.2.1\r\n", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "192.0.2.1 # SBL1 ; x", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "192.0.2.0/24\t;SBL2", Ok(Some("192.0.2.0/24")));
+    check(Format::Plain, "\u{feff}192.0.2.1\n", Ok(Some("192.0.2.1/32")));
+    for blank in ["\n", "\r\n", " \t \n", "# x", " ; x", "#", ";192.0.2.1"] {
+        check(Format::Plain, blank, Ok(None));
+    }
+}
+
+#[test]
+fn a_line_is_taken_whole_or_not_at_all() {
+    check(Format::Plain, "192.0.2.1198.51.100.1", Err(NOT));
+    check(Format::Plain, "192.0.2.1,198.51.100.1", Err(NOT));
+    check(Format::Plain, "192.0.2.1-192.0.2.9", Err(NOT));
+    check(Format::Plain, "192.0.2.1:80", Err(NOT));
+    check(Format::Plain, "[2001:db8::1]", Err(NOT));
+    check(Format::Plain, "192.0.2.1#x", Err(NOT));
+    check(Format::Plain, "192.0.2.1 198.51.100.1", Err(TRAILING));
+    check(Format::Plain, "192.0.2.1\t9", Err(TRAILING));
+    check(Format::Plain, "192.0.2.1 AS64496", Err(TRAILING));
+    check(Format::Plain, "deny 192.0.2.1", Err(NOT));
+    check(Format::Plain, "example.org", Err(NOT));
+    check(Format::Plain, "<html>", Err(NOT));
+    check(Format::Plain, "192.0.2.1\u{feff}", Err(NOT));
+}
+
+#[test]
+fn what_programs_read_differently_is_refused() {
+    check(Format::Plain, "192.0.02.1", Err(OCTAL));
+    check(Format::Plain, "0300.0.2.1", Err(OCTAL));
+    check(Format::Plain, "192.0.2.001/32", Err(OCTAL));
+    check(Format::Plain, "::ffff:192.0.02.1", Err(NOT));
+    check(Format::Plain, "0xc0.0.2.1", Err(NOT));
+    check(Format::Plain, "0xc0000201", Err(NOT));
+    check(Format::Plain, "3221225985", Err(NOT));
+    check(Format::Plain, "192.0.2", Err(NOT));
+    check(Format::Plain, "192.0.2.", Err(NOT));
+    check(Format::Plain, "192.0.2.256", Err(NOT));
+    check(Format::Plain, "+192.0.2.1", Err(NOT));
+    check(Format::Plain, "\u{661}92.0.2.1", Err(NOT));
+    check(Format::Plain, "\u{ff11}92.0.2.1", Err(NOT));
+    check(Format::Plain, "192\u{3002}0.2.1", Err(NOT));
+    check(Format::Plain, "fe80::1%eth0", Err("a zone (%) means something on one machine only"));
+    check(Format::Plain, "2001:db8:::1", Err(NOT));
+    check(Format::Plain, "2001:db8::1::", Err(NOT));
+    check(Format::Plain, "1:2:3:4:5:6:7:8:9", Err(NOT));
+    check(Format::Plain, "02001:db8::1", Err(NOT));
+    check(Format::Plain, b"192.0.2.1\0", Err(NOT));
+    check(Format::Plain, b"192.0.2.\xff", Err(NOT));
+    check(Format::Plain, "/24", Err(NOT));
+}
+
+#[test]
+fn prefix_lengths_are_whole_numbers_within_the_family() {
+    check(Format::Plain, "192.0.2.0/33", Err("prefix length 33 exceeds 32"));
+    check(Format::Plain, "192.0.2.0/256", Err("prefix length 256 exceeds 32"));
+    check(Format::Plain, "2001:db8::/129", Err("prefix length 129 exceeds 128"));
+    check(Format::Plain, "2001:db8::/999", Err("prefix length 999 exceeds 128"));
+    let not_numbers =
+        ["", "-1", "+24", "024", "00", "0x18", "24/24", "1000", "\u{662}", "255.255.255.0", "24#", "24\0"];
+    for len in not_numbers {
+        check(Format::Plain, format!("192.0.2.0/{len}"), Err(LENGTH));
+    }
+}
+
+#[test]
+fn host_bits_are_cleared_and_counted() {
+    let parsed = parse(b"192.0.2.7/24\n192.0.2.0/24\n2001:db8::1/32\n192.0.2.7/32\n", Format::Plain);
+    assert_eq!(parsed.entries, nets(&["192.0.2.0/24", "192.0.2.0/24", "2001:db8::/32", "192.0.2.7/32"]));
+    assert_eq!(parsed.normalised, 2);
+}
+
+#[test]
+fn ipv4_mapped_addresses_are_ipv4() {
+    check(Format::Plain, "::ffff:192.0.2.1", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "::ffff:c000:201/128", Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, "::ffff:192.0.2.1/120", Ok(Some("192.0.2.0/24")));
+    check(Format::Plain, "::ffff:0:0/96", Ok(Some("0.0.0.0/0")));
+    check(
+        Format::Plain,
+        "::ffff:192.0.2.1/95",
+        Err("IPv4-mapped with length 95, which is wider than all of IPv4 (96); write the IPv4 prefix"),
+    );
+    // Other addresses that hold one of IPv4 are IPv6 on the wire.
+    check(Format::Plain, "64:ff9b::192.0.2.1", Ok(Some("64:ff9b::c000:201/128")));
+    check(Format::Plain, "::192.0.2.1", Ok(Some("::c000:201/128")));
+}
+
+#[test]
+fn ipsum_lines_are_an_address_a_tab_and_a_count() {
+    check(Format::Ipsum, "192.0.2.1\t9", Ok(Some("192.0.2.1/32")));
+    check(Format::Ipsum, "192.0.2.1\t0\r\n", Ok(Some("192.0.2.1/32")));
+    check(Format::Ipsum, "2001:db8::1\t12345678901234567890123", Ok(Some("2001:db8::1/128")));
+    check(Format::Ipsum, "# IP\tnumber", Ok(None));
+    check(Format::Ipsum, "192.0.2.1", Err("not an address, a tab and a count"));
+    check(Format::Ipsum, "192.0.2.1 9", Err("not an address, a tab and a count"));
+    check(Format::Ipsum, "; 192.0.2.1", Err("not an address, a tab and a count"));
+    check(Format::Ipsum, "192.0.2.0/24\t9", Err("a prefix where the format has single addresses"));
+    check(Format::Ipsum, "192.0.2.01\t9", Err(OCTAL));
+    check(Format::Ipsum, "192.0.2.1 \t9", Err(NOT));
+    for count in ["", "-1", "+1", "1.0", "9 # x", "9\t9", "many", "\u{661}"] {
+        check(Format::Ipsum, format!("192.0.2.1\t{count}x"), Err("the count after the tab is not a whole number"));
+    }
+    check(Format::Ipsum, "192.0.2.1\t-1", Err("the count after the tab is not a whole number"));
+}
+
+#[test]
+fn the_format_is_told_by_the_first_data_lines() {
+    let told = |text: &str| parse(text.as_bytes(), Format::Auto).format;
+    assert_eq!(told("# IP\tcount\n#\n192.0.2.1\t9\n"), Format::Ipsum);
+    assert_eq!(told("# x\n; y\n192.0.2.1\n"), Format::Plain);
+    // One bad line does not decide.
+    assert_eq!(told("192.0.2.x\t9\n192.0.2.1\t9\n"), Format::Ipsum);
+    assert_eq!(told("garbage\t9\n192.0.2.1 # x\n192.0.2.2\n"), Format::Plain);
+    assert_eq!(told(""), Format::Plain);
+    assert_eq!(told("<html>\n"), Format::Plain);
+}
+
+#[test]
+fn formats_are_named() {
+    for format in [Format::Auto, Format::Plain, Format::Ipsum] {
+        assert_eq!(format.to_string().parse(), Ok(format));
+    }
+    let error = "csv".parse::<Format>().unwrap_err();
+    assert_eq!(error.to_string(), "format \"csv\" is not known; the formats are auto, plain and ipsum");
+}
+
+#[test]
+fn refused_lines_are_named_by_number_and_text() {
+    let parsed = parse("\u{feff}# list\r\n192.0.2.1\r\n\r\n192.0.2.999\r\n192.0.2.2".as_bytes(), Format::Plain);
+    assert_eq!(parsed.entries, nets(&["192.0.2.1/32", "192.0.2.2/32"]));
+    assert_eq!(parsed.rejects, [Reject { line: 4, text: "192.0.2.999".to_owned(), why: NOT.to_owned() }]);
+    assert_eq!((parsed.lines, parsed.skipped, parsed.rejected), (5, 2, 1));
+}
+
+#[track_caller]
+fn check_text(line: &[u8], shown: &str) {
+    let parsed = parse(line, Format::Plain);
+    assert_eq!(parsed.rejects.iter().map(|r| r.text.as_str()).collect::<Vec<_>>(), [shown]);
+}
+
+#[test]
+fn refused_text_is_short_and_safe_to_print() {
+    check_text(b"\x1b[31mred\x07\0", "\\u{1b}[31mred\\u{7}\\u{0}");
+    check_text(b"a\tb", "a\\tb");
+    check_text("x\u{85}\u{202e}y".as_bytes(), "x\\u{85}\\u{202e}y");
+    check_text(b"\xff\xfe1", "\u{fffd}\u{fffd}1");
+    check_text("\u{e9}".repeat(500).as_bytes(), &"\u{e9}".repeat(80));
+    check_text("x".repeat(1_000_000).as_bytes(), &"x".repeat(80));
+}
+
+#[test]
+fn long_lines_and_bare_carriage_returns_are_refused() {
+    let long = [b"192.0.2.1 #".as_slice(), &[b'x'; LONGEST_LINE]].concat();
+    check(Format::Plain, &long, Err("longer than 1024 bytes"));
+    check(Format::Plain, &long[..LONGEST_LINE], Ok(Some("192.0.2.1/32")));
+    check(Format::Plain, [b'#'; LONGEST_LINE + 1], Err("longer than 1024 bytes"));
+    // A file of an old Mac is one line: not one comment with everything in it.
+    check(Format::Plain, "# list\r192.0.2.1\r", Err("holds a carriage return; lines end with LF or CRLF"));
+    let mac = format!("# list\r{}", "192.0.2.1\r".repeat(1_000));
+    check(Format::Auto, mac, Err("holds a carriage return; lines end with LF or CRLF"));
+}
+
+#[test]
+fn memory_of_rejects_is_bounded_and_their_number_is_not() {
+    let parsed = parse("x\n".repeat(REJECTS_KEPT + 500).as_bytes(), Format::Plain);
+    assert_eq!((parsed.rejects.len(), parsed.rejected), (REJECTS_KEPT, REJECTS_KEPT + 500));
+}
+
+#[test]
+fn the_last_line_needs_no_end() {
+    for (text, lines) in [("", 0), ("\n", 1), ("\n\n", 2), ("192.0.2.1", 1), ("192.0.2.1\n", 1), ("\n192.0.2.1", 2)] {
+        assert_eq!(parse(text.as_bytes(), Format::Plain).lines, lines, "{text:?}");
+    }
+}
+
+#[test]
+fn never_block_files_are_plain_lists_or_warninglists() {
+    let wanted = nets(&["192.0.2.0/24", "2001:db8::1/128"]);
+    let plain = parse_never_block(b"# mine\n192.0.2.0/24\n2001:db8::1 # one\n").unwrap();
+    let json = br#"{"name":"x","version":1,"type":"cidr","list":["192.0.2.0/24","2001:db8::1"],"more":[{"a":[]}]}"#;
+    assert_eq!(plain, wanted);
+    assert_eq!(parse_never_block(json).unwrap(), wanted);
+    assert_eq!(parse_never_block(&[b"\xef\xbb\xbf \n".as_slice(), json].concat()).unwrap(), wanted);
+    assert_eq!(parse_never_block(b"").unwrap(), []);
+}
+
+#[track_caller]
+fn check_never_block(text: &str, message: &str) {
+    let error = parse_never_block(text.as_bytes()).unwrap_err();
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    assert_eq!(format!("{error}{cause}"), message);
+}
+
+#[test]
+fn never_block_files_are_taken_whole_or_not_at_all() {
+    check_never_block(
+        "192.0.2.0/24\nexample.org\nx\n",
+        &format!("line 2, \"example.org\": {NOT}; 2 of 3 lines cannot be read"),
+    );
+    check_never_block(
+        r#"{"type":"cidr","list":["192.0.2.1","192.0.2.0/33"]}"#,
+        "entry 2 of 2, \"192.0.2.0/33\": prefix length 33 exceeds 32",
+    );
+    check_never_block(
+        r#"{"type":"hostname","list":["example.org"]}"#,
+        "a MISP warninglist of type \"hostname\"; only those of type \"cidr\" hold addresses",
+    );
+    check_never_block(r#"{"type":"cidr"}"#, "not a MISP warninglist: missing field `list` at line 1 column 15");
+    check_never_block(
+        r#"{"type":"cidr","list":[1]}"#,
+        "not a MISP warninglist: invalid type: integer `1`, expected a string at line 1 column 24",
+    );
+    check_never_block("{\n\"list\": [", "not a MISP warninglist: EOF while parsing a list at line 2 column 9");
+    check_never_block("[\"192.0.2.1\"]", &format!("line 1, \"[\"192.0.2.1\"]\": {NOT}; 1 of 1 lines cannot be read"));
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<u32>().prop_map(|a| std::net::Ipv4Addr::from(a).to_string()),
+        (any::<u32>(), 0..40u8).prop_map(|(a, len)| format!("{}/{len}", std::net::Ipv4Addr::from(a))),
+        (any::<u128>(), 0..140u8).prop_map(|(a, len)| format!("{}/{len}", std::net::Ipv6Addr::from(a))),
+        (any::<u32>(), any::<u8>()).prop_map(|(a, n)| format!("{}\t{n}", std::net::Ipv4Addr::from(a))),
+        "[#;]?[ \t]?[0-9a-f.:/%#; \t\r]{0,30}",
+        "\\PC{0,20}",
+    ]
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    prop_oneof![Just(Format::Auto), Just(Format::Plain), Just(Format::Ipsum)]
+}
+
+/// The low half of the low half, as an IPv4 address.
+fn low(address: u128) -> std::net::Ipv4Addr {
+    let [.., a, b, c, d] = address.to_be_bytes();
+    std::net::Ipv4Addr::new(a, b, c, d)
+}
+
+/// What must hold of whatever was read.
+fn adds_up(bytes: &[u8], format: Format) {
+    let parsed = parse(bytes, format);
+    assert_eq!(parsed.entries.len() + parsed.rejected + parsed.skipped, parsed.lines);
+    assert_eq!(parsed.rejects.len(), parsed.rejected.min(REJECTS_KEPT));
+    assert!(parsed.normalised <= parsed.entries.len());
+    assert_ne!(parsed.format, Format::Auto);
+    assert!(parsed.entries.iter().all(|entry| *entry == entry.trunc()));
+    assert!(parsed.rejects.iter().all(|reject| !reject.text.chars().any(char::is_control)));
+    let fed = bytes.split(|b| *b == b'\n').count() - 1;
+    assert!(parsed.lines == fed || parsed.lines == fed + 1);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_and_every_line_is_accounted_for(
+        bytes in proptest::collection::vec(any::<u8>(), 0..2_000),
+        format in format(),
+    ) {
+        adds_up(&bytes, format);
+        if let Err(error) = parse_never_block(&bytes) {
+            prop_assert!(!error.to_string().chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn any_lines_are_read_and_every_one_is_accounted_for(
+        lines in proptest::collection::vec(line(), 0..50),
+        end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r"), Just("")],
+        format in format(),
+    ) {
+        adds_up(lines.join(end).as_bytes(), format);
+    }
+
+    #[test]
+    fn every_canonical_prefix_is_read_as_itself(address in any::<u128>(), len in 0..=128u8, v4 in any::<bool>()) {
+        let prefix = if v4 {
+            IpNet::new(low(address).into(), len % 33).unwrap()
+        } else {
+            IpNet::new(std::net::Ipv6Addr::from(address).into(), len).unwrap()
+        };
+        prop_assert_eq!(parse_prefix(&prefix.to_string()), Ok(prefix.trunc()));
+        prop_assert_eq!(parse_prefix(&prefix.addr().to_string()), Ok(IpNet::from(prefix.addr())));
+    }
+
+    #[test]
+    fn what_is_taken_is_what_others_read_too(text in "[0-9a-f.:/]{1,24}|[0-9.]{7,15}(/[0-9]{1,3})?") {
+        // Whatever is taken, the standard library's stricter reading agrees with.
+        if let Ok(prefix) = parse_prefix(&text) {
+            let reference: IpNet = text.parse().or_else(|_| text.parse().map(|a: std::net::IpAddr| a.into())).unwrap();
+            let mapped = matches!(reference, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
+            prop_assert!(mapped || prefix == reference.trunc(), "{} is not {}", prefix, reference);
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Adding and removing entries, importing lists.
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde_json::json;
+use weir_common::abi::control_word;
+
+use super::policy::{Job, Undo};
+use super::{Add, Import, Imported, Remove, Reply, Sync, SyncError, answer};
+use crate::adapters::clock;
+use crate::adapters::store::{Change, ListHeader};
+use crate::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListId, Origin};
+use crate::domain::desired::{ALLOW, BLOCK, Desired, List};
+use crate::domain::guard::bare;
+use crate::domain::overlay::{Context, Op};
+use crate::domain::report::{ChangeReport, ChangeRow, SwitchReport};
+
+/// More prefixes than this in one request go by rebuild and flip: cheaper than as many live changes.
+const LIVE_AT_ONCE: usize = 256;
+
+impl Sync {
+    pub(super) fn add(&mut self, add: &Add, actor: &str, reply: Reply<ChangeReport>) {
+        match self.try_add(add, actor) {
+            Ok((report, None)) => self.answer_saved(reply, report),
+            Ok((report, Some(job))) => self.queue_job(job.with(move |task, done| match done {
+                Ok(()) => task.answer_saved(reply, report),
+                Err(error) => answer(reply, Err(error)),
+            })),
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn try_add(&mut self, add: &Add, actor: &str) -> Result<(ChangeReport, Option<Job>), SyncError> {
+        let now = clock::now();
+        let expiry = add.for_s.map(|seconds| now.after(seconds));
+        let mut report = ChangeReport { changed: false, dry_run: add.dry_run, changes: Vec::new(), notes: Vec::new() };
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        for prefix in &add.prefixes {
+            state.guards.admit(*prefix, add.kind, &add.origin, add.force)?;
+        }
+        let name = list_name(add.kind, &add.origin);
+        let mut scratch = Desired::new();
+        let desired = if add.dry_run {
+            // Names and numbers are tried on a copy without entries.
+            for list in state.desired.lists() {
+                scratch.insert(List { entries: std::collections::BTreeMap::new(), ..list.clone() });
+            }
+            &mut scratch
+        } else {
+            &mut state.desired
+        };
+        let is_new = desired.named(&name).is_none();
+        let id = desired.list_for(&name, add.kind, &add.origin)?;
+        if is_new && !add.dry_run {
+            let enforcement = state.settings.lists.get(&name).copied().unwrap_or_default();
+            if let Some(list) = state.desired.list_mut(id) {
+                list.enforcement = enforcement;
+                self.unsaved.push(Change::PutList(ListHeader::of(list)));
+            }
+        }
+        let mut undo = Vec::new();
+        let mut live = add.prefixes.len() <= LIVE_AT_ONCE;
+        let mut why = None;
+        let mut saves = Vec::new();
+        for prefix in &add.prefixes {
+            let old = state.desired.list(id).and_then(|list| list.entries.get(prefix)).cloned();
+            let same = old.as_ref().is_some_and(|old| {
+                old.reason == add.reason
+                    && old.enforcement == add.enforcement
+                    && old.forced == add.force
+                    && old.expiry.is_none()
+                    && expiry.is_none()
+            });
+            let change = if same {
+                "unchanged"
+            } else if old.is_some() {
+                "updated"
+            } else {
+                "added"
+            };
+            report.changes.push(row(*prefix, change, &name));
+            if same {
+                continue;
+            }
+            report.changed = true;
+            if add.dry_run {
+                continue;
+            }
+            state.sequence += 1;
+            let sequence = state.sequence;
+            let before: Vec<Decision> = state.desired.on(*prefix).into_iter().filter(|d| d.list == id).collect();
+            let info = EntryInfo {
+                reason: Arc::clone(&add.reason),
+                added_at: now.wall,
+                expiry,
+                enforcement: add.enforcement,
+                forced: add.force,
+                sequence,
+            };
+            saves.push(Change::PutEntry { list: id, prefix: *prefix, info: info.clone() });
+            if let Some(list) = state.desired.list_mut(id) {
+                list.entries.insert(*prefix, info);
+            }
+            undo.push((id, *prefix, old));
+            if live && let Err(reason) = self.make_live(&mut state, *prefix, &before, sequence)? {
+                live = false;
+                why = Some(reason);
+            }
+        }
+        if !report.changed || add.dry_run {
+            return Ok((report, None));
+        }
+        let wait = state.pending.as_ref().map(|pending| pending.deadline_wall);
+        if !live && let Some(until) = wait {
+            // No flip may happen now; what was made live goes back.
+            restore(&mut state.desired, undo.clone());
+            drop(state);
+            self.refresh_overlay()?;
+            return Err(SyncError::Pending(until));
+        }
+        drop(state);
+        let targets: Vec<String> = add.prefixes.iter().take(20).map(|prefix| bare(*prefix)).collect();
+        let action = match add.kind {
+            Kind::Deny => "block add",
+            Kind::Allow => "allow add",
+        };
+        let detail = json!({"origin": add.origin, "reason": &*add.reason, "for_s": add.for_s, "force": add.force,
+            "prefixes": add.prefixes.len()});
+        if live {
+            self.unsaved.extend(saves);
+            self.audit(actor, action, &targets.join(" "), &detail);
+            return Ok((report, None));
+        }
+        if let Some(why) = why {
+            tracing::info!(%why, "the change goes by rebuild and flip");
+        }
+        let (actor, action, target) = (actor.to_owned(), action.to_owned(), targets.join(" "));
+        Ok((
+            report,
+            Some(Job::new(Undo::Entries(undo), move |task| {
+                task.unsaved.extend(saves);
+                task.audit(&actor, &action, &target, &detail);
+            })),
+        ))
+    }
+
+    pub(super) fn remove(&mut self, remove: &Remove, actor: &str, reply: Reply<ChangeReport>) {
+        match self.try_remove(remove, actor) {
+            Ok((report, None)) => self.answer_saved(reply, report),
+            Ok((report, Some(job))) => self.queue_job(job.with(move |task, done| match done {
+                Ok(()) => task.answer_saved(reply, report),
+                Err(error) => answer(reply, Err(error)),
+            })),
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn try_remove(&mut self, remove: &Remove, actor: &str) -> Result<(ChangeReport, Option<Job>), SyncError> {
+        let mut report =
+            ChangeReport { changed: false, dry_run: remove.dry_run, changes: Vec::new(), notes: Vec::new() };
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        let mut live = remove.prefixes.len() <= LIVE_AT_ONCE;
+        let mut undo = Vec::new();
+        let mut imports: Vec<Undo> = Vec::new();
+        let mut saves = Vec::new();
+        for prefix in &remove.prefixes {
+            let before: Vec<Decision> = state
+                .desired
+                .on(*prefix)
+                .into_iter()
+                .filter(|d| d.kind == remove.kind && remove.origin.as_ref().is_none_or(|origin| *origin == d.origin))
+                .collect();
+            if before.is_empty() {
+                report.changes.push(row(*prefix, "unchanged", list_name(remove.kind, &Origin::Operator).as_str()));
+                note_what_remains(&state.desired, *prefix, &before, &mut report.notes);
+                continue;
+            }
+            report.changed = true;
+            for decision in &before {
+                let name = state.desired.list(decision.list).map_or_else(String::new, |list| list.name.to_string());
+                report.changes.push(row(*prefix, "removed", &name));
+            }
+            note_what_remains(&state.desired, *prefix, &before, &mut report.notes);
+            if remove.dry_run {
+                continue;
+            }
+            state.sequence += 1;
+            let sequence = state.sequence;
+            for decision in &before {
+                let Some(list) = state.desired.list_mut(decision.list) else { continue };
+                if let Some(old) = list.entries.remove(prefix) {
+                    undo.push((list.id, *prefix, Some(old)));
+                    saves.push(Change::RemoveEntry { list: list.id, prefix: *prefix });
+                }
+                if list.imported.contains(prefix) {
+                    imports.push(Undo::imported(list));
+                    list.imported.remove(prefix);
+                    saves.push(Change::PutImported { list: list.id, prefixes: list.imported.clone() });
+                }
+            }
+            if live && self.make_live(&mut state, *prefix, &before, sequence)?.is_err() {
+                live = false;
+            }
+        }
+        if !report.changed || remove.dry_run {
+            return Ok((report, None));
+        }
+        let wait = state.pending.as_ref().map(|pending| pending.deadline_wall);
+        let targets: Vec<String> = remove.prefixes.iter().take(20).map(|prefix| bare(*prefix)).collect();
+        let action = match remove.kind {
+            Kind::Deny => "block remove",
+            Kind::Allow => "allow remove",
+        };
+        let detail = json!({"prefixes": remove.prefixes.len()});
+        let mut undos = vec![Undo::Entries(undo)];
+        undos.extend(imports);
+        if !live && let Some(until) = wait {
+            for undo in undos {
+                undo.carry_out(&mut state);
+            }
+            drop(state);
+            self.refresh_overlay()?;
+            return Err(SyncError::Pending(until));
+        }
+        drop(state);
+        if live {
+            self.unsaved.extend(saves);
+            self.audit(actor, action, &targets.join(" "), &detail);
+            return Ok((report, None));
+        }
+        let (actor, action, target) = (actor.to_owned(), action.to_owned(), targets.join(" "));
+        Ok((
+            report,
+            Some(Job::new(Undo::All(undos), move |task| {
+                task.unsaved.extend(saves);
+                task.audit(&actor, &action, &target, &detail);
+            })),
+        ))
+    }
+
+    /// Carries a change into the overlay. The inner error says that it has to go by rebuild.
+    fn make_live(
+        &self,
+        state: &mut super::State,
+        prefix: IpNet,
+        before: &[Decision],
+        sequence: u64,
+    ) -> Result<Result<(), crate::domain::overlay::NeedsRebuild>, SyncError> {
+        let slots = state.slots();
+        let context =
+            Context { desired: &state.desired, guards: &state.guards, slots: &slots, now: clock::now().boot };
+        match state.overlay.change(&context, prefix, before, sequence) {
+            Ok(ops) => {
+                self.fold_hits(&mut state.totals, &ops);
+                self.writer.overlay(&ops, state.overlay.flags())?;
+                Ok(Ok(()))
+            }
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// Keeps what the values counted that are about to go.
+    pub(super) fn fold_hits(&self, totals: &mut super::ListTotals, ops: &[Op]) {
+        for op in ops {
+            if let Op::Remove(_, counter, list) = op {
+                let hits = self.shared.reader.overlay_hits(*counter);
+                if hits.packets > 0 {
+                    let total = totals.entry(*list).or_default();
+                    total.0 += hits.packets;
+                    total.1 += hits.bytes;
+                }
+            }
+        }
+    }
+
+    pub(super) fn import(&mut self, import: Import, actor: &str, reply: Reply<Imported>) {
+        match self.try_import(import, actor) {
+            Ok((imported, None)) => answer(reply, Ok(imported)),
+            Ok((imported, Some(job))) => self.queue_job(job.with(move |task, done| match done {
+                Ok(()) => {
+                    let generation = task.shared.read().generation;
+                    task.answer_saved(reply, Imported { generation, ..imported });
+                }
+                Err(error) => answer(reply, Err(error)),
+            })),
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    fn try_import(&mut self, import: Import, actor: &str) -> Result<(Imported, Option<Job>), SyncError> {
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        let generation = state.generation;
+        let existing = state.desired.named(&import.name);
+        if existing.is_some_and(|list| list.kind == import.kind && list.imported == import.prefixes) {
+            return Ok((Imported { changed: false, generation }, None));
+        }
+        if import.dry_run {
+            let mut trial = state.desired.clone();
+            let id = trial.list_for(&import.name, import.kind, &Origin::Operator)?;
+            if let Some(list) = trial.list_mut(id) {
+                list.imported = import.prefixes;
+            }
+            let now_s = u32::try_from(clock::now().boot.0).unwrap_or(u32::MAX);
+            crate::domain::tables::build(&trial, &state.guards, state.settings.capacity, now_s)?;
+            return Ok((Imported { changed: true, generation }, None));
+        }
+        if let Some(pending) = &state.pending {
+            return Err(SyncError::Pending(pending.deadline_wall));
+        }
+        let created = existing.is_none();
+        let id = state.desired.list_for(&import.name, import.kind, &Origin::Operator)?;
+        state.sequence += 1;
+        let sequence = state.sequence;
+        let enforcement = state.settings.lists.get(&import.name).copied();
+        let now = clock::now().wall;
+        let entries = import.prefixes.len();
+        let Some(list) = state.desired.list_mut(id) else { return Err(SyncError::Stopping) };
+        let undo = if created { Undo::Created(id) } else { Undo::imported(list) };
+        list.imported = import.prefixes;
+        list.imported_at = Some(now);
+        list.imported_sequence = sequence;
+        if let Some(enforcement) = enforcement {
+            list.enforcement = enforcement;
+        }
+        let saves = vec![
+            Change::PutList(ListHeader::of(list)),
+            Change::PutImported { list: id, prefixes: list.imported.clone() },
+        ];
+        let (actor, name) = (actor.to_owned(), import.name);
+        let job = Job::new(undo, move |task| {
+            task.unsaved.extend(saves);
+            task.audit(&actor, "import", &name, &json!({"entries": entries}));
+            task.want_good_copy();
+        });
+        Ok((Imported { changed: true, generation }, Some(job)))
+    }
+
+    pub(super) fn set_bypass(&mut self, on: bool, actor: &str, reply: Reply<SwitchReport>) {
+        let was = self.writer.word(control_word::BYPASS) != 0;
+        self.writer.set_word(control_word::BYPASS, u64::from(on));
+        if was != on {
+            self.audit(actor, "bypass", if on { "on" } else { "off" }, &json!({}));
+        }
+        let state = if on { "on" } else { "off" };
+        self.answer_saved(reply, SwitchReport { changed: was != on, state: state.to_owned() });
+    }
+}
+
+/// Puts entries back as they were.
+pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<EntryInfo>)>) {
+    for (list, prefix, old) in undo.into_iter().rev() {
+        let Some(list) = desired.list_mut(list) else { continue };
+        match old {
+            Some(info) => {
+                list.entries.insert(prefix, info);
+            }
+            None => {
+                list.entries.remove(&prefix);
+            }
+        }
+    }
+}
+
+/// The list that an origin's single entries are on.
+fn list_name(kind: Kind, origin: &Origin) -> String {
+    match (origin, kind) {
+        (Origin::Operator, Kind::Deny) => "block".to_owned(),
+        (Origin::Operator, Kind::Allow) => "allow".to_owned(),
+        (Origin::Automation(name), Kind::Deny) => name.to_string(),
+        (Origin::Automation(name), Kind::Allow) => format!("{name}-allow"),
+    }
+}
+
+fn row(prefix: IpNet, change: &str, list: &str) -> ChangeRow {
+    ChangeRow { prefix: prefix.to_string(), change: change.to_owned(), list: list.to_owned() }
+}
+
+/// Says what still covers a prefix once `gone` is gone: removing an entry rarely means what one thinks if a wider one
+/// stands beneath.
+fn note_what_remains(desired: &Desired, prefix: IpNet, gone: &[Decision], notes: &mut Vec<String>) {
+    let remaining = desired.covering(prefix).into_iter().filter(|d| !gone.contains(d)).min_by_key(Decision::order);
+    let Some(decision) = remaining else { return };
+    let list = desired.list(decision.list).map_or("?", |list| &*list.name);
+    let what = match (decision.kind, decision.info.enforcement) {
+        (Kind::Deny, Enforcement::Observe) => "observed",
+        (Kind::Deny, Enforcement::Enforce) => "denied",
+        (Kind::Allow, _) => "allowed",
+    };
+    notes.push(format!("{} is still {what} by {} (list {list})", bare(prefix), bare(decision.prefix)));
+}
+
+/// The two lists that are never removed.
+pub(super) fn is_builtin(id: ListId) -> bool {
+    id == BLOCK || id == ALLOW
+}

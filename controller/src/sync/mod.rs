@@ -1,0 +1,365 @@
+//! The sync task: the one writer of tables, classes and overlay, and the one place where what is desired changes.
+//!
+//! It is a thread that takes commands one after the other. A change is made in the order kernel, store, answer: commands
+//! that wait together share one store transaction. Tables are built and written by a worker while live changes go on
+//! through the overlay.
+mod change;
+mod policy;
+mod settings;
+mod state;
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::oneshot;
+
+pub use policy::{BuildFailure, class_lists_of, pending_row};
+pub(crate) use policy::{CONFIG_KEY, ENFORCEMENT_KEY, PENDING_KEY, REJECTED_KEY};
+pub use settings::Settings;
+pub use state::{InterfaceState, ListTotals, Pending, Shared, State};
+
+use crate::adapters::clock;
+use crate::adapters::kernel::writer::{KernelWriter, WriteError};
+use crate::adapters::store::{AuditRecord, Change, Store};
+use crate::domain::decision::{Enforcement, Kind, Origin};
+use crate::domain::guard::{Guards, Refusal};
+use crate::domain::report::{ChangeReport, ConfigReport, SwitchReport};
+use crate::domain::tables::BuildError;
+
+/// How long the task sleeps when nothing happens: expiries, deadlines and folds are looked at this often.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Commands that share one store transaction at the most.
+const GROUP: usize = 256;
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// A safety rule refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The generation it needs could not be made.
+    #[error("{0}")]
+    Build(Arc<BuildFailure>),
+    /// It does not fit.
+    #[error(transparent)]
+    Full(#[from] BuildError),
+    /// The kernel refused.
+    #[error("the kernel refused the change, what was in force still is: {0}")]
+    Kernel(#[from] WriteError),
+    /// In force but not saved.
+    #[error("the change is in force but could not be saved, so it would not survive a restart: {0}")]
+    NotSaved(String),
+    /// A confirm is pending.
+    #[error("a settings change waits for its confirmation until {0}; `weir config confirm` or `rollback` first")]
+    Pending(jiff::Timestamp),
+    /// Nothing to confirm or to roll back.
+    #[error("{0}")]
+    Nothing(&'static str),
+    /// A name is not one, or is taken.
+    #[error(transparent)]
+    List(#[from] crate::domain::desired::ListError),
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// An answer on its way back.
+pub type Reply<T> = oneshot::Sender<Result<T, SyncError>>;
+
+/// Entries to add.
+#[derive(Clone, Debug)]
+pub struct Add {
+    /// Lets through or drops.
+    pub kind: Kind,
+    /// What to cover; canonical.
+    pub prefixes: Vec<IpNet>,
+    /// Seconds until it ends.
+    pub for_s: Option<u64>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// On whose word.
+    pub origin: Origin,
+    /// Counted or carried out.
+    pub enforcement: Enforcement,
+    /// Override protection.
+    pub force: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// Entries to remove.
+#[derive(Clone, Debug)]
+pub struct Remove {
+    /// From allow lists or deny lists.
+    pub kind: Kind,
+    /// What; canonical.
+    pub prefixes: Vec<IpNet>,
+    /// Only this origin's; `None`: any.
+    pub origin: Option<Origin>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// A list's content, as a whole.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// Lets through or drops.
+    pub kind: Kind,
+    /// The list's name.
+    pub name: String,
+    /// Its prefixes.
+    pub prefixes: crate::domain::prefixes::Prefixes,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What became of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Whether the list changed.
+    pub changed: bool,
+    /// The policy in force afterwards.
+    pub generation: u64,
+}
+
+/// What the sync task is asked to do, with who asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Add entries.
+    Add(Add, String, Reply<ChangeReport>),
+    /// Remove entries.
+    Remove(Remove, String, Reply<ChangeReport>),
+    /// Replace a list's content.
+    Import(Import, String, Reply<Imported>),
+    /// Put settings in force, undone after so many seconds unless confirmed.
+    Apply(Arc<Settings>, Option<u64>, bool, String, Reply<ConfigReport>),
+    /// Keep the pending settings.
+    Confirm(String, Reply<ConfigReport>),
+    /// Go back to the settings before.
+    Rollback(String, Reply<ConfigReport>),
+    /// Enforce or observe, over the settings.
+    Enforcement(Enforcement, String, Reply<SwitchReport>),
+    /// The bypass switch.
+    Bypass(bool, String, Reply<SwitchReport>),
+    /// Protection has changed.
+    Guards(Guards),
+    /// An interface's state has changed.
+    Interfaces(Vec<InterfaceState>),
+    /// Something is wrong with a part, or is not any more.
+    Problem(String, Option<String>),
+    /// A worker is done with a slot.
+    Built(Box<policy::Built>),
+    /// A worker has waited out the grace period of a slot.
+    Retired(policy::Retired),
+    /// Save and stop. What is in force stays in force.
+    Stop(oneshot::Sender<()>),
+}
+
+/// The way to the sync task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: Sender<Command>,
+}
+
+impl Handle {
+    /// Sends a command that has no answer.
+    ///
+    /// # Errors
+    /// [`SyncError::Stopping`].
+    pub fn send(&self, command: Command) -> Result<(), SyncError> {
+        self.commands.send(command).map_err(|_stopped| SyncError::Stopping)
+    }
+
+    /// Sends a command and waits for its answer.
+    ///
+    /// # Errors
+    /// The command's.
+    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SyncError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply))?;
+        answer.await.map_err(|_stopped| SyncError::Stopping)?
+    }
+}
+
+/// The task itself: owned by its thread.
+pub struct Sync {
+    shared: Shared,
+    writer: Arc<KernelWriter>,
+    store: Store,
+    boot_id: String,
+    commands: Receiver<Command>,
+    to_self: Sender<Command>,
+    /// What is done in the kernel and waits for the store: changes and the answers behind them.
+    unsaved: Vec<Change>,
+    answers: Vec<Answer>,
+    /// Changes that come with a flip, in order.
+    queue: VecDeque<policy::Job>,
+    job: Option<policy::Running>,
+    retiring: bool,
+    last_flip: std::time::Instant,
+    last_expiry: std::time::Instant,
+    last_sweep: std::time::Instant,
+    last_copy: std::time::Instant,
+}
+
+impl std::fmt::Debug for Sync {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sync").field("queue", &self.queue.len()).finish_non_exhaustive()
+    }
+}
+
+/// An answer that waits for the store's word.
+type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+impl Sync {
+    /// Starts the task over a state that is in force already.
+    pub fn start(shared: Shared, writer: Arc<KernelWriter>, store: Store, boot_id: String) -> (Handle, JoinHandle<()>) {
+        let (sender, receiver) = channel();
+        let now = std::time::Instant::now();
+        let mut task = Self {
+            shared,
+            writer,
+            store,
+            boot_id,
+            commands: receiver,
+            to_self: sender.clone(),
+            unsaved: Vec::new(),
+            answers: Vec::new(),
+            queue: VecDeque::new(),
+            job: None,
+            retiring: false,
+            last_flip: now,
+            last_expiry: now,
+            last_sweep: now,
+            last_copy: now,
+        };
+        let thread = std::thread::spawn(move || task.run());
+        (Handle { commands: sender }, thread)
+    }
+
+    fn run(&mut self) {
+        loop {
+            let mut stop = None;
+            match self.commands.recv_timeout(TICK) {
+                Ok(command) => {
+                    stop = self.obey(command);
+                    // Whatever waits already shares the transaction.
+                    for _ in 1..GROUP {
+                        if stop.is_some() {
+                            break;
+                        }
+                        let Ok(command) = self.commands.try_recv() else { break };
+                        stop = self.obey(command);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.tick();
+            self.save();
+            if let Some(done) = stop {
+                self.save_totals();
+                self.save();
+                if let Err(error) = self.store.save_good_copy() {
+                    tracing::warn!(%error, "no good copy of the store was saved");
+                }
+                // The asker may have gone; there is nobody else to tell.
+                let _gone = done.send(());
+                return;
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
+        match command {
+            Command::Add(add, actor, reply) => self.add(&add, &actor, reply),
+            Command::Remove(remove, actor, reply) => self.remove(&remove, &actor, reply),
+            Command::Import(import, actor, reply) => self.import(import, &actor, reply),
+            Command::Apply(settings, confirm_s, dry_run, actor, reply) => {
+                self.apply(&settings, confirm_s, dry_run, &actor, reply);
+            }
+            Command::Confirm(actor, reply) => self.confirm(&actor, reply),
+            Command::Rollback(actor, reply) => self.rollback(&actor, reply),
+            Command::Enforcement(to, actor, reply) => self.set_enforcement(to, &actor, reply),
+            Command::Bypass(on, actor, reply) => self.set_bypass(on, &actor, reply),
+            Command::Guards(guards) => self.set_guards(guards),
+            Command::Interfaces(interfaces) => self.shared.write().interfaces = interfaces,
+            Command::Problem(part, what) => self.problem(&part, what),
+            Command::Built(built) => self.built(*built),
+            Command::Retired(retired) => self.retired(&retired),
+            Command::Stop(done) => return Some(done),
+        }
+        None
+    }
+
+    /// Notes a problem, loudly, or that it is over.
+    fn problem(&self, part: &str, what: Option<String>) {
+        let mut state = self.shared.write();
+        match what {
+            Some(what) => {
+                if state.problems.get(part) != Some(&what) {
+                    tracing::warn!(part, problem = %what, "something is wrong");
+                }
+                state.problems.insert(part.to_owned(), what);
+            }
+            None => {
+                if state.problems.remove(part).is_some() {
+                    tracing::info!(part, "the problem is over");
+                }
+            }
+        }
+    }
+
+    /// Notes an audit line with the next transaction.
+    fn audit(&mut self, actor: &str, action: &str, target: &str, detail: &serde_json::Value) {
+        tracing::info!(actor, action, target, %detail, "changed");
+        self.unsaved.push(Change::Audit(AuditRecord {
+            at: clock::now().wall,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            detail: detail.clone(),
+        }));
+    }
+
+    /// Answers once what is unsaved by now is in the store.
+    fn answer_saved<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
+        self.answers.push(Box::new(move |saved| {
+            let answer = saved.map(|()| value).map_err(SyncError::NotSaved);
+            // The asker may have gone; the change stands.
+            let _gone = reply.send(answer);
+        }));
+    }
+
+    /// One transaction for everything unsaved, then the answers.
+    fn save(&mut self) {
+        let changes = std::mem::take(&mut self.unsaved);
+        let answers = std::mem::take(&mut self.answers);
+        let mut saved = Ok(());
+        if !changes.is_empty() {
+            match self.store.apply(&changes) {
+                Ok(()) => self.problem("store", None),
+                Err(error) => {
+                    let text = error.to_string();
+                    self.problem("store", Some(format!("changes are in force but not saved: {text}")));
+                    saved = Err(text);
+                    // Kept for the next try: what is in force and what is saved must meet again.
+                    self.unsaved = changes;
+                }
+            }
+        }
+        for answer in answers {
+            answer(saved.clone());
+        }
+    }
+}
+
+/// Answers at once; the asker may have gone.
+fn answer<T>(reply: Reply<T>, value: Result<T, SyncError>) {
+    let _gone = reply.send(value);
+}

@@ -1,0 +1,350 @@
+//! Reports made from the state and the kernel's counters.
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use weir_common::abi::{class_flag, control_word, feature};
+use weir_common::addr::{Source, SourceKey, SourceNetwork};
+use weir_common::verdict::{Action, Verdict};
+
+use crate::adapters::clock;
+use crate::adapters::kernel::query::KernelPolicy;
+use crate::adapters::kernel::reader::{Counters, TrackedSource};
+use crate::domain::decision::{Decision, Enforcement, Kind};
+use crate::domain::guard::bare;
+use crate::domain::overlay::Key;
+use crate::domain::prefixes::{is_single, single};
+use crate::domain::report::{
+    EmergencyRow, EntryRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow, Status, TopBy,
+    TopRow, Totals, VerdictRow,
+};
+use crate::domain::tables::attribute;
+use crate::sync::{ListTotals, Shared, State, pending_row};
+
+/// `weir status`.
+pub fn status(shared: &Shared) -> Status {
+    let counters = shared.reader.counters();
+    let state = shared.read();
+    let (packets, bytes) = totals(&counters);
+    let bypass = shared.reader.word(control_word::BYPASS) != 0;
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: shared.started.elapsed().as_secs(),
+        enforcement: state.enforcement(),
+        generation: shared.reader.descriptor().generation(),
+        bypass,
+        pending: pending_row(&state),
+        interfaces: state
+            .interfaces
+            .iter()
+            .map(|interface| InterfaceRow {
+                name: interface.name.clone(),
+                index: interface.index,
+                mode: interface.mode.map(|mode| mode.to_string()),
+            })
+            .collect(),
+        emergency: EmergencyRow { state: "off".to_owned(), setting: "off".to_owned(), since: None },
+        threat_level: None,
+        packets,
+        bytes,
+        verdicts: verdicts(&counters),
+        lists: lists(shared, &state),
+        feeds: Vec::new(),
+        capacity: capacity(shared, &state),
+        health: health(&state, bypass, &counters),
+    }
+}
+
+/// Whether all is well: what `status` and `readyz` say.
+pub fn health(state: &State, bypass: bool, counters: &Counters) -> Health {
+    let mut problems: Vec<String> = state.problems.iter().map(|(part, what)| format!("{part}: {what}")).collect();
+    for interface in state.interfaces.iter().filter(|interface| interface.index.is_none()) {
+        problems.push(format!("interface {}: not attached, its traffic is not filtered", interface.name));
+    }
+    if bypass {
+        problems.push("bypass is on: nothing is filtered; `weir bypass off` ends it".to_owned());
+    }
+    let faults = counters.enforced[Verdict::Fault as usize].packets;
+    if faults > 0 {
+        problems.push(format!("{faults} packets passed because weir could not read its own tables"));
+    }
+    Health { ok: problems.is_empty(), problems }
+}
+
+/// Packets and bytes by what became of them.
+pub fn totals(counters: &Counters) -> (Totals, Totals) {
+    let (mut packets, mut bytes) = (Totals::default(), Totals::default());
+    for verdict in Verdict::ALL {
+        let tally = counters.enforced[verdict.slot() as usize];
+        let (into_packets, into_bytes) = match verdict.action() {
+            Action::Pass => (&mut packets.passed, &mut bytes.passed),
+            Action::Drop => (&mut packets.dropped, &mut bytes.dropped),
+        };
+        *into_packets += tally.packets;
+        *into_bytes += tally.bytes;
+        let observed = counters.observed[verdict.slot() as usize];
+        packets.would_drop += observed.packets;
+        bytes.would_drop += observed.bytes;
+    }
+    packets.seen = packets.passed + packets.dropped;
+    bytes.seen = bytes.passed + bytes.dropped;
+    (packets, bytes)
+}
+
+/// Counters of every verdict, by its name.
+pub fn verdicts(counters: &Counters) -> BTreeMap<String, VerdictRow> {
+    Verdict::ALL
+        .iter()
+        .map(|verdict| {
+            let slot = verdict.slot() as usize;
+            let (enforced, observed) = (counters.enforced[slot], counters.observed[slot]);
+            let row = VerdictRow {
+                packets: enforced.packets,
+                bytes: enforced.bytes,
+                observed_packets: observed.packets,
+            };
+            (verdict.name().to_owned(), row)
+        })
+        .collect()
+}
+
+/// Every list with its totals: what was folded, the slot in force, and what is live.
+fn lists(shared: &Shared, state: &State) -> Vec<ListRow> {
+    let mut totals: ListTotals = state.totals.clone();
+    let hits = shared.class_hits(state.current.slot);
+    let classes = state.class_lists.get(state.current.slot).map_or(&[][..], Vec::as_slice);
+    for (list, (packets, bytes)) in attribute(classes, &hits) {
+        let total = totals.entry(list).or_default();
+        total.0 += packets;
+        total.1 += bytes;
+    }
+    for (counter, list) in state.overlay.counters() {
+        let hits = shared.reader.overlay_hits(counter);
+        let total = totals.entry(list).or_default();
+        total.0 += hits.packets;
+        total.1 += hits.bytes;
+    }
+    state
+        .desired
+        .lists()
+        .map(|list| {
+            let (packets, bytes) = totals.get(&list.id.0).copied().unwrap_or_default();
+            ListRow {
+                name: list.name.to_string(),
+                kind: list.kind,
+                origin: list.origin.name().to_owned(),
+                entries: list.len() as u64,
+                packets,
+                bytes,
+                enforcement: list.enforcement,
+            }
+        })
+        .collect()
+}
+
+fn capacity(shared: &Shared, state: &State) -> BTreeMap<String, Fill> {
+    let settings = &state.settings;
+    let offenders = shared.reader.offenders().map_or(0, |keys| keys.len() as u64);
+    BTreeMap::from([
+        (
+            "tables".to_owned(),
+            Fill {
+                used: state.table_entries,
+                capacity: 2 * (settings.capacity.addresses as u64 + settings.capacity.prefixes as u64),
+            },
+        ),
+        ("overlay".to_owned(), Fill { used: state.overlay.len() as u64, capacity: state.overlay_room }),
+        ("offenders".to_owned(), Fill { used: offenders, capacity: state.offender_room }),
+    ])
+}
+
+/// `block list` and `allow list`.
+pub fn entries(shared: &Shared, kind: Kind) -> Vec<EntryRow> {
+    let state = shared.read();
+    let mut rows = Vec::new();
+    for list in state.desired.lists().filter(|list| list.kind == kind) {
+        let name = list.name.to_string();
+        let single_ones = list.entry_decisions();
+        let imported = list.imported_template().into_iter().flat_map(|template| {
+            list.imported.iter().map(move |prefix| Decision { prefix, ..template.clone() })
+        });
+        for decision in single_ones.chain(imported) {
+            rows.push(EntryRow {
+                prefix: decision.prefix.to_string(),
+                origin: decision.origin.name().to_owned(),
+                list: name.clone(),
+                reason: decision.info.reason.to_string(),
+                added_at: decision.info.added_at,
+                expires_at: decision.info.expiry.map(|expiry| expiry.wall),
+                packets: live_packets(shared, &state, &decision),
+                enforcement: decision.info.enforcement,
+            });
+        }
+    }
+    rows
+}
+
+fn live_packets(shared: &Shared, state: &State, decision: &Decision) -> Option<u64> {
+    let key = if is_single(&decision.prefix) {
+        Key::Address(decision.prefix.addr())
+    } else {
+        Key::Prefix(decision.kind, decision.prefix)
+    };
+    state.overlay.counter(&key).map(|counter| shared.reader.overlay_hits(counter).packets)
+}
+
+/// `weir explain`: the kernel's own answer, and the decisions behind it.
+pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Explain {
+    let address = address.to_canonical();
+    let source = match address {
+        IpAddr::V4(a) => Source::V4(a.octets()),
+        IpAddr::V6(a) => Source::V6(a.octets()),
+    };
+    let now = clock::now();
+    let state = shared.read();
+    let mut decisions: Vec<Decision> = state
+        .desired
+        .covering(single(address))
+        .into_iter()
+        .filter(|decision| decision.info.expiry.is_none_or(|expiry| !expiry.is_over(now.boot)))
+        .collect();
+    decisions.sort_by_key(Decision::order);
+    let mut decider = None;
+    let (verdict, reason) = if shared.reader.word(control_word::BYPASS) != 0 {
+        (Verdict::Bypassed, "the bypass switch is on: everything passes".to_owned())
+    } else {
+        match policy.classify(source, now.boot) {
+            Err(_) => (Verdict::Fault, "weir could not read its own tables: packets pass, and are counted".to_owned()),
+            Ok((class, slot)) => {
+                let enforced = class.enforced();
+                let observing = slot.features & feature::OBSERVE_ALL != 0;
+                let guarded = class.flags & class_flag::PROTECTED != 0;
+                decider = decisions.iter().position(|d| {
+                    d.list.0 == enforced.list()
+                        && d.origin.rank(d.kind) == enforced.rank()
+                        && d.info.enforcement == Enforcement::Enforce
+                        && !enforced.is_none()
+                        && (!guarded || d.kind == Kind::Allow || d.info.forced)
+                });
+                judged(&state, &class, observing, decider.and_then(|at| decisions.get(at)))
+            }
+        }
+    };
+    Explain {
+        address,
+        verdict: verdict.name().to_owned(),
+        reason,
+        entries: decisions
+            .iter()
+            .enumerate()
+            .map(|(at, decision)| ExplainEntry {
+                prefix: decision.prefix.to_string(),
+                list: state.desired.list(decision.list).map_or_else(String::new, |list| list.name.to_string()),
+                origin: decision.origin.name().to_owned(),
+                kind: decision.kind,
+                reason: decision.info.reason.to_string(),
+                expires_at: decision.info.expiry.map(|expiry| expiry.wall),
+                enforcement: decision.info.enforcement,
+                decides: decider == Some(at),
+            })
+            .collect(),
+        protected: state.guards.protects(address).map(str::to_owned),
+        never_block: state.guards.never_blocks(address).map(str::to_owned),
+        country: None,
+        asn: None,
+        reputation: None,
+        rate: rate_of(shared, &state, source.key()),
+        alerts: Vec::new(),
+    }
+}
+
+fn judged(
+    state: &State,
+    class: &weir_common::judge::Classification,
+    observing: bool,
+    decider: Option<&Decision>,
+) -> (Verdict, String) {
+    let enforced = class.enforced();
+    let by = decider.map_or_else(
+        || "an entry that was just removed or replaced".to_owned(),
+        |decision| {
+            let list = state.desired.list(decision.list).map_or("?", |list| &*list.name);
+            format!("{} on list {list} of {}", bare(decision.prefix), decision.origin)
+        },
+    );
+    let observed = class.observed();
+    if enforced.is_allow() {
+        return (Verdict::Allowed, format!("allowed by {by}"));
+    }
+    if enforced.is_deny() {
+        let slot = u8::try_from(enforced.verdict_slot()).unwrap_or(0);
+        let verdict = Verdict::from_slot(slot).unwrap_or(Verdict::Denied);
+        if observing {
+            return (Verdict::Pass, format!("would be dropped as {} by {by}, but weir only observes", verdict.name()));
+        }
+        return (verdict, format!("denied by {by}"));
+    }
+    if !observed.is_none() {
+        return (Verdict::Pass, "passes: it is on a list that is only observed".to_owned());
+    }
+    (Verdict::Pass, "no list names it; limits apply".to_owned())
+}
+
+fn rate_of(shared: &Shared, state: &State, key: SourceKey) -> Option<ExplainRate> {
+    let tracked = shared.reader.source(key)?;
+    Some(ExplainRate {
+        limit: state.settings.source_limit,
+        offered: tracked.packets,
+        passed: tracked.packets.saturating_sub(tracked.dropped),
+    })
+}
+
+/// `weir top`: from two measurements of the tracked sources, `seconds` apart.
+pub fn top(
+    before: &HashMap<u64, TrackedSource>,
+    after: &HashMap<u64, TrackedSource>,
+    seconds: f64,
+    by: TopBy,
+    limit: usize,
+) -> Vec<TopRow> {
+    let mut rows: Vec<TopRow> = after
+        .iter()
+        .map(|(key, now)| {
+            let then = before.get(key).copied().unwrap_or_default();
+            // A source that was forgotten and tracked anew in between starts from nothing.
+            let since = |now: u64, then: u64| if now >= then { now - then } else { now };
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+            TopRow {
+                address: network(SourceKey::from_word(*key)),
+                packets: now.packets,
+                bytes: now.bytes,
+                dropped: now.dropped,
+                packets_per_second: per_second(since(now.packets, then.packets)),
+                bytes_per_second: per_second(since(now.bytes, then.bytes)),
+                country: None,
+                asn: None,
+            }
+        })
+        .collect();
+    rows.sort_by(|a, b| {
+        let order = match by {
+            TopBy::Packets => b.packets_per_second.total_cmp(&a.packets_per_second),
+            TopBy::Bytes => b.bytes_per_second.total_cmp(&a.bytes_per_second),
+            TopBy::Drops => b.dropped.cmp(&a.dropped),
+        };
+        order.then_with(|| b.packets.cmp(&a.packets)).then_with(|| a.address.cmp(&b.address))
+    });
+    rows.truncate(limit);
+    rows
+}
+
+fn network(key: SourceKey) -> String {
+    match key.network() {
+        SourceNetwork::V4(a) => Ipv4Addr::from(a).to_string(),
+        SourceNetwork::V6(upper) => {
+            let mut octets = [0; 16];
+            octets[..8].copy_from_slice(&upper);
+            format!("{}/64", Ipv6Addr::from(octets))
+        }
+    }
+}
