@@ -87,6 +87,13 @@ pub mod feature {
     pub const OBSERVE_SOURCE_LIMIT: u32 = 64;
 }
 
+/// The low half of a word.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+pub const fn low(word: u64) -> u32 {
+    word as u32
+}
+
 /// Asserts a layout's size at compile time and derives what makes it safe to cross the kernel boundary as bytes.
 macro_rules! abi {
     ($(#[$meta:meta])* $vis:vis struct $name:ident: $size:literal { $($(#[$fmeta:meta])* $fvis:vis $field:ident: $ty:ty,)* }) => {
@@ -127,7 +134,7 @@ impl Control {
     /// The slot in force, always below [`SLOTS`].
     #[inline(always)]
     pub const fn slot(self) -> u32 {
-        (self.0 & (SLOTS as u64 - 1)) as u32
+        low(self.0) & (SLOTS - 1)
     }
 
     /// Whether the slot is undone at its deadline.
@@ -219,7 +226,7 @@ impl Ruling {
     /// The ruling with this word.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        Self { high: (word >> 32) as u32, low: word as u32 }
+        Self { high: low(word >> 32), low: low(word) }
     }
 
     /// Whether there is no ruling.
@@ -426,15 +433,15 @@ abi! {
         /// Bytes of the whole frame.
         pub frame_len: u32,
         /// [`crate::verdict::Verdict`] slot.
-        pub verdict: u8,
-        /// 1: observed only.
-        pub observed: u8,
-        /// List that decided; 0: none.
-        pub list: u16,
+        pub verdict: u32,
         /// Bytes of `words` that are the frame's: whole words only.
         pub captured: u32,
+        /// List that decided; 0: none.
+        pub list: u16,
+        /// 1: observed only.
+        pub observed: u8,
         /// Explicit padding.
-        pub reserved: u64,
+        pub reserved: [u8; 5],
         /// The start of the frame.
         pub words: [[u8; 8]; SAMPLE_BYTES / 8],
     }

@@ -7,7 +7,7 @@
 //! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
 //! observed counters: the first observed hit, and only if the packet was let through in the end.
 use crate::abi::{
-    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SAMPLE_BYTES, SLOTS, SOURCE_SETS, Segment,
+    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment,
     Slot, Tally, class_flag, control_word, feature, overlay_flag,
 };
 use crate::addr::{Source, SourceKey};
@@ -116,27 +116,18 @@ fn emit_sample<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &
         sample.interface = tables.interface();
         sample.frame_len = frame.len();
         let observed = judgement.observed != NOTHING;
-        sample.verdict = if observed { judgement.observed } else { judgement.verdict } as u8;
+        sample.verdict = if observed { judgement.observed } else { judgement.verdict };
         sample.observed = u8::from(observed);
         sample.list = judgement.list;
-        sample.reserved = 0;
+        sample.reserved = [0; 5];
         let mut captured = 0;
         let mut open = true;
-        let mut i = 0;
         // Whole words only, written each to its own place: no variable offset reaches the ring's memory.
-        while i < SAMPLE_BYTES / 8 {
-            let word = if open { frame.read::<[u8; 8]>(i as u32 * 8) } else { None };
-            match word {
-                Some(word) => {
-                    sample.words[i] = word;
-                    captured += 8;
-                }
-                None => {
-                    sample.words[i] = [0; 8];
-                    open = false;
-                }
-            }
-            i += 1;
+        for word in &mut sample.words {
+            let bytes = if open { frame.read::<[u8; 8]>(captured) } else { None };
+            open = bytes.is_some();
+            *word = bytes.unwrap_or([0; 8]);
+            captured += if open { 8 } else { 0 };
         }
         sample.captured = captured;
     })
@@ -181,7 +172,7 @@ impl Walk {
         self.sample_cost = slot.sample_cost;
         self.sample_window = slot.sample_window;
         // Whatever the tags, the header is at some offset up to here.
-        let offset = tables.forget(0, u64::from(link.offset)) as u32;
+        let offset = tables.forget_half(0, link.offset);
         if offset > walk::MAX_NETWORK_OFFSET {
             return Verdict::Fault.slot();
         }
@@ -268,7 +259,7 @@ impl Walk {
                 return enforced.verdict_slot();
             }
         }
-        match walk::transport(frame, network, |offset| tables.forget(3, offset)) {
+        match walk::transport(frame, network, |offset| tables.forget_half(3, offset)) {
             Transport::At { .. } | Transport::Later => {}
             Transport::Malformed => {
                 if self.hit(Verdict::Malformed.slot(), Enforcement::Enforce) {
@@ -399,7 +390,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     if class == 0 && overlay == 0 {
         return Ok(Classification { enforced: 0, observed: 0, class: 0, flags: 0, counter: NO_COUNTER });
     }
-    let class = tables.forget(4, u64::from(class)) as u32;
+    let class = tables.forget_half(4, class);
     let mut row = ClassRow::default();
     if class != 0 {
         row = *tables.class(index, class).ok_or(Fault)?;
@@ -407,7 +398,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     let row = ClassRow {
         enforced: Ruling::from_word(tables.forget(5, row.enforced.word())),
         observed: Ruling::from_word(tables.forget(6, row.observed.word())),
-        flags: tables.forget(7, u64::from(row.flags)) as u32,
+        flags: tables.forget_half(7, row.flags),
         rate_profile: 0,
     };
     let mut result = Classification { enforced: 0, observed: 0, class, flags: row.flags, counter: NO_COUNTER };
@@ -441,7 +432,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     if !lifted {
         result.consider(row.enforced, row.observed, NO_COUNTER);
     }
-    result.counter = tables.forget(8, u64::from(result.counter)) as u32;
+    result.counter = tables.forget_half(8, result.counter);
     Ok(result)
 }
 
@@ -545,28 +536,23 @@ fn over_source_limit<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: 
             spent = slot.source_window;
         }
     }
-    let bucket = match tables.offender(key) {
-        Some(bucket) => {
-            if spent != 0 {
-                if bucket.tat() <= now {
-                    bucket.set_tat(now + spent);
-                } else {
-                    bucket.add_tat(spent);
-                }
-            }
-            bucket
-        }
-        None => {
-            let offender = Offender { tat: now + spent, passed: 0, refused: 0, seen_ns: now_ns, since_ns: now_ns };
-            if !tables.insert_offender(key, &offender) {
-                tables.with_cpu(|cpu| cpu.offenders_full += 1);
-                return touch.own > slot.source_fallback_heat;
-            }
-            match tables.offender(key) {
-                Some(bucket) => bucket,
-                None => return false,
+    let bucket = if let Some(bucket) = tables.offender(key) {
+        if spent != 0 {
+            if bucket.tat() <= now {
+                bucket.set_tat(now + spent);
+            } else {
+                bucket.add_tat(spent);
             }
         }
+        bucket
+    } else {
+        let offender = Offender { tat: now + spent, passed: 0, refused: 0, seen_ns: now_ns, since_ns: now_ns };
+        if !tables.insert_offender(key, &offender) {
+            tables.with_cpu(|cpu| cpu.offenders_full += 1);
+            return touch.own > slot.source_fallback_heat;
+        }
+        let Some(bucket) = tables.offender(key) else { return false };
+        bucket
     };
     if !touch.promoted {
         tables.with_sources(set, |set| sources::promote(set, key.word()));

@@ -5,7 +5,7 @@
 //! under load every packet adds its cost, none is lost, and two CPUs that both see the last token overshoot by one
 //! packet that the next ones pay for. Only a bucket that is full again is set outright.
 
-/// Fraction bits of [`Ticks`]: 1/16 ns, so that a million packets a second is still exact to 0.01 %.
+/// Fraction bits of [`ticks`]: 1/16 ns, so that a million packets a second is still exact to 0.01 %.
 const FRACTION_BITS: u32 = 4;
 
 /// Nanoseconds as sixteenths, the unit buckets count in.

@@ -4,7 +4,7 @@
 //! no memory. A new source takes the place of the coldest way of its set and inherits its heat, so whoever sends
 //! steadily is not washed out by ten million who send once; its packets, bytes and drops start at zero and are exact
 //! for as long as it is tracked.
-use crate::abi::{SOURCE_WAYS, SourceSet, SourceWay};
+use crate::abi::{SOURCE_WAYS, SourceSet, SourceWay, low};
 
 /// Marks in [`SourceWay::own`] a source whose packets are in an offender's bucket.
 pub const PROMOTED: u32 = 1 << 31;
@@ -15,7 +15,7 @@ pub const EPOCH_SHIFT: u32 = 30;
 /// The epoch `now_ns` falls in.
 #[inline(always)]
 pub const fn epoch(now_ns: u64) -> u32 {
-    (now_ns >> EPOCH_SHIFT) as u32
+    low(now_ns >> EPOCH_SHIFT)
 }
 
 /// What is known of a source after its packet was counted.

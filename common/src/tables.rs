@@ -1,5 +1,5 @@
 //! Where policy and counters live: the port between the verdict code and its two homes, the kernel's maps and a model.
-use crate::abi::{ClassRow, CpuState, Entry, Offender, OverlayValue, Sample, Slot, SourceSet};
+use crate::abi::{ClassRow, CpuState, Entry, Offender, OverlayValue, Sample, Slot, SourceSet, low};
 use crate::addr::{Source, SourceKey};
 
 /// A table that should be there could not be read: weir's own fault, never the packet's.
@@ -67,6 +67,12 @@ pub trait Tables {
     fn forget(&self, place: usize, number: u64) -> u64 {
         let _ = place;
         number
+    }
+
+    /// [`Tables::forget`] for half a word.
+    #[inline(always)]
+    fn forget_half(&self, place: usize, number: u32) -> u32 {
+        low(self.forget(place, u64::from(number)))
     }
 
     /// Boot-time clock, seconds.

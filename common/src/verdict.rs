@@ -178,7 +178,7 @@ mod tests {
     fn slots_and_names_are_in_step_and_unique() {
         for (i, v) in Verdict::ALL.iter().enumerate() {
             assert_eq!(v.slot() as usize, i);
-            assert_eq!(Verdict::from_slot(v.slot() as u8), Some(*v));
+            assert_eq!(Verdict::from_slot(u8::try_from(v.slot()).unwrap()), Some(*v));
             assert!(Verdict::ALL.iter().filter(|o| o.name() == v.name()).count() == 1);
         }
         assert_eq!(Verdict::from_slot(27), None);

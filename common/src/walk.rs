@@ -236,7 +236,7 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Network> {
 ///
 /// `forget` returns its argument ([`crate::tables::Tables::forget`]; the identity on the host).
 #[inline(always)]
-pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl Fn(u64) -> u64) -> Transport {
+pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl Fn(u32) -> u32) -> Transport {
     if let Source::V4(_) = network.source {
         if network.later_fragment {
             return Transport::Later;
@@ -248,7 +248,7 @@ pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl F
     let mut fragment = false;
     let mut walked = 0;
     while is_extension(next) {
-        offset = forget(u64::from(offset)) as u32;
+        offset = forget(offset);
         if walked == MAX_EXTENSIONS || offset > MAX_OFFSET {
             return Transport::Budget;
         }
