@@ -7,8 +7,8 @@
 //! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
 //! observed counters: the first observed hit, and only if the packet was let through in the end.
 use crate::abi::{
-    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment,
-    Slot, Tally, class_flag, control_word, feature, overlay_flag,
+    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment, Slot, Tally,
+    class_flag, control_word, feature, overlay_flag,
 };
 use crate::addr::{Source, SourceKey};
 use crate::frame::Frame;

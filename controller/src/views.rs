@@ -97,11 +97,8 @@ pub fn verdicts(counters: &Counters) -> BTreeMap<String, VerdictRow> {
         .map(|verdict| {
             let slot = verdict.slot() as usize;
             let (enforced, observed) = (counters.enforced[slot], counters.observed[slot]);
-            let row = VerdictRow {
-                packets: enforced.packets,
-                bytes: enforced.bytes,
-                observed_packets: observed.packets,
-            };
+            let row =
+                VerdictRow { packets: enforced.packets, bytes: enforced.bytes, observed_packets: observed.packets };
             (verdict.name().to_owned(), row)
         })
         .collect()
@@ -164,9 +161,10 @@ pub fn entries(shared: &Shared, kind: Kind) -> Vec<EntryRow> {
     for list in state.desired.lists().filter(|list| list.kind == kind) {
         let name = list.name.to_string();
         let single_ones = list.entry_decisions();
-        let imported = list.imported_template().into_iter().flat_map(|template| {
-            list.imported.iter().map(move |prefix| Decision { prefix, ..template.clone() })
-        });
+        let imported = list
+            .imported_template()
+            .into_iter()
+            .flat_map(|template| list.imported.iter().map(move |prefix| Decision { prefix, ..template.clone() }));
         for decision in single_ones.chain(imported) {
             rows.push(EntryRow {
                 prefix: decision.prefix.to_string(),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use weir_common::abi::control_word;
 
-use super::takeover::Kernel;
 use crate::adapters::kernel::instance::Instance;
 use crate::adapters::kernel::link::{self, Mode, WantedMode};
 use crate::adapters::kernel::sys;
 use crate::adapters::system::{interfaces, xdp};
+use crate::sync::takeover::Kernel;
 use crate::sync::{Command, Handle, InterfaceState};
 
 /// How often the interfaces are looked at.
@@ -75,7 +75,9 @@ impl Interfaces {
         };
         let attached = link::attach(self.program.as_fd(), name, index, self.wanted, &pin, occupant)?;
         match &attached.fell_back {
-            Some(why) => tracing::warn!(interface = name, index, mode = %attached.mode, why, "attached, native mode cannot be had"),
+            Some(why) => {
+                tracing::warn!(interface = name, index, mode = %attached.mode, why, "attached, native mode cannot be had")
+            }
             None => tracing::info!(interface = name, index, mode = %attached.mode, "attached"),
         }
         self.links.insert(name.to_owned(), (attached.link, attached.mode));
@@ -180,8 +182,7 @@ fn program_name(id: u32) -> std::io::Result<String> {
 }
 
 fn no_such_interface(name: &str) -> anyhow::Error {
-    let there: Vec<String> = interfaces::list()
-        .map(|all| all.into_iter().map(|interface| interface.name).collect())
-        .unwrap_or_default();
+    let there: Vec<String> =
+        interfaces::list().map(|all| all.into_iter().map(|interface| interface.name).collect()).unwrap_or_default();
     anyhow!("there is no interface {name:?} here; there are: {}", there.join(", "))
 }

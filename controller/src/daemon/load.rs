@@ -74,9 +74,10 @@ fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {
         config.never_block.addresses.iter().map(|prefix| (*prefix, "set in [never_block]".to_owned())).collect();
     for path in &config.never_block.files {
         let bytes = fs::read(path).with_context(|| format!("read the never-block file {}", path.display()))?;
-        let prefixes = listfile::parse_never_block(&bytes)
-            .with_context(|| format!("never-block file {}", path.display()))?;
-        let name = path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
+        let prefixes =
+            listfile::parse_never_block(&bytes).with_context(|| format!("never-block file {}", path.display()))?;
+        let name =
+            path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
         all.extend(prefixes.into_iter().map(|prefix| (prefix, format!("in {name}"))));
     }
     Ok(all)

@@ -2,7 +2,6 @@
 mod interfaces;
 pub mod load;
 mod samples;
-mod takeover;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,6 @@ use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
 use self::interfaces::Interfaces;
-use self::takeover::{First, Kernel, StillPending};
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
 use crate::adapters::kernel::bpffs;
@@ -31,6 +29,7 @@ use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
 use crate::domain::time::BootSeconds;
+use crate::sync::takeover::{self, First, Kernel, StillPending};
 use crate::sync::{
     CONFIG_KEY, Command, ENFORCEMENT_KEY, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared, State, Sync,
 };
@@ -95,10 +94,8 @@ pub fn run(options: &Options) -> Result<()> {
         .max()
         .unwrap_or(0);
     let enforcement = remembered.enforcement.unwrap_or(remembered.settings.enforcement);
-    let still = remembered
-        .pending
-        .as_ref()
-        .map(|(fallback, deadline)| StillPending { fallback, deadline_s: deadline.0 });
+    let still =
+        remembered.pending.as_ref().map(|(fallback, deadline)| StillPending { fallback, deadline_s: deadline.0 });
     let first = takeover::first_policy(
         &kernel.writer,
         &desired,
@@ -119,9 +116,12 @@ pub fn run(options: &Options) -> Result<()> {
         Mode::Generic => WantedMode::Generic,
     });
     let attached = Interfaces::attach(&kernel, &instance, &names, wanted)?;
-    let mut state = state_of(&kernel, first, desired, guards, &remembered, &saved.totals, sequence, &saved.class_lists)?;
+    let mut state =
+        state_of(&kernel, first, desired, guards, &remembered, &saved.totals, sequence, &saved.class_lists)?;
     state.interfaces = attached.state();
-    for (at, problem) in problems.iter().map(ToString::to_string).chain(saved.problems.iter().map(ToString::to_string)).enumerate() {
+    for (at, problem) in
+        problems.iter().map(ToString::to_string).chain(saved.problems.iter().map(ToString::to_string)).enumerate()
+    {
         tracing::error!(%problem, "the store");
         state.problems.insert(format!("store at start {}", at + 1), problem);
     }
@@ -366,7 +366,8 @@ async fn serve(
     if sync.send(Command::Stop(done)).is_ok() {
         let _gone = tokio::time::timeout(Duration::from_secs(10), stopped).await;
     }
-    let _left = tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
+    let _left =
+        tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
     let _gone = std::fs::remove_file(&socket);
     result
 }

@@ -59,7 +59,11 @@ fn row(sample: &Sample, list: Option<String>) -> SampleRow {
     SampleRow {
         at: clock::wall_of(MonotonicNs(sample.at_ns)),
         interface: sample.interface,
-        verdict: u8::try_from(sample.verdict).ok().and_then(Verdict::from_slot).map_or("unknown", Verdict::name).to_owned(),
+        verdict: u8::try_from(sample.verdict)
+            .ok()
+            .and_then(Verdict::from_slot)
+            .map_or("unknown", Verdict::name)
+            .to_owned(),
         observed: sample.observed != 0,
         list,
         length: sample.frame_len,

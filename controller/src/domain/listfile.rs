@@ -5,6 +5,7 @@
 mod never_block;
 mod prefix;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -124,6 +125,16 @@ enum LineError {
 ///
 /// Takes memory for the entries and a bounded number of rejects, so the size of `bytes` is the caller's to bound.
 pub fn parse(bytes: &[u8], format: Format) -> Parsed {
+    parse_admitted(bytes, format, |_| Ok::<(), Infallible>(()))
+}
+
+/// As [`parse`], where `admit` may refuse an entry that is understood: its line is then a reject like any other, with
+/// its number, its text and the refusal as the reason.
+pub fn parse_admitted<E: fmt::Display>(
+    bytes: &[u8],
+    format: Format,
+    mut admit: impl FnMut(IpNet) -> Result<(), E>,
+) -> Parsed {
     let format = match format {
         Format::Auto => detect(bytes),
         Format::Plain | Format::Ipsum => format,
@@ -134,20 +145,28 @@ pub fn parse(bytes: &[u8], format: Format) -> Parsed {
     for line in lines(bytes) {
         parsed.lines += 1;
         match data(line).and_then(read) {
-            Ok(Some(taken)) => {
-                parsed.entries.push(taken.prefix);
-                parsed.normalised += usize::from(taken.normalised);
-            }
-            Ok(None) => parsed.skipped += 1,
-            Err(error) => {
-                parsed.rejected += 1;
-                if parsed.rejects.len() < REJECTS_KEPT {
-                    parsed.rejects.push(Reject { line: parsed.lines, text: printable(line), why: error.to_string() });
+            Ok(Some(taken)) => match admit(taken.prefix) {
+                Ok(()) => {
+                    parsed.entries.push(taken.prefix);
+                    parsed.normalised += usize::from(taken.normalised);
                 }
-            }
+                Err(refusal) => parsed.reject(line, &refusal),
+            },
+            Ok(None) => parsed.skipped += 1,
+            Err(error) => parsed.reject(line, &error),
         }
     }
     parsed
+}
+
+impl Parsed {
+    /// Counts the current line as refused and, while there are few, keeps what it was.
+    fn reject(&mut self, line: &[u8], why: &impl fmt::Display) {
+        self.rejected += 1;
+        if self.rejects.len() < REJECTS_KEPT {
+            self.rejects.push(Reject { line: self.lines, text: printable(line), why: why.to_string() });
+        }
+    }
 }
 
 /// A line, its end and the file's byte order mark cut off.

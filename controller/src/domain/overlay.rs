@@ -337,7 +337,6 @@ impl Overlay {
         };
         *count = count.saturating_sub(1);
     }
-
 }
 
 /// What becomes of more moments of change than a value holds.

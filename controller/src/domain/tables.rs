@@ -127,11 +127,7 @@ struct Own {
 pub fn build(desired: &Desired, guards: &Guards, capacity: Capacity, now_s: u32) -> Result<Image, BuildError> {
     let mut builder = Builder {
         now_s,
-        image: Image {
-            classes: vec![ClassRow::default()],
-            class_lists: vec![Vec::new()],
-            ..Image::default()
-        },
+        image: Image { classes: vec![ClassRow::default()], class_lists: vec![Vec::new()], ..Image::default() },
         class_ids: HashMap::new(),
         chain_ids: HashMap::new(),
         desired,
@@ -233,8 +229,7 @@ impl Builder<'_> {
             while stack.last().is_some_and(|top| !covers(top, address, bits)) {
                 stack.pop();
             }
-            let (mut items, mut flags) =
-                stack.last().map_or((Vec::new(), 0), |top| (top.items.clone(), top.flags));
+            let (mut items, mut flags) = stack.last().map_or((Vec::new(), 0), |top| (top.items.clone(), top.flags));
             while at < own.len() && own[at].address == address && own[at].len == len {
                 items.extend(own[at].item);
                 flags |= own[at].flags;

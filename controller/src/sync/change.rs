@@ -249,8 +249,7 @@ impl Sync {
         sequence: u64,
     ) -> Result<Result<(), crate::domain::overlay::NeedsRebuild>, SyncError> {
         let slots = state.slots();
-        let context =
-            Context { desired: &state.desired, guards: &state.guards, slots: &slots, now: clock::now().boot };
+        let context = Context { desired: &state.desired, guards: &state.guards, slots: &slots, now: clock::now().boot };
         match state.overlay.change(&context, prefix, before, sequence) {
             Ok(ops) => {
                 self.fold_hits(&mut state.totals, &ops);

@@ -181,7 +181,8 @@ impl Sync {
         let shared = self.shared.clone();
         let mut state = shared.write();
         let taken: Vec<usize> = state.slots().iter().map(|view| view.slot).collect();
-        let Some(slot) = (1..=SLOTS as usize).map(|i| (state.current.slot + i) % SLOTS as usize).find(|s| !taken.contains(s))
+        let Some(slot) =
+            (1..=SLOTS as usize).map(|i| (state.current.slot + i) % SLOTS as usize).find(|s| !taken.contains(s))
         else {
             return;
         };
@@ -411,13 +412,8 @@ impl Sync {
             return answer(reply, Err(SyncError::Pending(until)));
         }
         let notes = state.settings.differences(settings);
-        let mut report = ConfigReport {
-            changed: !notes.is_empty(),
-            dry_run,
-            generation: state.generation,
-            pending: None,
-            notes,
-        };
+        let mut report =
+            ConfigReport { changed: !notes.is_empty(), dry_run, generation: state.generation, pending: None, notes };
         if dry_run || !report.changed {
             drop(state);
             return answer(reply, Ok(report));
@@ -536,7 +532,8 @@ impl Sync {
         }
         if self.last_sweep.elapsed() >= Duration::from_secs(10) {
             self.last_sweep = Instant::now();
-            let before = clock::monotonic().0.saturating_sub(u64::try_from(OFFENDER_IDLE.as_nanos()).unwrap_or(u64::MAX));
+            let before =
+                clock::monotonic().0.saturating_sub(u64::try_from(OFFENDER_IDLE.as_nanos()).unwrap_or(u64::MAX));
             if let Err(error) = self.writer.sweep_offenders(before) {
                 self.problem("kernel", Some(error.to_string()));
             }

@@ -50,8 +50,7 @@ async fn put(api: &Api, peer: &Peer, confirm_s: Option<u64>, dry_run: bool) -> R
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
         .map_err(|error| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     let actor = peer.actor();
-    let report =
-        api.sync.ask(|reply| Command::Apply(Arc::new(settings), confirm_s, dry_run, actor, reply)).await?;
+    let report = api.sync.ask(|reply| Command::Apply(Arc::new(settings), confirm_s, dry_run, actor, reply)).await?;
     Ok(Json(report))
 }
 

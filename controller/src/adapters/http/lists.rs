@@ -66,19 +66,11 @@ fn export(api: &Api, kind: Kind) -> Response {
 
 type Changed = Result<Json<ChangeReport>, ApiError>;
 
-pub(super) async fn add_block(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    body: Bytes,
-) -> Changed {
+pub(super) async fn add_block(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Bytes) -> Changed {
     add(&api, &peer, Kind::Deny, &body).await
 }
 
-pub(super) async fn add_allow(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    body: Bytes,
-) -> Changed {
+pub(super) async fn add_allow(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Bytes) -> Changed {
     add(&api, &peer, Kind::Allow, &body).await
 }
 
@@ -103,19 +95,11 @@ async fn add(api: &Api, peer: &Peer, kind: Kind, body: &[u8]) -> Changed {
     Ok(Json(api.sync.ask(|reply| Command::Add(add, peer.actor(), reply)).await?))
 }
 
-pub(super) async fn remove_block(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    body: Bytes,
-) -> Changed {
+pub(super) async fn remove_block(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Bytes) -> Changed {
     remove(&api, &peer, Kind::Deny, &body).await
 }
 
-pub(super) async fn remove_allow(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    body: Bytes,
-) -> Changed {
+pub(super) async fn remove_allow(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Bytes) -> Changed {
     remove(&api, &peer, Kind::Allow, &body).await
 }
 
@@ -131,13 +115,14 @@ async fn remove(api: &Api, peer: &Peer, kind: Kind, body: &[u8]) -> Changed {
 }
 
 fn request(body: &[u8]) -> Result<ChangeRequest, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the request is not understood: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("the request is not understood: {error}")))
 }
 
 fn origin(name: Option<&str>) -> Result<Option<Origin>, ApiError> {
-    name.map(str::parse).transpose().map_err(|error: crate::domain::decision::OriginError| {
-        ApiError::bad_request(error.to_string())
-    })
+    name.map(str::parse)
+        .transpose()
+        .map_err(|error: crate::domain::decision::OriginError| ApiError::bad_request(error.to_string()))
 }
 
 fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, ApiError> {
@@ -201,9 +186,9 @@ pub(super) async fn import_allow(
 async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: Bytes) -> ImportAnswer {
     let format: Format = match query.format.as_deref() {
         None => Format::Auto,
-        Some(name) => name
-            .parse()
-            .map_err(|error: listfile::UnknownFormat| ApiError::bad_request(error.to_string()))?,
+        Some(name) => {
+            name.parse().map_err(|error: listfile::UnknownFormat| ApiError::bad_request(error.to_string()))?
+        }
     };
     let guards = api.shared.read().guards.clone();
     let read = tokio::task::spawn_blocking(move || {

@@ -41,13 +41,10 @@ pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<
     Json(views::top(&before, &after, seconds, by, limit))
 }
 
-pub(super) async fn explain(
-    State(api): State<Api>,
-    Path(address): Path<String>,
-) -> Result<Json<Explain>, ApiError> {
-    let address: IpAddr = address
-        .parse()
-        .map_err(|_| ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")))?;
+pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<Explain>, ApiError> {
+    let address: IpAddr = address.parse().map_err(|_| {
+        ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix"))
+    })?;
     Ok(Json(views::explain(&api.shared, &api.policy, address)))
 }
 

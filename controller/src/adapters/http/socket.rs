@@ -126,12 +126,13 @@ pub async fn serve(
     // SAFETY: no arguments, no memory.
     let own = unsafe { libc::geteuid() };
     let has_group = fs::metadata(path).is_ok_and(|metadata| metadata.gid() != 0);
-    let router = router.layer(from_fn(move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next| async move {
-        match peer.uid {
-            Some(uid) if uid == 0 || uid == own || has_group => next.run(request).await,
-            _ => refuse(&peer),
-        }
-    }));
+    let router =
+        router.layer(from_fn(move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next| async move {
+            match peer.uid {
+                Some(uid) if uid == 0 || uid == own || has_group => next.run(request).await,
+                _ => refuse(&peer),
+            }
+        }));
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(end).await
 }
 

@@ -133,7 +133,9 @@ pub fn attach(
     };
     // A pin of an interface that is gone may be in the way; a live one cannot be, since the attachment succeeded.
     match fs::remove_file(pin) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove a stale link of", interface)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove a stale link of", interface)(error));
+        }
         _ => {}
     }
     sys::pin(link.as_fd(), pin).map_err(io_error("pin the link of", interface))?;

@@ -51,7 +51,8 @@ impl KernelPolicy {
     /// # Errors
     /// [`Fault`] where a table that should be there is not.
     pub fn classify(&self, source: Source, now: BootSeconds) -> Result<(Classification, Slot), Fault> {
-        let question = Question { policy: self, now, slots: Default::default(), row: OnceCell::new(), values: Default::default() };
+        let question =
+            Question { policy: self, now, slots: Default::default(), row: OnceCell::new(), values: Default::default() };
         let (index, slot) = slot_in_force(&question).ok_or(Fault)?;
         let slot = *slot;
         Ok((classify(&question, index, &slot, source)?, slot))

@@ -87,7 +87,8 @@ impl KernelReader {
             offenders_full: 0,
         };
         for cpu in (0..self.cpus.len()).filter_map(|cpu| self.cpus.read(cpu)) {
-            for (into, from) in sum.enforced.iter_mut().zip(cpu.enforced).chain(sum.observed.iter_mut().zip(cpu.observed))
+            for (into, from) in
+                sum.enforced.iter_mut().zip(cpu.enforced).chain(sum.observed.iter_mut().zip(cpu.observed))
             {
                 into.packets = into.packets.saturating_add(from.packets);
                 into.bytes = into.bytes.saturating_add(from.bytes);

@@ -182,9 +182,9 @@ impl KernelWriter {
         let stride = hits.len() / self.cpus.max(1) as usize;
         (0..stride)
             .map(|class| {
-                (0..self.cpus as usize).filter_map(|cpu| hits.read(cpu * stride + class)).fold((0, 0), |sum, tally| {
-                    (sum.0 + tally.packets, sum.1 + tally.bytes)
-                })
+                (0..self.cpus as usize)
+                    .filter_map(|cpu| hits.read(cpu * stride + class))
+                    .fold((0, 0), |sum, tally| (sum.0 + tally.packets, sum.1 + tally.bytes))
             })
             .collect()
     }
@@ -297,13 +297,7 @@ impl KernelWriter {
             .map_err(failed(format!("put {name} into slot {slot}")))
     }
 
-    fn put_pairs<K>(
-        &self,
-        slot: u32,
-        name: &'static str,
-        kind: MapKind,
-        pairs: &[(K, Entry)],
-    ) -> Result<(), WriteError>
+    fn put_pairs<K>(&self, slot: u32, name: &'static str, kind: MapKind, pairs: &[(K, Entry)]) -> Result<(), WriteError>
     where
         K: FromBytes + IntoBytes + Immutable + Copy,
     {
@@ -352,12 +346,7 @@ impl KernelWriter {
     }
 }
 
-fn create(
-    kind: MapKind,
-    name: &str,
-    (key, value): (usize, usize),
-    entries: u32,
-) -> Result<OwnedFd, WriteError> {
+fn create(kind: MapKind, name: &str, (key, value): (usize, usize), entries: u32) -> Result<OwnedFd, WriteError> {
     let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     sys::map_create(kind, name, size(key), size(value), entries)
         .map_err(failed(format!("create {name} for {entries} entries")))

@@ -60,20 +60,31 @@ enum Content {
 pub(super) fn examine(path: &Path, manner: Manner) -> Result<Finding, StoreError> {
     // SQLite would open a file it can't write to for reading, and say so much later.
     OpenOptions::new().read(true).write(true).open(path).map_err(files::failed("open", path))?;
-    let opened = schema::connect(path);
-    let mut connection =
-        opened.map_err(|error| StoreError::Read { path: path.to_owned(), why: Why::Other, error })?;
+    let mut connection = schema::connect(path)?;
     match damage_of(verify(&mut connection, manner)) {
         Ok(Ok(Content::Known(state, lost_audit))) => Ok(Finding::Sound(Sound { connection, state, lost_audit })),
         Ok(Ok(Content::Newer { schema, written_by })) => {
             Err(StoreError::Newer { path: path.to_owned(), found: schema, known: schema::KNOWN, written_by })
         }
-        Ok(Err(cause)) => Ok(Finding::Ruined(Ruin {
+        Ok(Err(cause)) => {
+            drop(connection);
+            Ok(Finding::Ruined(salvage(path, cause)?))
+        }
+        Err(error) => Err(read_failed(path, &connection, error)),
+    }
+}
+
+/// Reads what can be read of a damaged database.
+fn salvage(path: &Path, cause: String) -> Result<Ruin, StoreError> {
+    let connection = schema::connect(path)?;
+    match damage_of(schema::configure_for_salvage(&connection)) {
+        Ok(Ok(())) => Ok(Ruin {
             cause,
             rows: readable(&connection),
             expected: State::read(&connection).ok().map(|state| state.rows),
             audit: audit::readable(&connection),
-        })),
+        }),
+        Ok(Err(_)) => Ok(Ruin { cause, ..Ruin::default() }),
         Err(error) => Err(read_failed(path, &connection, error)),
     }
 }
@@ -86,6 +97,7 @@ pub(super) fn read_failed(path: &Path, connection: &Connection, error: rusqlite:
 fn verify(connection: &mut Connection, manner: Manner) -> rusqlite::Result<Content> {
     // Until it is known to be sound, its log stays as it is.
     schema::keep_log(connection, true)?;
+    schema::configure(connection)?;
     connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
     if connection.is_readonly(MAIN_DB)? {
         return Err(damaged("its header forbids writing"));

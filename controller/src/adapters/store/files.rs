@@ -137,8 +137,7 @@ pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a small file for reading and writing, made if it is missing.
 pub(super) fn open_private(path: &Path) -> Result<File, StoreError> {
-    let opened =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
     opened.map_err(failed("open", path))
 }
 

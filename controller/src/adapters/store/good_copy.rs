@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::files::{self, Files};
-use super::problem::{StoreError, Why};
+use super::problem::StoreError;
 use super::scan::damage_of;
 use super::sealed::State;
 use super::write::write_failed;
@@ -26,8 +26,7 @@ fn copy(connection: &Connection, files: &Files) -> Result<State, StoreError> {
     let (next, good) = (files.next_good(), files.good());
     files::remove(&next)?;
     files::create_private(&next)?;
-    let opened = schema::connect(&next);
-    let mut target = opened.map_err(|error| StoreError::Read { path: next.clone(), why: Why::Other, error })?;
+    let mut target = schema::connect(&next)?;
     let state = match damage_of(transfer(connection, &mut target)) {
         Ok(Ok(state)) => state,
         Ok(Err(cause)) => return Err(StoreError::Damaged { path: files.db(), cause }),
@@ -41,6 +40,7 @@ fn copy(connection: &Connection, files: &Files) -> Result<State, StoreError> {
 }
 
 fn transfer(connection: &Connection, target: &mut Connection) -> rusqlite::Result<State> {
+    schema::configure(target)?;
     target.pragma_update(None, "synchronous", "OFF")?;
     let outcome = Backup::new(connection, target)?.step(ALL_PAGES)?;
     if outcome != StepResult::Done {

@@ -33,11 +33,7 @@ pub struct Loaded {
 }
 
 /// Reads all rows; damage is a problem, and what is not damaged is loaded.
-pub(super) fn load(
-    connection: &Connection,
-    now: Now,
-    boot_id: &str,
-) -> rusqlite::Result<(Loaded, Option<String>)> {
+pub(super) fn load(connection: &Connection, now: Now, boot_id: &str) -> rusqlite::Result<(Loaded, Option<String>)> {
     let mut loading = Loading { now, boot_id, loaded: Loaded::default(), chunks: BTreeMap::new(), clock_behind: 0 };
     let scanned = scan(connection, |row| loading.take(row));
     let damage = damage_of(State::read(connection).and_then(|state| scanned.check(&state)))?.err();

@@ -310,8 +310,10 @@ pub enum Problem {
         cause: String,
     },
     /// The wall clock shows a time before entries were made.
-    #[error("the clock shows a time before {entries} entries with an expiry were made: they are kept for their full \
-             length again, counted from now; set the clock")]
+    #[error(
+        "the clock shows a time before {entries} entries with an expiry were made: they are kept for their full \
+             length again, counted from now; set the clock"
+    )]
     ClockBehind {
         /// How many.
         entries: u64,

@@ -258,7 +258,12 @@ fn entry(columns: &mut Columns<'_>) -> Option<EntryRow> {
     };
     let boot_id = columns.optional_text()?.map(Arc::from);
     let (enforcement, forced, sequence) = (columns.enforcement()?, columns.flag()?, columns.unsigned()?);
-    Some(EntryRow { list, prefix, info: EntryInfo { reason, added_at, expiry, enforcement, forced, sequence }, boot_id })
+    Some(EntryRow {
+        list,
+        prefix,
+        info: EntryInfo { reason, added_at, expiry, enforcement, forced, sequence },
+        boot_id,
+    })
 }
 
 fn chunk(columns: &mut Columns<'_>) -> Option<Chunk> {

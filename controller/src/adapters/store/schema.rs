@@ -7,6 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
 
+use super::problem::{StoreError, Why};
 use super::sealed::{State, damaged, seal, unseal};
 
 /// The latest schema.
@@ -143,9 +144,14 @@ pub(super) fn of_migration(error: rusqlite_migration::Error) -> rusqlite::Error 
 }
 
 /// Opens an existing file; nothing is read yet.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let opened = Connection::open_with_flags(path, flags);
+    opened.map_err(|error| StoreError::Read { path: path.to_owned(), why: Why::Other, error })
+}
+
+/// Settings of every connection.
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -154,8 +160,14 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    Ok(connection)
+    connection.pragma_update(None, "cache_size", CACHE_KIB)
+}
+
+/// For reading what can be read of a damaged file: a table whose definition is broken does not hide the others.
+pub(super) fn configure_for_salvage(connection: &Connection) -> rusqlite::Result<()> {
+    keep_log(connection, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")
 }
 
 /// A failed commit must not leave the one before in doubt, so every commit is waited for.

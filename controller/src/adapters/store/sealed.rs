@@ -93,7 +93,11 @@ pub(super) fn seal<'v>(table: &str, columns: impl IntoIterator<Item = ValueRef<'
 }
 
 /// The first `width` columns of a row, if the seal that follows them is theirs.
-pub(super) fn unseal<'r>(table: &str, width: usize, row: &'r Row<'_>) -> rusqlite::Result<Option<(Vec<ValueRef<'r>>, Seal)>> {
+pub(super) fn unseal<'r>(
+    table: &str,
+    width: usize,
+    row: &'r Row<'_>,
+) -> rusqlite::Result<Option<(Vec<ValueRef<'r>>, Seal)>> {
     let columns = (0..width).map(|n| row.get_ref(n)).collect::<rusqlite::Result<Vec<_>>>()?;
     let expected = seal(table, columns.iter().copied());
     let found = row.get_ref(width)?;

@@ -111,13 +111,12 @@ pub(super) fn build(files: &Files, from: &Ruin) -> Result<u64, StoreError> {
     let path = files.next();
     files::remove(&path)?;
     files::create_private(&path)?;
-    let opened = schema::connect(&path);
-    let mut connection =
-        opened.map_err(|error| StoreError::Read { path: path.clone(), why: Why::Other, error })?;
+    let mut connection = schema::connect(&path)?;
     fill(&mut connection, from).map_err(|error| write_failed(&path, &connection, error))
 }
 
 fn fill(connection: &mut Connection, from: &Ruin) -> rusqlite::Result<u64> {
+    schema::configure(connection)?;
     schema::make_hasty(connection)?;
     schema::migrations().to_latest(connection).map_err(schema::of_migration)?;
     let tx = connection.transaction()?;

@@ -179,6 +179,18 @@ fn refused_lines_are_named_by_number_and_text() {
     assert_eq!((parsed.lines, parsed.skipped, parsed.rejected), (5, 2, 1));
 }
 
+#[test]
+fn entries_that_are_not_admitted_are_rejects_with_their_line() {
+    let text = "# list\n192.0.2.7/24 # x\n198.51.100.1\n";
+    let parsed = parse_admitted(text.as_bytes(), Format::Auto, |prefix| {
+        if prefix == net("192.0.2.0/24") { Err("covers the gateway") } else { Ok(()) }
+    });
+    assert_eq!(parsed.entries, nets(&["198.51.100.1/32"]));
+    let why = "covers the gateway".to_owned();
+    assert_eq!(parsed.rejects, [Reject { line: 2, text: "192.0.2.7/24 # x".to_owned(), why }]);
+    assert_eq!((parsed.lines, parsed.skipped, parsed.rejected, parsed.normalised), (3, 1, 1, 0));
+}
+
 #[track_caller]
 fn check_text(line: &[u8], shown: &str) {
     let parsed = parse(line, Format::Plain);

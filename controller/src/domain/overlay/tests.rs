@@ -67,7 +67,8 @@ impl Node {
                     self.model.overlay_exact.remove(&source(a)).unwrap();
                 }
                 Op::Remove(Key::Prefix(kind, p), ..) => {
-                    let map = if kind == Kind::Deny { &mut self.model.overlay_deny } else { &mut self.model.overlay_allow };
+                    let map =
+                        if kind == Kind::Deny { &mut self.model.overlay_deny } else { &mut self.model.overlay_allow };
                     map.remove(&(source(p.addr()), p.prefix_len())).unwrap();
                 }
             }
@@ -88,7 +89,11 @@ impl Node {
                     reason: Arc::from(""),
                     added_at: Timestamp::UNIX_EPOCH,
                     expiry,
-                    enforcement: if observe && list.kind == Kind::Deny { Enforcement::Observe } else { Enforcement::Enforce },
+                    enforcement: if observe && list.kind == Kind::Deny {
+                        Enforcement::Observe
+                    } else {
+                        Enforcement::Enforce
+                    },
                     forced: false,
                     sequence: self.sequence,
                 };
@@ -140,7 +145,8 @@ impl Node {
         if was_right {
             self.check("before the flip");
         }
-        self.model.control[control_word::CONTROL as usize] = Control::new(u32::try_from(view.slot).unwrap(), 1, false).word();
+        self.model.control[control_word::CONTROL as usize] =
+            Control::new(u32::try_from(view.slot).unwrap(), 1, false).word();
         self.current = view;
         self.check("after the flip");
         self.refresh();
@@ -166,15 +172,20 @@ impl Node {
             assert_eq!((!enforced.is_none()).then(|| enforced.rank()), best(false), "{address} {when} at {}", self.now);
             let want = best(true).filter(|rank| best(false).is_none_or(|stronger| *rank < stronger));
             let observed = got.observed();
-            assert_eq!((!observed.is_none()).then(|| observed.rank()), want, "{address} observed {when} at {}", self.now);
+            assert_eq!(
+                (!observed.is_none()).then(|| observed.rank()),
+                want,
+                "{address} observed {when} at {}",
+                self.now
+            );
         }
     }
 }
 
 fn addresses() -> impl Iterator<Item = IpAddr> {
-    (0u8..8).map(|i| IpAddr::from([203, 0, 113, i])).chain((0u8..4).map(|i| {
-        IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(i)))
-    }))
+    (0u8..8)
+        .map(|i| IpAddr::from([203, 0, 113, i]))
+        .chain((0u8..4).map(|i| IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(i)))))
 }
 
 #[derive(Clone, Debug)]

@@ -138,7 +138,8 @@ proptest! {
 fn taking_one_of_many_imported_prefixes_writes_one_piece() {
     let folder = folder();
     let mut store = open(folder.path());
-    let mut prefixes = Prefixes::new((0_u32..200_000).map(|n| IpNet::new((n * 21_001).to_be_bytes().into(), 32).unwrap()));
+    let mut prefixes =
+        Prefixes::new((0_u32..200_000).map(|n| IpNet::new((n * 21_001).to_be_bytes().into(), 32).unwrap()));
     let import = |prefixes: &Prefixes| [Change::PutImported { list: BLOCK, prefixes: prefixes.clone() }];
     store.apply(&import(&prefixes)).unwrap();
     store.fold_log().unwrap();

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use weir_common::abi::{Control, SLOTS, control_word};
 
+use super::Settings;
 use crate::adapters::clock;
 use crate::adapters::kernel::instance::Instance;
-use crate::adapters::kernel::probes;
 use crate::adapters::kernel::object::{self, Clock, MAPS, Object, SAMPLES, Sizes};
+use crate::adapters::kernel::probes;
 use crate::adapters::kernel::query::KernelPolicy;
 use crate::adapters::kernel::reader::KernelReader;
 use crate::adapters::kernel::sys;
@@ -22,7 +23,6 @@ use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::SlotView;
 use crate::domain::tables;
-use crate::sync::Settings;
 
 /// The kernel's side, ready.
 #[derive(Debug)]
@@ -37,8 +37,6 @@ pub struct Kernel {
     pub program: OwnedFd,
     /// Its id.
     pub program_id: u32,
-    /// Whether maps of an earlier daemon were adopted.
-    pub adopted: bool,
 }
 
 /// Opens the instance's pinned maps and program, or loads and pins them.
@@ -54,9 +52,7 @@ pub fn take_over(instance: &Instance, max_sources: u32) -> Result<Kernel> {
         // Needed before Linux 5.11 only, and never fatal: a kernel that needs it says so itself.
         tracing::debug!(%error, "the limit of locked memory stays as it is");
     }
-    instance
-        .create()
-        .with_context(|| format!("make the folders for pins under {}", instance.maps().display()))?;
+    instance.create().with_context(|| format!("make the folders for pins under {}", instance.maps().display()))?;
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let program = match pinned_program(instance)? {
         Some(program) => program,
@@ -71,7 +67,6 @@ pub fn take_over(instance: &Instance, max_sources: u32) -> Result<Kernel> {
         policy: Arc::new(KernelPolicy::new(open).context("open the kernel's tables")?),
         program,
         program_id,
-        adopted,
     })
 }
 
@@ -92,7 +87,8 @@ fn pinned_program(instance: &Instance) -> Result<Option<OwnedFd>> {
 }
 
 fn load(instance: &Instance, adopted: bool, max_sources: u32, cpus: u32) -> Result<OwnedFd> {
-    let sizes = if adopted { pinned_sizes(instance, cpus)? } else { Sizes { offenders: max_sources, ..Sizes::default() } };
+    let sizes =
+        if adopted { pinned_sizes(instance, cpus)? } else { Sizes { offenders: max_sources, ..Sizes::default() } };
     let pins: HashMap<&'static str, PathBuf> =
         MAPS.iter().chain(&[SAMPLES]).map(|name| (*name, instance.maps().join(name))).collect();
     let mut loaded = Object::load(&sizes, Clock::Coarse, &pins).map_err(|error| explain(&error))?;
@@ -112,7 +108,9 @@ fn load(instance: &Instance, adopted: bool, max_sources: u32, cpus: u32) -> Resu
         control.publish(control_word::SEED as usize, u64::from_ne_bytes(seed) | 1);
     }
     match fs::remove_file(instance.program()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context("replace the pinned program"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).context("replace the pinned program");
+        }
         _ => {}
     }
     sys::pin(fd.as_fd(), &instance.program()).context("pin the program")?;
@@ -155,7 +153,9 @@ fn explain(error: &object::LoadError) -> anyhow::Error {
     }
     let full = format!("{text}{chain}");
     if full.contains("Operation not permitted") || full.contains("EPERM") {
-        return anyhow!("no privilege to load BPF programs: run weir as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN");
+        return anyhow!(
+            "no privilege to load BPF programs: run weir as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN"
+        );
     }
     // The verifier's log can be thousands of lines; its end says what it refused.
     let tail: Vec<&str> = full.lines().rev().take(12).collect();

@@ -1,0 +1,147 @@
+//! `weir explain` for people.
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+use weir_common::verdict::{Action, Verdict};
+
+use super::grid::{Grid, words};
+use super::numbers::{short, whole};
+use super::{Style, kind, plain, times};
+use crate::domain::report::{Explain, ExplainEntry, ExplainRate};
+
+/// Writes the verdict, why, and everything that has a say in it, the strongest first.
+///
+/// # Errors
+/// The writer's.
+pub fn explain(explain: &Explain, now: Timestamp, style: Style, into: &mut impl Write) -> fmt::Result {
+    let word = plain::line(&explain.verdict);
+    let known = Verdict::ALL.iter().find(|verdict| verdict.name() == explain.verdict);
+    let verdict = match known.map(|verdict| verdict.action()) {
+        Some(Action::Pass) => style.green(&word),
+        Some(Action::Drop) => style.red(&word),
+        None => style.usual(&word),
+    };
+    writeln!(into, "{}: {verdict}: {}", explain.address, plain::line(&explain.reason))?;
+    entries(&explain.entries, now, style, into)?;
+    facts(explain).write(into, "")
+}
+
+fn entries(entries: &[ExplainEntry], now: Timestamp, style: Style, into: &mut impl Write) -> fmt::Result {
+    if entries.is_empty() {
+        return writeln!(into, "no list names it");
+    }
+    let mut grid = Grid::new(&[
+        words("  prefix"),
+        words("list"),
+        words("kind"),
+        words("origin"),
+        words("ends"),
+        words("enforcement"),
+        words("reason"),
+    ]);
+    for entry in entries {
+        let mark = if entry.decides { ">" } else { " " };
+        grid.row([
+            format!("{mark} {}", plain::line(&entry.prefix)),
+            plain::line(&entry.list).into_owned(),
+            kind(entry.kind).to_owned(),
+            plain::line(&entry.origin).into_owned(),
+            times::until(entry.expires_at, now),
+            style.enforcement(entry.enforcement).into_owned(),
+            plain::line(&entry.reason).into_owned(),
+        ]);
+    }
+    grid.write(into, "")
+}
+
+fn facts(explain: &Explain) -> Grid {
+    let mut grid = Grid::new(&[words(""), words("")]);
+    let facts = [
+        ("protected", explain.protected.as_ref().map(|why| plain::line(why).into_owned())),
+        ("never blocked", explain.never_block.as_ref().map(|why| plain::line(why).into_owned())),
+        ("country", explain.country.as_ref().map(|country| plain::line(country).into_owned())),
+        ("network", explain.asn.map(|asn| format!("AS{asn}"))),
+        ("packets", explain.rate.as_ref().map(rate)),
+    ];
+    for (name, value) in facts {
+        if let Some(value) = value {
+            grid.row([name.to_owned(), value]);
+        }
+    }
+    grid
+}
+
+fn rate(rate: &ExplainRate) -> String {
+    let limit = rate.limit.map_or("no limit".to_owned(), |limit| format!("limit {}/s", whole(limit)));
+    format!("{} sent, {} passed while tracked; {limit}", short(rate.offered), short(rate.passed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::{Enforcement, Kind};
+
+    fn nothing() -> Explain {
+        Explain {
+            address: "192.0.2.7".parse().unwrap(),
+            verdict: "pass".to_owned(),
+            reason: "nothing speaks against it".to_owned(),
+            entries: Vec::new(),
+            protected: None,
+            never_block: None,
+            country: None,
+            asn: None,
+            reputation: None,
+            rate: None,
+            alerts: Vec::new(),
+        }
+    }
+
+    fn text(value: &Explain, style: Style) -> String {
+        let mut text = String::new();
+        explain(value, "2026-11-21T05:00:00Z".parse().unwrap(), style, &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn an_unlisted_address_is_two_lines() {
+        let expected = "192.0.2.7: pass: nothing speaks against it\nno list names it\n";
+        assert_eq!(text(&nothing(), Style::Plain), expected);
+        assert!(text(&nothing(), Style::Coloured).starts_with("192.0.2.7: \x1b[32mpass\x1b[0m: "));
+    }
+
+    #[test]
+    fn the_entry_that_decides_is_marked() {
+        let entry = |prefix: &str, list: &str, enforcement, decides| ExplainEntry {
+            prefix: prefix.to_owned(),
+            list: list.to_owned(),
+            origin: "operator".to_owned(),
+            kind: Kind::Deny,
+            reason: "scanner".to_owned(),
+            expires_at: None,
+            enforcement,
+            decides,
+        };
+        let mut explain = nothing();
+        explain.verdict = "denied".to_owned();
+        explain.reason = "on the operator's list block".to_owned();
+        explain.entries = vec![
+            entry("192.0.2.7/32", "trial", Enforcement::Observe, false),
+            entry("192.0.2.0/24", "block", Enforcement::Enforce, true),
+        ];
+        explain.never_block = Some("search engine".to_owned());
+        explain.asn = Some(64_496);
+        explain.rate = Some(ExplainRate { limit: Some(1_000), offered: 120_000, passed: 34_000 });
+        let expected = "\
+192.0.2.7: denied: on the operator's list block
+  prefix        list   kind  origin    ends   enforcement  reason
+  192.0.2.7/32  trial  deny  operator  never  observe      scanner
+> 192.0.2.0/24  block  deny  operator  never  enforce      scanner
+never blocked  search engine
+network        AS64496
+packets        120 k sent, 34 k passed while tracked; limit 1,000/s
+";
+        assert_eq!(text(&explain, Style::Plain), expected);
+        assert!(text(&explain, Style::Coloured).contains("\x1b[31mdenied\x1b[0m"));
+    }
+}
