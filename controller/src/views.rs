@@ -297,9 +297,9 @@ fn rate_of(shared: &Shared, state: &State, key: SourceKey) -> Option<ExplainRate
 }
 
 /// `weir top`: from two measurements of the tracked sources, `seconds` apart.
-pub fn top(
-    before: &HashMap<u64, TrackedSource>,
-    after: &HashMap<u64, TrackedSource>,
+pub fn top<S: std::hash::BuildHasher>(
+    before: &HashMap<u64, TrackedSource, S>,
+    after: &HashMap<u64, TrackedSource, S>,
     seconds: f64,
     by: TopBy,
     limit: usize,

@@ -55,11 +55,10 @@ pub fn text(error: &AnyError) -> String {
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()).and_then(ClientError::problem);
     let rejects = problem.map_or(&[][..], |problem| &problem.rejects);
     for reject in rejects.iter().take(REJECTS_SHOWN) {
-        let indented = format!("\n  line {}: {}: {:?}", reject.line, reject.why, reject.text);
-        text.push_str(&indented);
+        // A `String` takes whatever is written.
+        drop(write!(text, "\n  line {}: {}: \"{}\"", reject.line, reject.why, reject.text));
     }
     if let Some(more) = rejects.len().checked_sub(REJECTS_SHOWN).filter(|more| *more > 0) {
-        // A `String` takes whatever is written.
         drop(write!(text, "\n  and {more} more"));
     }
     text
@@ -99,7 +98,7 @@ mod tests {
     use crate::domain::report::{Problem, REFUSED as REFUSED_KIND, RejectRow};
 
     fn problem(kind: &str, rejects: usize) -> Problem {
-        let reject = |line| RejectRow { line, text: "a\tb".to_owned(), why: "not an address".to_owned() };
+        let reject = |line| RejectRow { line, text: "a\\tb".to_owned(), why: "not an address".to_owned() };
         Problem {
             kind: kind.to_owned(),
             title: "Conflict".to_owned(),

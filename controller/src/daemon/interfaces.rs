@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The interfaces weir is asked to protect, and what is attached to them.
 #[derive(Debug)]
-pub struct Interfaces {
+pub(super) struct Interfaces {
     instance: Instance,
     program: OwnedFd,
     program_id: u32,
@@ -32,7 +32,7 @@ impl Interfaces {
     ///
     /// # Errors
     /// The first that cannot be: what was attached before this daemon stays; what it attached itself comes off again.
-    pub fn attach(kernel: &Kernel, instance: &Instance, names: &[String], wanted: WantedMode) -> Result<Self> {
+    pub(super) fn attach(kernel: &Kernel, instance: &Instance, names: &[String], wanted: WantedMode) -> Result<Self> {
         let mut all = Self {
             instance: instance.clone(),
             program: kernel.program.try_clone()?,
@@ -74,11 +74,10 @@ impl Interfaces {
             there.first().map(ToString::to_string)
         };
         let attached = link::attach(self.program.as_fd(), name, index, self.wanted, &pin, occupant)?;
-        match &attached.fell_back {
-            Some(why) => {
-                tracing::warn!(interface = name, index, mode = %attached.mode, why, "attached, native mode cannot be had")
-            }
-            None => tracing::info!(interface = name, index, mode = %attached.mode, "attached"),
+        if let Some(why) = &attached.fell_back {
+            tracing::warn!(interface = name, index, mode = %attached.mode, why, "attached, native mode cannot be had");
+        } else {
+            tracing::info!(interface = name, index, mode = %attached.mode, "attached");
         }
         self.links.insert(name.to_owned(), (attached.link, attached.mode));
         Ok(true)
@@ -109,7 +108,7 @@ impl Interfaces {
     }
 
     /// What is attached, as the kernel's links say now.
-    pub fn state(&self) -> Vec<InterfaceState> {
+    pub(super) fn state(&self) -> Vec<InterfaceState> {
         self.names
             .iter()
             .map(|name| {
@@ -127,7 +126,7 @@ impl Interfaces {
     }
 
     /// Attaches again to interfaces that were deleted and made anew under their name. Says what changed.
-    pub fn look(&mut self) -> Vec<String> {
+    pub(super) fn look(&mut self) -> Vec<String> {
         let mut news = Vec::new();
         for state in self.state() {
             let index = interfaces::index_of(&state.name).ok().flatten();
@@ -148,7 +147,7 @@ impl Interfaces {
     }
 
     /// Looks at the interfaces for as long as the daemon lives.
-    pub async fn watch(mut self, sync: Handle, word: impl Fn(u32) -> u64 + Send) {
+    pub(super) async fn watch(mut self, sync: Handle, word: impl Fn(u32) -> u64 + Send) {
         let mut last = self.state();
         let mut told_detached = false;
         loop {

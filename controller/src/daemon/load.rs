@@ -1,6 +1,6 @@
 //! From the configuration's file to the settings a policy is built with.
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,13 +23,17 @@ pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
 /// What is wrong with it, with the place.
 pub fn read(file: Option<&Path>) -> Result<(String, Loaded)> {
     let path = file.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => Vec::new(),
+    // One byte more than is read tells that there is more.
+    let limit = u64::try_from(config::LARGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {}
         Err(error) => return Err(error).with_context(|| format!("read the configuration {}", path.display())),
-    };
+    }
     let name = path.display().to_string();
-    let loaded = config::parse_bytes(&bytes, &name, environment())?;
+    let loaded = config::parse_bytes(&bytes, &name, environment()?.into_iter())?;
     Ok((String::from_utf8_lossy(&bytes).into_owned(), loaded))
 }
 
@@ -38,11 +42,23 @@ pub fn read(file: Option<&Path>) -> Result<(String, Loaded)> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str, name: &str) -> Result<Loaded> {
-    Ok(config::parse(text, name, environment())?)
+    Ok(config::parse(text, name, environment()?.into_iter())?)
 }
 
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+/// The environment. Variables of others may hold any bytes; ours may not.
+fn environment() -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for (key, value) in std::env::vars_os() {
+        let Ok(key) = key.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => all.push((key, value)),
+            Err(value) if key.starts_with("WEIR_") => {
+                anyhow::bail!("the environment's {key} is not UTF-8: {}", value.to_string_lossy())
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(all)
 }
 
 /// The settings of a configuration. Reads the never-block files.

@@ -344,9 +344,9 @@ async fn serve(
         tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until).await });
     }
     let reader = Arc::clone(&shared.reader);
-    let watcher = tokio::spawn(attached.watch(sync.clone(), move |word| reader.word(word)));
-    let sampler = tokio::spawn(samples::read(instance.maps().join(object::SAMPLES), samples, shared.clone()));
-    let facts = tokio::spawn(watch_facts(shared.clone(), sync.clone()));
+    let interface_task = tokio::spawn(attached.watch(sync.clone(), move |word| reader.word(word)));
+    let sample_task = tokio::spawn(samples::read(instance.maps().join(object::SAMPLES), samples, shared.clone()));
+    let guard_task = tokio::spawn(watch_facts(shared.clone(), sync.clone()));
     let names: Vec<String> = shared
         .read()
         .interfaces
@@ -358,9 +358,9 @@ async fn serve(
     let result = wait(&mut tasks, sync, &reload).await;
     // Not an error if nobody asks: without systemd there is nobody to tell.
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    watcher.abort();
-    sampler.abort();
-    facts.abort();
+    interface_task.abort();
+    sample_task.abort();
+    guard_task.abort();
     let _nobody = end.send(true);
     let (done, stopped) = oneshot::channel();
     if sync.send(Command::Stop(done)).is_ok() {

@@ -43,6 +43,22 @@ impl List {
         self.imported.len() + self.entries.len()
     }
 
+    /// The list with nothing on it.
+    #[must_use]
+    pub fn without_entries(&self) -> Self {
+        Self {
+            id: self.id,
+            name: Arc::clone(&self.name),
+            kind: self.kind,
+            origin: self.origin.clone(),
+            enforcement: self.enforcement,
+            imported: Prefixes::default(),
+            imported_at: self.imported_at,
+            imported_sequence: self.imported_sequence,
+            entries: BTreeMap::new(),
+        }
+    }
+
     /// Whether nothing is on it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -189,8 +189,8 @@ fn overlapping(set: &BTreeMap<IpNet, String>, prefix: IpNet) -> Vec<Hit> {
 /// link-local, multicast, unspecified. Private space is left to the operator: floods do come from there.
 fn special(prefix: IpNet) -> Option<&'static str> {
     const V4: [(Ipv4Net, &str); 4] = [
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::new(0, 0, 0, 0), 8), "this-network space 0.0.0.0/8"),
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8), "loopback space 127.0.0.0/8"),
+        (Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 8), "this-network space 0.0.0.0/8"),
+        (Ipv4Net::new_assert(std::net::Ipv4Addr::from_bits(0x7f00_0000), 8), "loopback space 127.0.0.0/8"),
         (Ipv4Net::new_assert(std::net::Ipv4Addr::new(169, 254, 0, 0), 16), "link-local space 169.254.0.0/16"),
         (Ipv4Net::new_assert(std::net::Ipv4Addr::new(224, 0, 0, 0), 4), "multicast space 224.0.0.0/4"),
     ];

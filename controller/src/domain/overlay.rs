@@ -275,20 +275,22 @@ impl Overlay {
             Key::Prefix(_, prefix) => prefix,
         };
         let flags = context.guards.flags(prefix);
-        let mut value = OverlayValue::default();
-        value.segments = segments::<OVERLAY_SEGMENTS>(&decisions, flags, context.seconds(), excess)?;
+        let mut value = OverlayValue {
+            segments: segments::<OVERLAY_SEGMENTS>(&decisions, flags, context.seconds(), excess)?,
+            ..OverlayValue::default()
+        };
         if lift {
             value.flags = OVERLAY_LIFT;
             let covering = context.desired.covering(prefix);
             for slot in context.slots {
-                let held: Vec<Decision> =
+                let in_tables: Vec<Decision> =
                     covering.iter().filter(|d| d.info.sequence <= slot.snapshot).cloned().collect();
                 if let Some(lifted) = value.lifted.get_mut(slot.slot) {
-                    *lifted = segments::<LIFT_SEGMENTS>(&held, flags, context.seconds(), excess)?;
+                    *lifted = segments::<LIFT_SEGMENTS>(&in_tables, flags, context.seconds(), excess)?;
                 }
             }
         }
-        let list = decisions.iter().min_by_key(|d| d.order()).map_or(0, |d| d.list.0);
+        let strongest = decisions.iter().min_by_key(|d| d.order()).map_or(0, |d| d.list.0);
         let counter = match self.cells.get(&key) {
             Some(cell) => cell.counter,
             None => self.reserve(&key)?,
@@ -296,7 +298,7 @@ impl Overlay {
         value.counter = counter;
         let halves = [sequence & 0xffff_ffff, sequence >> 32];
         value.sequence = halves.map(|half| u32::try_from(half).unwrap_or(0));
-        self.cells.insert(key, Cell { counter, sequence, lift, list });
+        self.cells.insert(key, Cell { counter, sequence, lift, list: strongest });
         Ok(Some(Op::Set(key, Box::new(value))))
     }
 

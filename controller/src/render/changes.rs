@@ -59,7 +59,7 @@ pub fn import(report: &ImportReport, style: Style, into: &mut impl Write) -> fmt
     if report.rejected > 0 {
         writeln!(into, "{}:", style.yellow(&format!("{} refused", counted(report.rejected, "line", "lines"))))?;
         for reject in report.rejects.iter().take(REJECTS) {
-            writeln!(into, "  line {}: {}: {:?}", reject.line, plain::line(&reject.why), reject.text)?;
+            writeln!(into, "  line {}: {}: \"{}\"", reject.line, plain::line(&reject.why), plain::line(&reject.text))?;
         }
         let shown = report.rejects.len().min(REJECTS) as u64;
         if report.rejected > shown {

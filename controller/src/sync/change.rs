@@ -5,12 +5,12 @@ use ipnet::IpNet;
 use serde_json::json;
 use weir_common::abi::control_word;
 
-use super::policy::{Job, Undo};
+use super::job::{Job, Undo};
 use super::{Add, Import, Imported, Remove, Reply, Sync, SyncError, answer};
 use crate::adapters::clock;
 use crate::adapters::store::{Change, ListHeader};
 use crate::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListId, Origin};
-use crate::domain::desired::{ALLOW, BLOCK, Desired, List};
+use crate::domain::desired::{ALLOW, BLOCK, Desired};
 use crate::domain::guard::bare;
 use crate::domain::overlay::{Context, Op};
 use crate::domain::report::{ChangeReport, ChangeRow, SwitchReport};
@@ -40,38 +40,14 @@ impl Sync {
             state.guards.admit(*prefix, add.kind, &add.origin, add.force)?;
         }
         let name = list_name(add.kind, &add.origin);
-        let mut scratch = Desired::new();
-        let desired = if add.dry_run {
-            // Names and numbers are tried on a copy without entries.
-            for list in state.desired.lists() {
-                scratch.insert(List { entries: std::collections::BTreeMap::new(), ..list.clone() });
-            }
-            &mut scratch
-        } else {
-            &mut state.desired
-        };
-        let is_new = desired.named(&name).is_none();
-        let id = desired.list_for(&name, add.kind, &add.origin)?;
-        if is_new && !add.dry_run {
-            let enforcement = state.settings.lists.get(&name).copied().unwrap_or_default();
-            if let Some(list) = state.desired.list_mut(id) {
-                list.enforcement = enforcement;
-                self.unsaved.push(Change::PutList(ListHeader::of(list)));
-            }
-        }
+        let id = self.list_to_add_to(&mut state, add, &name)?;
         let mut undo = Vec::new();
         let mut live = add.prefixes.len() <= LIVE_AT_ONCE;
         let mut why = None;
         let mut saves = Vec::new();
         for prefix in &add.prefixes {
             let old = state.desired.list(id).and_then(|list| list.entries.get(prefix)).cloned();
-            let same = old.as_ref().is_some_and(|old| {
-                old.reason == add.reason
-                    && old.enforcement == add.enforcement
-                    && old.forced == add.force
-                    && old.expiry.is_none()
-                    && expiry.is_none()
-            });
+            let same = old.as_ref().is_some_and(|old| is_same(old, add));
             let change = if same {
                 "unchanged"
             } else if old.is_some() {
@@ -143,6 +119,26 @@ impl Sync {
                 task.audit(&actor, &action, &target, &detail);
             })),
         ))
+    }
+
+    /// The list that entries of the request go to, made if there is none; with `dry_run`, whether it could be made.
+    fn list_to_add_to(&mut self, state: &mut super::State, add: &Add, name: &str) -> Result<ListId, SyncError> {
+        if add.dry_run {
+            // Names and numbers are tried on a copy without entries.
+            let mut trial = Desired::default();
+            for list in state.desired.lists() {
+                trial.insert(list.without_entries());
+            }
+            return Ok(trial.list_for(name, add.kind, &add.origin)?);
+        }
+        let is_new = state.desired.named(name).is_none();
+        let id = state.desired.list_for(name, add.kind, &add.origin)?;
+        let enforcement = state.settings.lists.get(name).copied().unwrap_or_default();
+        if is_new && let Some(list) = state.desired.list_mut(id) {
+            list.enforcement = enforcement;
+            self.unsaved.push(Change::PutList(ListHeader::of(list)));
+        }
+        Ok(id)
     }
 
     pub(super) fn remove(&mut self, remove: &Remove, actor: &str, reply: Reply<ChangeReport>) {
@@ -346,6 +342,15 @@ impl Sync {
         let state = if on { "on" } else { "off" };
         self.answer_saved(reply, SwitchReport { changed: was != on, state: state.to_owned() });
     }
+}
+
+/// Whether adding would change nothing. What ends is never the same: it would end later.
+fn is_same(old: &EntryInfo, add: &Add) -> bool {
+    old.reason == add.reason
+        && old.enforcement == add.enforcement
+        && old.forced == add.force
+        && old.expiry.is_none()
+        && add.for_s.is_none()
 }
 
 /// Puts entries back as they were.

@@ -4,6 +4,8 @@
 //! that wait together share one store transaction. Tables are built and written by a worker while live changes go on
 //! through the overlay.
 mod change;
+mod confirm;
+mod job;
 mod policy;
 mod settings;
 mod state;
@@ -18,8 +20,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
-pub use policy::{BuildFailure, class_lists_of, pending_row};
-pub(crate) use policy::{CONFIG_KEY, ENFORCEMENT_KEY, PENDING_KEY, REJECTED_KEY};
+pub use confirm::pending_row;
+pub(crate) use confirm::{CONFIG_KEY, ENFORCEMENT_KEY, PENDING_KEY, REJECTED_KEY};
+pub use policy::{BuildFailure, class_lists_of};
 pub use settings::Settings;
 pub use state::{InterfaceState, ListTotals, Pending, Shared, State};
 
@@ -199,7 +202,7 @@ pub struct Sync {
     unsaved: Vec<Change>,
     answers: Vec<Answer>,
     /// Changes that come with a flip, in order.
-    queue: VecDeque<policy::Job>,
+    queue: VecDeque<job::Job>,
     job: Option<policy::Running>,
     retiring: bool,
     last_flip: std::time::Instant,

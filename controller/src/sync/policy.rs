@@ -2,128 +2,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-use serde_json::json;
 use weir_common::abi::{Control, SLOTS};
 
-use super::change::restore;
+use super::job::Job;
 use super::state::Pending;
-use super::{Command, Reply, Settings, State, Sync, SyncError, answer};
+use super::{Command, State, Sync, SyncError};
 use crate::adapters::clock;
 use crate::adapters::kernel::writer::WriteError;
 use crate::adapters::store::{Change, ClassLists, ListTotals as StoredTotals};
-use crate::domain::decision::{Enforcement, EntryInfo, ListId};
-use crate::domain::desired::List;
-use crate::domain::guard::Guards;
+use crate::domain::decision::ListId;
 use crate::domain::overlay::{Context, SlotView};
-use crate::domain::prefixes::Prefixes;
-use crate::domain::report::{ConfigReport, PendingRow, SwitchReport};
 use crate::domain::tables::{self, BuildError};
 
 /// Overlay values that start a fold into the tables.
 const FOLD_AT: usize = 1_024;
 /// Time after which even one overlay value is folded.
-const FOLD_AFTER: Duration = Duration::from_secs(60);
+const FOLD_AFTER: Duration = Duration::from_mins(1);
 /// How long an offender that sends nothing keeps its bucket.
-const OFFENDER_IDLE: Duration = Duration::from_secs(120);
+const OFFENDER_IDLE: Duration = Duration::from_mins(2);
 /// How often a good copy of the store is made.
-const COPY_EVERY: Duration = Duration::from_secs(3_600);
-
-/// Setting under which the enforcement switch is stored.
-pub(crate) const ENFORCEMENT_KEY: &str = "enforcement";
-/// Setting under which the text of the settings in force is stored.
-pub(crate) const CONFIG_KEY: &str = "config";
-/// Setting under which a pending change is stored: boot id, deadline, text.
-pub(crate) const PENDING_KEY: &str = "config.pending";
-/// Setting under which the text is stored that was rolled back, so that a restart does not put it in force.
-pub(crate) const REJECTED_KEY: &str = "config.rejected";
-
-/// How a desired state goes back if its flip does not come.
-#[derive(Debug)]
-pub(super) enum Undo {
-    /// Entries as they were.
-    Entries(Vec<(ListId, IpNet, Option<EntryInfo>)>),
-    /// A list's imported part as it was.
-    Imported(ListId, Prefixes, Option<jiff::Timestamp>, u64),
-    /// A list that was not there.
-    Created(ListId),
-    /// The enforcement switch as it was.
-    Enforcement(Option<Enforcement>),
-    /// Settings as they were.
-    Settings(Arc<Settings>, Vec<(ListId, Enforcement)>),
-    /// Guards as they were.
-    Guards(Guards),
-    /// Several.
-    All(Vec<Undo>),
-    /// Nothing.
-    Nothing,
-}
-
-impl Undo {
-    /// The imported part of a list, as it is now.
-    pub(super) fn imported(list: &List) -> Self {
-        Self::Imported(list.id, list.imported.clone(), list.imported_at, list.imported_sequence)
-    }
-
-    pub(super) fn carry_out(self, state: &mut State) {
-        match self {
-            Self::Entries(entries) => restore(&mut state.desired, entries),
-            Self::Imported(id, prefixes, at, sequence) => {
-                if let Some(list) = state.desired.list_mut(id) {
-                    list.imported = prefixes;
-                    list.imported_at = at;
-                    list.imported_sequence = sequence;
-                }
-            }
-            Self::Created(id) => {
-                // Entries that came meanwhile keep the list.
-                let empty = state.desired.list(id).is_some_and(|list| list.entries.is_empty());
-                if empty && !super::change::is_builtin(id) {
-                    state.desired.remove_list(id);
-                } else if let Some(list) = state.desired.list_mut(id) {
-                    list.imported = Prefixes::default();
-                }
-            }
-            Self::Enforcement(old) => state.enforcement = old,
-            Self::Settings(old, lists) => {
-                state.settings = old;
-                for (id, enforcement) in lists {
-                    if let Some(list) = state.desired.list_mut(id) {
-                        list.enforcement = enforcement;
-                    }
-                }
-            }
-            Self::Guards(old) => state.guards = old,
-            Self::All(all) => all.into_iter().rev().for_each(|undo| undo.carry_out(state)),
-            Self::Nothing => {}
-        }
-    }
-}
-
-type Saves = Box<dyn FnOnce(&mut Sync) + Send>;
-type Done = Box<dyn FnOnce(&mut Sync, Result<(), SyncError>) + Send>;
-
-/// A change that comes with a flip.
-pub(super) struct Job {
-    undo: Undo,
-    saves: Saves,
-    done: Done,
-    /// Undone unless confirmed within so many seconds.
-    confirm: Option<(u64, Arc<Settings>)>,
-}
-
-impl Job {
-    /// A change that is in the desired state already. `saves` queues what the store must hold once it is in force.
-    pub(super) fn new(undo: Undo, saves: impl FnOnce(&mut Sync) + Send + 'static) -> Self {
-        Self { undo, saves: Box::new(saves), done: Box::new(|_, _| {}), confirm: None }
-    }
-
-    /// What follows the flip, or its failure.
-    pub(super) fn with(mut self, done: impl FnOnce(&mut Sync, Result<(), SyncError>) + Send + 'static) -> Self {
-        self.done = Box::new(done);
-        self
-    }
-}
+const COPY_EVERY: Duration = Duration::from_hours(1);
 
 /// Jobs whose flip is being prepared.
 pub(super) struct Running {
@@ -276,7 +174,7 @@ impl Sync {
     }
 
     /// Waits for the grace period aside; the fold follows.
-    fn retire(&mut self, slot: Option<u32>) {
+    pub(super) fn retire(&mut self, slot: Option<u32>) {
         self.retiring = true;
         let (writer, to_self) = (Arc::clone(&self.writer), self.to_self.clone());
         std::thread::spawn(move || {
@@ -353,163 +251,6 @@ impl Sync {
         if !self.queue.is_empty() {
             self.start_build();
         }
-    }
-
-    pub(super) fn set_enforcement(&mut self, to: Enforcement, actor: &str, reply: Reply<SwitchReport>) {
-        let mut state = self.shared.write();
-        if let Some(pending) = &state.pending {
-            let until = pending.deadline_wall;
-            drop(state);
-            return answer(reply, Err(SyncError::Pending(until)));
-        }
-        let changed = state.enforcement() != to;
-        let undo = Undo::Enforcement(state.enforcement);
-        state.enforcement = Some(to);
-        drop(state);
-        let name = match to {
-            Enforcement::Enforce => "enforce",
-            Enforcement::Observe => "observe",
-        };
-        let actor = actor.to_owned();
-        let job = Job::new(undo, move |task| {
-            task.unsaved.push(Change::SetSetting { key: ENFORCEMENT_KEY.to_owned(), value: name.to_owned() });
-            task.audit(&actor, "enforcement", name, &json!({}));
-        });
-        self.queue_job(job.with(move |task, done| match done {
-            Ok(()) => task.answer_saved(reply, SwitchReport { changed, state: name.to_owned() }),
-            Err(error) => answer(reply, Err(error)),
-        }));
-    }
-
-    pub(super) fn set_guards(&mut self, guards: Guards) {
-        let mut state = self.shared.write();
-        if state.guards == guards {
-            return;
-        }
-        let undo = Undo::Guards(std::mem::replace(&mut state.guards, guards));
-        state.sequence += 1;
-        let pending = state.pending.is_some();
-        drop(state);
-        if pending {
-            // In force with the next flip; the doors ask the new set at once.
-            return;
-        }
-        self.queue_job(Job::new(undo, |_| {}));
-    }
-
-    pub(super) fn apply(
-        &mut self,
-        settings: &Arc<Settings>,
-        confirm_s: Option<u64>,
-        dry_run: bool,
-        actor: &str,
-        reply: Reply<ConfigReport>,
-    ) {
-        let mut state = self.shared.write();
-        if let Some(pending) = &state.pending {
-            let until = pending.deadline_wall;
-            drop(state);
-            return answer(reply, Err(SyncError::Pending(until)));
-        }
-        let notes = state.settings.differences(settings);
-        let mut report =
-            ConfigReport { changed: !notes.is_empty(), dry_run, generation: state.generation, pending: None, notes };
-        if dry_run || !report.changed {
-            drop(state);
-            return answer(reply, Ok(report));
-        }
-        let old = std::mem::replace(&mut state.settings, Arc::clone(settings));
-        let mut lists = Vec::new();
-        for list in state.desired.lists_mut() {
-            let enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
-            if list.enforcement != enforcement {
-                lists.push((list.id, std::mem::replace(&mut list.enforcement, enforcement)));
-            }
-        }
-        drop(state);
-        let (actor, text) = (actor.to_owned(), settings.text.to_string());
-        let notes = report.notes.clone();
-        let boot_id = self.boot_id.clone();
-        let mut job = Job::new(Undo::Settings(Arc::clone(&old), lists), move |task| {
-            let deadline = task.shared.read().pending.as_ref().map(|pending| pending.deadline.0);
-            match deadline {
-                None => {
-                    task.unsaved.push(Change::SetSetting { key: CONFIG_KEY.to_owned(), value: text });
-                    task.unsaved.push(Change::RemoveSetting { key: REJECTED_KEY.to_owned() });
-                }
-                Some(deadline) => {
-                    let value = json!({"boot_id": boot_id, "deadline": deadline, "text": text}).to_string();
-                    task.unsaved.push(Change::SetSetting { key: PENDING_KEY.to_owned(), value });
-                }
-            }
-            task.audit(&actor, "config apply", "", &json!({"changes": notes, "confirm_by": deadline}));
-        });
-        job.confirm = confirm_s.map(|seconds| (seconds, old));
-        self.queue_job(job.with(move |task, done| match done {
-            Ok(()) => {
-                let state = task.shared.read();
-                report.generation = state.generation;
-                report.pending = pending_row(&state);
-                drop(state);
-                task.answer_saved(reply, report);
-            }
-            Err(error) => answer(reply, Err(error)),
-        }));
-    }
-
-    pub(super) fn confirm(&mut self, actor: &str, reply: Reply<ConfigReport>) {
-        let mut state = self.shared.write();
-        let Some(pending) = state.pending.take() else {
-            drop(state);
-            return answer(reply, Err(SyncError::Nothing("no settings change waits for a confirmation")));
-        };
-        let slot = u32::try_from(state.current.slot).unwrap_or(0);
-        self.writer.flip(Control::new(slot, state.generation, false));
-        let text = state.settings.text.to_string();
-        let report = report_of(&state, true);
-        drop(state);
-        self.unsaved.push(Change::SetSetting { key: CONFIG_KEY.to_owned(), value: text });
-        self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
-        self.unsaved.push(Change::RemoveSetting { key: REJECTED_KEY.to_owned() });
-        self.audit(actor, "config confirm", "", &json!({}));
-        self.retire(Some(u32::try_from(pending.slot.slot).unwrap_or(0)));
-        self.answer_saved(reply, report);
-    }
-
-    pub(super) fn rollback(&mut self, actor: &str, reply: Reply<ConfigReport>) {
-        if self.shared.read().pending.is_none() {
-            return answer(
-                reply,
-                Err(SyncError::Nothing(
-                    "no settings change waits for a confirmation; edit the file and `weir config apply` to change settings",
-                )),
-            );
-        }
-        self.fall_back(actor);
-        let report = report_of(&self.shared.read(), true);
-        self.answer_saved(reply, report);
-    }
-
-    /// Back to the settings before: the kernel has done so already if the deadline has passed.
-    fn fall_back(&mut self, actor: &str) {
-        let mut state = self.shared.write();
-        let Some(pending) = state.pending.take() else { return };
-        state.generation += 1;
-        let slot = u32::try_from(pending.slot.slot).unwrap_or(0);
-        self.writer.flip(Control::new(slot, state.generation, false));
-        let given_up = std::mem::replace(&mut state.current, pending.slot);
-        let rejected = std::mem::replace(&mut state.settings, pending.fallback);
-        let settings = Arc::clone(&state.settings);
-        for list in state.desired.lists_mut() {
-            list.enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
-        }
-        drop(state);
-        self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
-        self.unsaved.push(Change::SetSetting { key: REJECTED_KEY.to_owned(), value: rejected.text.to_string() });
-        self.audit(actor, "config rollback", "", &json!({}));
-        self.retire(Some(u32::try_from(given_up.slot).unwrap_or(0)));
-        // What was blocked and unblocked meanwhile is in the overlay; the next build holds it all.
-        self.queue_job(Job::new(Undo::Nothing, |_| {}));
     }
 
     /// What time alone brings: deadlines, expiries, folds, sweeps, copies.
@@ -591,21 +332,4 @@ impl Sync {
 /// The lists of a generation's classes, as the store keeps them.
 pub fn class_lists_of(classes: &[Vec<u16>]) -> ClassLists {
     (0u32..).zip(classes).map(|(class, lists)| (class, lists.iter().map(|list| ListId(*list)).collect())).collect()
-}
-
-/// The pending change, for people.
-pub fn pending_row(state: &State) -> Option<PendingRow> {
-    let pending = state.pending.as_ref()?;
-    let left = pending.deadline.0.saturating_sub(clock::now().boot.0);
-    Some(PendingRow { deadline: pending.deadline_wall, seconds_left: left })
-}
-
-fn report_of(state: &State, changed: bool) -> ConfigReport {
-    ConfigReport {
-        changed,
-        dry_run: false,
-        generation: state.generation,
-        pending: pending_row(state),
-        notes: Vec::new(),
-    }
 }

@@ -98,7 +98,7 @@ fn load(instance: &Instance, adopted: bool, max_sources: u32, cpus: u32) -> Resu
             // Kernels before 5.11 lack the coarse clock.
             tracing::debug!(error = %coarse, "the program with the coarse clock was refused");
             loaded = Object::load(&sizes, Clock::Precise, &pins).map_err(|error| explain(&error))?;
-            clone_program(loaded.load_program().map_err(|_| explain(&coarse))?)?
+            clone_program(loaded.load_program().or(Err(explain(&coarse)))?)?
         }
     };
     let control = instance.control().context("open the control words")?;

@@ -39,7 +39,7 @@ impl From<SyncError> for ApiError {
         match error {
             SyncError::Refused(refusal) => {
                 let mut problem = Self::new(StatusCode::FORBIDDEN, detail);
-                problem.0.kind = REFUSED.to_owned();
+                REFUSED.clone_into(&mut problem.0.kind);
                 if let Refusal::Protected { hits, .. } | Refusal::NeverBlock { hits, .. } = refusal {
                     problem.0.hits =
                         hits.into_iter().map(|hit| ProblemHit { prefix: hit.prefix, why: hit.why }).collect();

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -192,34 +192,21 @@ async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: By
     };
     let guards = api.shared.read().guards.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let parsed = listfile::parse(&body, format);
+        let admit = |prefix| guards.admit(prefix, kind, &Origin::Operator, false);
+        let parsed = listfile::parse_admitted(&body, format, admit);
         drop(body);
-        let mut rejects: Vec<RejectRow> = parsed
+        let rejects: Vec<RejectRow> = parsed
             .rejects
             .iter()
+            .take(SHOWN_REJECTS)
             .map(|reject| RejectRow { line: reject.line as u64, text: reject.text.clone(), why: reject.why.clone() })
             .collect();
-        let mut rejected = parsed.rejected;
-        let mut taken = Vec::with_capacity(parsed.entries.len());
-        for prefix in parsed.entries {
-            match guards.admit(prefix, kind, &Origin::Operator, false) {
-                Ok(()) => taken.push(prefix),
-                Err(refusal) => {
-                    rejected += 1;
-                    rejects.push(RejectRow { line: 0, text: prefix.to_string(), why: refusal.to_string() });
-                }
-            }
-        }
-        (parsed.format, parsed.lines, Prefixes::new(taken), rejected, rejects)
+        (parsed.format, parsed.lines, Prefixes::new(parsed.entries), parsed.rejected, rejects)
     });
-    let (format, lines, prefixes, rejected, mut rejects) =
+    let (format, lines, prefixes, rejected, rejects) =
         read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    rejects.truncate(SHOWN_REJECTS);
     if rejected > 0 && !query.skip_bad {
-        let first = rejects.first().map(|reject| match reject.line {
-            0 => format!(": {}", reject.why),
-            line => format!(": line {line}: {:?}: {}", reject.text, reject.why),
-        });
+        let first = rejects.first().map(|reject| format!(": line {}: {:?}: {}", reject.line, reject.text, reject.why));
         let detail = format!(
             "{rejected} of {lines} lines are refused{}; nothing was imported; --skip-bad takes the rest",
             first.unwrap_or_default()

@@ -25,7 +25,7 @@ const BODY: usize = 1 << 20;
 /// Largest list that can be sent: a few million lines.
 const LIST_BODY: usize = 128 << 20;
 /// How long a request may take, imports included.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Reads the configuration anew: from the file and environment the daemon was started with.
 pub type Reload = Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>;

@@ -42,9 +42,9 @@ pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<
 }
 
 pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<Explain>, ApiError> {
-    let address: IpAddr = address.parse().map_err(|_| {
-        ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix"))
-    })?;
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return Err(ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")));
+    };
     Ok(Json(views::explain(&api.shared, &api.policy, address)))
 }
 

@@ -17,7 +17,7 @@ use super::error::ApiError;
 
 /// Who speaks, as the kernel says.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     uid: Option<u32>,
     pid: Option<i32>,
 }
@@ -145,11 +145,10 @@ fn group_id(name: &str) -> Result<u32, SocketError> {
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     groups
         .lines()
-        .filter_map(|line| {
+        .find_map(|line| {
             let mut fields = line.split(':');
             let (group, _, gid) = (fields.next()?, fields.next()?, fields.next()?);
             (group == name).then(|| gid.parse().ok()).flatten()
         })
-        .next()
         .ok_or_else(|| SocketError::NoGroup(name.to_owned()))
 }

@@ -174,6 +174,10 @@ impl Object {
             .map_max_entries("CPUS", cpus)
             .map_max_entries("SOURCES", cpus * SOURCE_SETS)
             .map_max_entries("OFFENDERS", sizes.offenders);
+        #[expect(
+            clippy::iter_over_hash_type,
+            reason = "each map has a path of its own; their order is nothing to anybody"
+        )]
         for (name, path) in pins {
             loader.map_pin_path(name, path.clone());
         }
@@ -221,13 +225,14 @@ impl Object {
     /// [`LoadError::Missing`] and the system call's.
     pub fn map_fd(&self, name: &str) -> Result<OwnedFd, LoadError> {
         let map = self.ebpf.map(name).ok_or_else(|| LoadError::Missing(format!("map {name}")))?;
-        let data = match map {
-            Map::Array(data)
-            | Map::HashMap(data)
-            | Map::LpmTrie(data)
-            | Map::ArrayOfMaps(data)
-            | Map::RingBuf(data) => data,
-            _ => return Err(LoadError::Missing(format!("map {name} of the expected kind"))),
+        let (Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::ArrayOfMaps(data)
+        | Map::ProgramArray(data)
+        | Map::RingBuf(data)) = map
+        else {
+            return Err(LoadError::Missing(format!("map {name} of the expected kind")));
         };
         data.fd()
             .as_fd()

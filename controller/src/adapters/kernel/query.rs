@@ -36,7 +36,7 @@ impl KernelPolicy {
     pub fn new(open: impl Fn(&str) -> io::Result<OwnedFd>) -> io::Result<Self> {
         let all = |names: [&str; 6]| -> io::Result<[OwnedFd; 6]> {
             let fds: Vec<OwnedFd> = names.iter().map(|name| open(name)).collect::<io::Result<_>>()?;
-            fds.try_into().map_err(|_| io::Error::other("six maps"))
+            fds.try_into().map_err(|fds: Vec<OwnedFd>| io::Error::other(format!("{} maps of 6", fds.len())))
         };
         Ok(Self {
             control: Mapped::new(open("CONTROL")?.as_fd())?,
@@ -73,17 +73,9 @@ impl Question<'_> {
         let mut id = [0; 4];
         let outer = self.policy.outer.get(outer).ok_or(Fault)?;
         match sys::map_lookup(outer.as_fd(), &slot.to_ne_bytes(), &mut id) {
-            Ok(true) => sys::map_by_id(u32::from_ne_bytes(id)).map_err(|_| Fault),
+            Ok(true) => sys::map_by_id(u32::from_ne_bytes(id)).or(Err(Fault)),
             _ => Err(Fault),
         }
-    }
-
-    fn get<K, V>(&self, map: OwnedFd, key: &K) -> Result<Option<V>, Fault>
-    where
-        K: FromBytes + IntoBytes + Immutable + Copy,
-        V: FromBytes + IntoBytes + Immutable + Copy,
-    {
-        Table::<K, V>::new(map).and_then(|table| table.get(key)).map_err(|_| Fault)
     }
 
     fn overlay(&self, place: usize, v4: usize, source: Source, exact: bool) -> Option<&OverlayValue> {
@@ -91,15 +83,23 @@ impl Question<'_> {
             let at = v4 + usize::from(matches!(source, Source::V6(_)));
             let map = self.policy.overlay.get(at)?.try_clone().ok()?;
             let found = match (source, exact) {
-                (Source::V4(address), true) => self.get(map, &address),
-                (Source::V6(address), true) => self.get(map, &address),
-                (Source::V4(address), false) => self.get(map, &PrefixV4 { prefix_len: 32, address }),
-                (Source::V6(address), false) => self.get(map, &PrefixV6 { prefix_len: 128, address }),
+                (Source::V4(address), true) => get(map, &address),
+                (Source::V6(address), true) => get(map, &address),
+                (Source::V4(address), false) => get(map, &PrefixV4 { prefix_len: 32, address }),
+                (Source::V6(address), false) => get(map, &PrefixV6 { prefix_len: 128, address }),
             };
             found.ok().flatten()
         });
         value.as_ref()
     }
+}
+
+fn get<K, V>(map: OwnedFd, key: &K) -> Result<Option<V>, Fault>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+    V: FromBytes + IntoBytes + Immutable + Copy,
+{
+    Table::<K, V>::new(map).and_then(|table| table.get(key)).or(Err(Fault))
 }
 
 /// No packet, no bucket.
@@ -131,21 +131,21 @@ impl Tables for Question<'_> {
     }
     fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
         match source {
-            Source::V4(address) => self.get(self.inner(0, slot)?, &address),
-            Source::V6(address) => self.get(self.inner(1, slot)?, &address),
+            Source::V4(address) => get(self.inner(0, slot)?, &address),
+            Source::V6(address) => get(self.inner(1, slot)?, &address),
         }
     }
     fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
         match source {
-            Source::V4(address) => self.get(self.inner(2, slot)?, &PrefixV4 { prefix_len: 32, address }),
-            Source::V6(address) => self.get(self.inner(3, slot)?, &PrefixV6 { prefix_len: 128, address }),
+            Source::V4(address) => get(self.inner(2, slot)?, &PrefixV4 { prefix_len: 32, address }),
+            Source::V6(address) => get(self.inner(3, slot)?, &PrefixV6 { prefix_len: 128, address }),
         }
     }
     fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
-        self.get(self.inner(4, slot).ok()?, &index).ok().flatten()
+        get(self.inner(4, slot).ok()?, &index).ok().flatten()
     }
     fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
-        let row: ClassRow = self.get(self.inner(5, slot).ok()?, &class).ok().flatten()?;
+        let row: ClassRow = get(self.inner(5, slot).ok()?, &class).ok().flatten()?;
         Some(self.row.get_or_init(|| row))
     }
     fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {

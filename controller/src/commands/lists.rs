@@ -1,0 +1,168 @@
+//! `weir block` and `weir allow`.
+mod input;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::client;
+use super::io::{Io, OutError};
+use crate::adapters::client::{ClientError, ImportOptions};
+use crate::cli::{Add, Allow, Block, Global, Import, Output, Remove, Target};
+use crate::domain::decision::{Kind, Origin};
+use crate::domain::report::ChangeRequest;
+use crate::render;
+
+/// Carries out a verb of `weir block`.
+pub(super) fn block(verb: &Block, global: &Global, io: &mut Io) -> Result<()> {
+    let list = Kind::Deny;
+    match verb {
+        Block::Add(args) => {
+            let mut request = added(&args.add, io)?;
+            request.observe = args.observe;
+            request.force = args.force;
+            add(list, &request, global, io)
+        }
+        Block::Remove(args) => remove(list, args, global, io),
+        Block::List => print(list, global, io),
+        Block::Import(args) => import(list, args, global, io),
+        Block::Export => export(list, global, io),
+    }
+}
+
+/// Carries out a verb of `weir allow`.
+pub(super) fn allow(verb: &Allow, global: &Global, io: &mut Io) -> Result<()> {
+    let list = Kind::Allow;
+    match verb {
+        Allow::Add(args) => {
+            let request = added(args, io)?;
+            add(list, &request, global, io)
+        }
+        Allow::Remove(args) => remove(list, args, global, io),
+        Allow::List => print(list, global, io),
+        Allow::Import(args) => import(list, args, global, io),
+        Allow::Export => export(list, global, io),
+    }
+}
+
+fn added(args: &Add, io: &mut Io) -> Result<ChangeRequest> {
+    Ok(ChangeRequest {
+        prefixes: prefixes(&args.prefixes, io)?,
+        for_s: args.for_s,
+        reason: args.reason.clone(),
+        origin: name(args.origin.as_ref()),
+        dry_run: args.dry_run,
+        ..ChangeRequest::default()
+    })
+}
+
+fn add(list: Kind, request: &ChangeRequest, global: &Global, io: &mut Io) -> Result<()> {
+    let report = client(global)?.add(list, request)?;
+    io.report(global.output, &report, |report, style, into| render::changes::change(report, style, into))?;
+    Ok(())
+}
+
+fn remove(list: Kind, args: &Remove, global: &Global, io: &mut Io) -> Result<()> {
+    let request = ChangeRequest {
+        prefixes: prefixes(&args.prefixes, io)?,
+        origin: name(args.origin.as_ref()),
+        dry_run: args.dry_run,
+        ..ChangeRequest::default()
+    };
+    let report = client(global)?.remove(list, &request)?;
+    io.report(global.output, &report, |report, style, into| render::changes::change(report, style, into))?;
+    Ok(())
+}
+
+fn name(origin: Option<&Origin>) -> Option<String> {
+    origin.map(|origin| origin.name().to_owned())
+}
+
+/// Everything the line names, with what standard input adds.
+fn prefixes(targets: &[Target], io: &mut Io) -> Result<Vec<String>> {
+    let mut prefixes: Vec<IpNet> = Vec::with_capacity(targets.len());
+    let mut has_read = false;
+    for target in targets {
+        match target {
+            Target::Prefix(named) => {
+                if let Some(written) = &named.written {
+                    io.note(format_args!("{written} is taken as {}", named.prefix));
+                }
+                prefixes.push(named.prefix);
+            }
+            Target::Input if has_read => {}
+            Target::Input => {
+                has_read = true;
+                prefixes.extend(input::prefixes(io)?);
+            }
+        }
+    }
+    Ok(prefixes.iter().map(IpNet::to_string).collect())
+}
+
+fn print(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
+    let entries = client(global)?.entries(list)?;
+    let now = Timestamp::now();
+    io.report(global.output, entries.as_slice(), |rows, style, into| {
+        render::entries::entries(rows, now, style, into)
+    })?;
+    Ok(())
+}
+
+fn import(list: Kind, args: &Import, global: &Global, io: &mut Io) -> Result<()> {
+    let file = if args.file == Path::new("-") {
+        let mut bytes = Vec::new();
+        io.input.read_to_end(&mut bytes).context("read standard input")?;
+        bytes
+    } else {
+        fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?
+    };
+    let options = ImportOptions {
+        name: args.name.as_deref(),
+        format: args.format,
+        skip_bad: args.skip_bad,
+        dry_run: args.dry_run,
+    };
+    let report = client(global)?.import(list, &options, file)?;
+    io.report(global.output, &report, |report, style, into| render::changes::import(report, style, into))?;
+    Ok(())
+}
+
+/// A piece of an export that could not be had, or not be handed on.
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Out(#[from] OutError),
+}
+
+impl From<ExportError> for anyhow::Error {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Client(error) => Self::new(error),
+            ExportError::Out(error) => Self::new(error),
+        }
+    }
+}
+
+fn export(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
+    let client = client(global)?;
+    if global.output == Output::Text {
+        client.export(list, |lines| Ok::<_, ExportError>(io.write(lines)?))?;
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    client.export(list, |lines| {
+        text.extend_from_slice(lines);
+        Ok::<_, ExportError>(())
+    })?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    io.report(global.output, &lines, |_, _, _| Ok(()))?;
+    Ok(())
+}

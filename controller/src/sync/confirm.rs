@@ -1,0 +1,198 @@
+//! Settings and switches: applied, confirmed, rolled back.
+use std::sync::Arc;
+
+use serde_json::json;
+use weir_common::abi::Control;
+
+use super::job::{Job, Undo};
+use super::{Reply, Settings, State, Sync, SyncError, answer};
+use crate::adapters::clock;
+use crate::adapters::store::Change;
+use crate::domain::decision::Enforcement;
+use crate::domain::guard::Guards;
+use crate::domain::report::{ConfigReport, PendingRow, SwitchReport};
+
+/// Setting under which the enforcement switch is stored.
+pub(crate) const ENFORCEMENT_KEY: &str = "enforcement";
+/// Setting under which the text of the settings in force is stored.
+pub(crate) const CONFIG_KEY: &str = "config";
+/// Setting under which a pending change is stored: boot id, deadline, text.
+pub(crate) const PENDING_KEY: &str = "config.pending";
+/// Setting under which the text is stored that was rolled back, so that a restart does not put it in force.
+pub(crate) const REJECTED_KEY: &str = "config.rejected";
+
+impl Sync {
+    pub(super) fn set_enforcement(&mut self, to: Enforcement, actor: &str, reply: Reply<SwitchReport>) {
+        let mut state = self.shared.write();
+        if let Some(pending) = &state.pending {
+            let until = pending.deadline_wall;
+            drop(state);
+            return answer(reply, Err(SyncError::Pending(until)));
+        }
+        let changed = state.enforcement() != to;
+        let undo = Undo::Enforcement(state.enforcement);
+        state.enforcement = Some(to);
+        drop(state);
+        let name = match to {
+            Enforcement::Enforce => "enforce",
+            Enforcement::Observe => "observe",
+        };
+        let actor = actor.to_owned();
+        let job = Job::new(undo, move |task| {
+            task.unsaved.push(Change::SetSetting { key: ENFORCEMENT_KEY.to_owned(), value: name.to_owned() });
+            task.audit(&actor, "enforcement", name, &json!({}));
+        });
+        self.queue_job(job.with(move |task, done| match done {
+            Ok(()) => task.answer_saved(reply, SwitchReport { changed, state: name.to_owned() }),
+            Err(error) => answer(reply, Err(error)),
+        }));
+    }
+
+    pub(super) fn set_guards(&mut self, guards: Guards) {
+        let mut state = self.shared.write();
+        if state.guards == guards {
+            return;
+        }
+        let undo = Undo::Guards(std::mem::replace(&mut state.guards, guards));
+        state.sequence += 1;
+        let pending = state.pending.is_some();
+        drop(state);
+        if pending {
+            // In force with the next flip; the doors ask the new set at once.
+            return;
+        }
+        self.queue_job(Job::new(undo, |_| {}));
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        settings: &Arc<Settings>,
+        confirm_s: Option<u64>,
+        dry_run: bool,
+        actor: &str,
+        reply: Reply<ConfigReport>,
+    ) {
+        let mut state = self.shared.write();
+        if let Some(pending) = &state.pending {
+            let until = pending.deadline_wall;
+            drop(state);
+            return answer(reply, Err(SyncError::Pending(until)));
+        }
+        let notes = state.settings.differences(settings);
+        let mut report =
+            ConfigReport { changed: !notes.is_empty(), dry_run, generation: state.generation, pending: None, notes };
+        if dry_run || !report.changed {
+            drop(state);
+            return answer(reply, Ok(report));
+        }
+        let old = std::mem::replace(&mut state.settings, Arc::clone(settings));
+        let mut lists = Vec::new();
+        for list in state.desired.lists_mut() {
+            let enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
+            if list.enforcement != enforcement {
+                lists.push((list.id, std::mem::replace(&mut list.enforcement, enforcement)));
+            }
+        }
+        drop(state);
+        let (actor, text) = (actor.to_owned(), settings.text.to_string());
+        let notes = report.notes.clone();
+        let boot_id = self.boot_id.clone();
+        let mut job = Job::new(Undo::Settings(Arc::clone(&old), lists), move |task| {
+            let deadline = task.shared.read().pending.as_ref().map(|pending| pending.deadline.0);
+            match deadline {
+                None => {
+                    task.unsaved.push(Change::SetSetting { key: CONFIG_KEY.to_owned(), value: text });
+                    task.unsaved.push(Change::RemoveSetting { key: REJECTED_KEY.to_owned() });
+                }
+                Some(deadline) => {
+                    let value = json!({"boot_id": boot_id, "deadline": deadline, "text": text}).to_string();
+                    task.unsaved.push(Change::SetSetting { key: PENDING_KEY.to_owned(), value });
+                }
+            }
+            task.audit(&actor, "config apply", "", &json!({"changes": notes, "confirm_by": deadline}));
+        });
+        job.confirm = confirm_s.map(|seconds| (seconds, old));
+        self.queue_job(job.with(move |task, done| match done {
+            Ok(()) => {
+                let state = task.shared.read();
+                report.generation = state.generation;
+                report.pending = pending_row(&state);
+                drop(state);
+                task.answer_saved(reply, report);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }));
+    }
+
+    pub(super) fn confirm(&mut self, actor: &str, reply: Reply<ConfigReport>) {
+        let mut state = self.shared.write();
+        let Some(pending) = state.pending.take() else {
+            drop(state);
+            return answer(reply, Err(SyncError::Nothing("no settings change waits for a confirmation")));
+        };
+        let slot = u32::try_from(state.current.slot).unwrap_or(0);
+        self.writer.flip(Control::new(slot, state.generation, false));
+        let text = state.settings.text.to_string();
+        let report = report_of(&state, true);
+        drop(state);
+        self.unsaved.push(Change::SetSetting { key: CONFIG_KEY.to_owned(), value: text });
+        self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
+        self.unsaved.push(Change::RemoveSetting { key: REJECTED_KEY.to_owned() });
+        self.audit(actor, "config confirm", "", &json!({}));
+        self.retire(Some(u32::try_from(pending.slot.slot).unwrap_or(0)));
+        self.answer_saved(reply, report);
+    }
+
+    pub(super) fn rollback(&mut self, actor: &str, reply: Reply<ConfigReport>) {
+        if self.shared.read().pending.is_none() {
+            return answer(
+                reply,
+                Err(SyncError::Nothing(
+                    "no settings change waits for a confirmation; edit the file and `weir config apply` to change settings",
+                )),
+            );
+        }
+        self.fall_back(actor);
+        let report = report_of(&self.shared.read(), true);
+        self.answer_saved(reply, report);
+    }
+
+    /// Back to the settings before: the kernel has done so already if the deadline has passed.
+    pub(super) fn fall_back(&mut self, actor: &str) {
+        let mut state = self.shared.write();
+        let Some(pending) = state.pending.take() else { return };
+        state.generation += 1;
+        let slot = u32::try_from(pending.slot.slot).unwrap_or(0);
+        self.writer.flip(Control::new(slot, state.generation, false));
+        let given_up = std::mem::replace(&mut state.current, pending.slot);
+        let rejected = std::mem::replace(&mut state.settings, pending.fallback);
+        let settings = Arc::clone(&state.settings);
+        for list in state.desired.lists_mut() {
+            list.enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
+        }
+        drop(state);
+        self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
+        self.unsaved.push(Change::SetSetting { key: REJECTED_KEY.to_owned(), value: rejected.text.to_string() });
+        self.audit(actor, "config rollback", "", &json!({}));
+        self.retire(Some(u32::try_from(given_up.slot).unwrap_or(0)));
+        // What was blocked and unblocked meanwhile is in the overlay; the next build holds it all.
+        self.queue_job(Job::new(Undo::Nothing, |_| {}));
+    }
+}
+
+/// The pending change, for people.
+pub fn pending_row(state: &State) -> Option<PendingRow> {
+    let pending = state.pending.as_ref()?;
+    let left = pending.deadline.0.saturating_sub(clock::now().boot.0);
+    Some(PendingRow { deadline: pending.deadline_wall, seconds_left: left })
+}
+
+fn report_of(state: &State, changed: bool) -> ConfigReport {
+    ConfigReport {
+        changed,
+        dry_run: false,
+        generation: state.generation,
+        pending: pending_row(state),
+        notes: Vec::new(),
+    }
+}
