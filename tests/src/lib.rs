@@ -1,5 +1,11 @@
 //! What weir's tests stand on: frames, policies, and three judges of them.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test harness: a failure here is the test's failure")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test harness: a failure here is the test's failure"
+)]
+#![expect(clippy::return_self_not_must_use, reason = "builders: what is not used is seen in the test that lacks it")]
 
 pub mod fixtures;
 pub mod frames;

@@ -84,7 +84,10 @@ impl Store {
             }
         }
         let mut witness = Witness::open(files.witness())?;
-        witness.note(&sound.state);
+        if problems.is_empty() {
+            witness.note(&sound.state);
+        }
+        // Otherwise the number stands until `load`: killed before it could tell of the problems, weir tells next time.
         files.sync_folder()?;
         let commits = sound.state.commits;
         let (connection, boot_id, copied_at) = (sound.connection, None, None);
@@ -97,16 +100,17 @@ impl Store {
     }
 
     /// All that is saved, as of `now` in the boot called `boot_id`. Expiries saved later are taken to be counted in that
-    /// boot.
+    /// boot. To be called after the problems that `open` found are shown: it ends their being found again.
     ///
     /// # Errors
     /// [`StoreError::Read`]: the disk is in the way. Damage is a problem within the answer.
     pub fn load(&mut self, now: Now, boot_id: &str) -> Result<Loaded, StoreError> {
         self.boot_id = Some(Arc::from(boot_id));
         let loaded = load::load(&self.connection, now, boot_id);
-        let (mut loaded, damage) = loaded.map_err(|error| self.read_failed(error))?;
-        if let Some(cause) = damage {
-            loaded.problems.push(Problem::Unreadable { db: self.files.db(), cause });
+        let (mut loaded, state) = loaded.map_err(|error| self.read_failed(error))?;
+        match state {
+            Ok(state) => self.witness.note(&state),
+            Err(cause) => loaded.problems.push(Problem::Unreadable { db: self.files.db(), cause }),
         }
         Ok(loaded)
     }

@@ -1,7 +1,7 @@
 //! Interfaces: attached at start, adopted after a restart, attached again when they come back.
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use weir_common::abi::control_word;
@@ -13,6 +13,8 @@ use crate::adapters::system::{interfaces, xdp};
 use crate::sync::takeover::Kernel;
 use crate::sync::{Command, Handle, InterfaceState};
 
+/// How long `status` shows that an interface was without protection; the log keeps it.
+const ALARM: Duration = Duration::from_mins(5);
 /// How often the interfaces are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -150,6 +152,7 @@ impl Interfaces {
     pub(super) async fn watch(mut self, sync: Handle, word: impl Fn(u32) -> u64 + Send) {
         let mut last = self.state();
         let mut told_detached = false;
+        let mut alarm: Option<Instant> = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if word(control_word::DETACHED) != 0 {
@@ -163,7 +166,12 @@ impl Interfaces {
             }
             for what in self.look() {
                 tracing::warn!(what, "an interface was not protected for a moment");
+                alarm = Some(Instant::now());
                 let _stopping = sync.send(Command::Problem("interfaces".to_owned(), Some(what)));
+            }
+            if alarm.is_some_and(|since| since.elapsed() >= ALARM) {
+                alarm = None;
+                let _stopping = sync.send(Command::Problem("interfaces".to_owned(), None));
             }
             let state = self.state();
             if state != last {

@@ -2,6 +2,8 @@
 mod interfaces;
 pub mod load;
 mod samples;
+#[cfg(feature = "trace")]
+mod trace;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::adapters::kernel::bpffs;
 use crate::adapters::kernel::instance::Instance;
 use crate::adapters::kernel::link::WantedMode;
 use crate::adapters::kernel::object;
-use crate::adapters::store::Store;
+use crate::adapters::store::{Change, Store};
 use crate::adapters::system::facts;
 use crate::config::{Config, Mode};
 use crate::domain::decision::Enforcement;
@@ -31,7 +33,8 @@ use crate::domain::prefixes::single;
 use crate::domain::time::BootSeconds;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
 use crate::sync::{
-    CONFIG_KEY, Command, ENFORCEMENT_KEY, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared, State, Sync,
+    CONFIG_KEY, Command, ENFORCEMENT_KEY, GIVEN_UP, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared,
+    State, Sync,
 };
 
 /// How often own addresses, gateways, resolvers and login sessions are looked at.
@@ -57,7 +60,34 @@ struct Remembered {
     settings: Arc<Settings>,
     enforcement: Option<Enforcement>,
     pending: Option<(Arc<Settings>, BootSeconds)>,
-    problem: Option<String>,
+    /// The text of settings that were not confirmed in time and are still in the file.
+    given_up: Option<String>,
+}
+
+impl Remembered {
+    /// Back to the settings before those in the file.
+    fn give_up(&mut self, fallback: Settings) {
+        self.given_up = Some(self.settings.text.to_string());
+        self.settings = Arc::new(fallback);
+    }
+
+    /// What the store must hold from here on: the settings in force, and which change is pending or was given up.
+    fn changes(&self, first: &First) -> Vec<Change> {
+        let set = |key: &str, value: String| Change::SetSetting { key: key.to_owned(), value };
+        let mut changes = vec![Change::PutClassLists {
+            generation: first.generation,
+            classes: crate::sync::class_lists_of(&first.class_lists),
+        }];
+        if self.pending.is_none() {
+            changes.push(set(CONFIG_KEY, self.settings.text.to_string()));
+            changes.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
+            changes.push(match &self.given_up {
+                Some(text) => set(REJECTED_KEY, text.clone()),
+                None => Change::RemoveSetting { key: REJECTED_KEY.to_owned() },
+            });
+        }
+        changes
+    }
 }
 
 /// Runs the daemon until it is told to stop. What is in force stays in force.
@@ -105,10 +135,7 @@ pub fn run(options: &Options) -> Result<()> {
         sequence,
         still.as_ref(),
     )?;
-    store.apply(&[crate::adapters::store::Change::PutClassLists {
-        generation: first.generation,
-        classes: crate::sync::class_lists_of(&first.class_lists),
-    }])?;
+    store.apply(&remembered.changes(&first))?;
     kernel.writer.set_word(control_word::DETACHED, 0);
     let wanted = options.mode.unwrap_or(match config.mode {
         Mode::Auto => WantedMode::Auto,
@@ -125,9 +152,9 @@ pub fn run(options: &Options) -> Result<()> {
         tracing::error!(%problem, "the store");
         state.problems.insert(format!("store at start {}", at + 1), problem);
     }
-    if let Some(problem) = &remembered.problem {
-        tracing::warn!(problem, "configuration");
-        state.problems.insert("configuration".to_owned(), problem.clone());
+    if remembered.given_up.is_some() {
+        tracing::warn!("{GIVEN_UP}");
+        state.problems.insert("configuration".to_owned(), GIVEN_UP.to_owned());
     }
     if let Err(error) = store.save_good_copy() {
         state.problems.insert("store copy".to_owned(), error.to_string());
@@ -188,7 +215,7 @@ fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpu
         let loaded = load::parse(&text, "the settings in force before")?;
         Ok(Some(load::settings(&text, &loaded, "the settings in force before", options.observe, cpus)?))
     };
-    let mut all = Remembered { settings: Arc::new(read), enforcement, pending: None, problem: None };
+    let mut all = Remembered { settings: Arc::new(read), enforcement, pending: None, given_up: None };
     if let Some(pending) = store.setting(PENDING_KEY)? {
         let pending: serde_json::Value = serde_json::from_str(&pending).context("read the pending change")?;
         let deadline = BootSeconds(pending.get("deadline").and_then(serde_json::Value::as_u64).unwrap_or(0));
@@ -201,24 +228,16 @@ fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpu
                 all.pending = Some((Arc::new(fallback), deadline));
                 return Ok(all);
             }
-            all.settings = Arc::new(fallback);
-            all.problem = Some(rolled_back());
+            all.give_up(fallback);
             return Ok(all);
         }
     }
     if store.setting(REJECTED_KEY)?.as_deref() == Some(&*all.settings.text)
         && let Some(fallback) = before(store)?
     {
-        all.settings = Arc::new(fallback);
-        all.problem = Some(rolled_back());
+        all.give_up(fallback);
     }
     Ok(all)
-}
-
-fn rolled_back() -> String {
-    "the file holds settings that were not confirmed in time; those from before are in force; `weir config apply` puts \
-     the file in force"
-        .to_owned()
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a start, each from another place")]
@@ -346,15 +365,17 @@ async fn serve(
     let reader = Arc::clone(&shared.reader);
     let interface_task = tokio::spawn(attached.watch(sync.clone(), move |word| reader.word(word)));
     let sample_task = tokio::spawn(samples::read(instance.maps().join(object::SAMPLES), samples, shared.clone()));
+    #[cfg(feature = "trace")]
+    tokio::spawn(trace::read(kernel.program_id));
     let guard_task = tokio::spawn(watch_facts(shared.clone(), sync.clone()));
-    let names: Vec<String> = shared
+    let attached: Vec<String> = shared
         .read()
         .interfaces
         .iter()
         .map(|i| format!("{} ({})", i.name, i.mode.map_or_else(|| "not attached".to_owned(), |mode| mode.to_string())))
         .collect();
     let generation = shared.read().generation;
-    ready(&format!("weir is ready: {}, generation {generation}, socket {}", names.join(", "), socket.display()));
+    ready(&format!("weir is ready: {}, generation {generation}, socket {}", attached.join(", "), socket.display()));
     let result = wait(&mut tasks, sync, &reload).await;
     // Not an error if nobody asks: without systemd there is nobody to tell.
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);

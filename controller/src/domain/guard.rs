@@ -33,14 +33,14 @@ pub struct Hit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It covers protected addresses.
-    #[error("{prefix} covers {}, which must not be cut off; name {hint} and add --force if you mean it", list(.hits))]
+    #[error("{prefix} covers {}, which must not be cut off; {hint}", list(.hits))]
     Protected {
         /// What was to be denied.
         prefix: IpNet,
         /// Whom it would have hit.
         hits: Vec<Hit>,
-        /// What to name with `--force`.
-        hint: String,
+        /// What `--force` would do.
+        hint: &'static str,
     },
     /// It covers never-block addresses and no person asked for it.
     #[error("{prefix} covers {} of the never-block set, which automatic decisions cannot cross", list(.hits))]
@@ -130,10 +130,21 @@ impl Guards {
         flags
     }
 
+    /// Whether `--force` on this prefix overrides protection: only where it names what is protected, or part of it.
+    pub fn overrides(&self, prefix: IpNet) -> bool {
+        self.flags(prefix) & weir_common::abi::class_flag::PROTECTED != 0
+    }
+
+    /// The protected addresses inside a wider prefix, which stay reachable whatever is denied around them.
+    pub fn spared(&self, prefix: IpNet) -> Vec<Hit> {
+        overlapping(&self.protected, prefix).into_iter().filter(|hit| !hit.prefix.contains(&prefix)).collect()
+    }
+
     /// Whether a decision may be made: the one question at every door (command line, API, feed, alert, store, fleet).
     ///
-    /// Allowing is always fine. `forced` is the operator's `--force`, which an automation cannot give; it overrides for
-    /// what the operator named, and the caller marks the decision so that the kernel knows.
+    /// Allowing is always fine. `forced` is the operator's `--force`, which an automation cannot give. It overrides
+    /// protection for what the operator named ([`Guards::overrides`]); protected addresses inside a wider prefix stay
+    /// reachable.
     ///
     /// # Errors
     /// [`Refusal`] with whom the denial would have hit.
@@ -147,7 +158,11 @@ impl Guards {
         };
         let hits = overlapping(&self.protected, prefix);
         if !hits.is_empty() {
-            let hint = bare(prefix);
+            let hint = if hits.iter().any(|hit| hit.prefix.contains(&prefix)) {
+                "add --force if you mean it"
+            } else {
+                "--force denies the rest of it (and an address in it only if that is named itself)"
+            };
             return Err(Refusal::Protected { prefix, hits, hint });
         }
         if prefix.prefix_len() < widest {

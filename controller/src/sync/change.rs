@@ -39,6 +39,11 @@ impl Sync {
         for prefix in &add.prefixes {
             state.guards.admit(*prefix, add.kind, &add.origin, add.force)?;
         }
+        if add.kind == Kind::Deny {
+            for hit in add.prefixes.iter().flat_map(|prefix| state.guards.spared(*prefix)) {
+                report.notes.push(format!("{} ({}) stays reachable", bare(hit.prefix), hit.why));
+            }
+        }
         let name = list_name(add.kind, &add.origin);
         let id = self.list_to_add_to(&mut state, add, &name)?;
         let mut undo = Vec::new();
@@ -47,7 +52,8 @@ impl Sync {
         let mut saves = Vec::new();
         for prefix in &add.prefixes {
             let old = state.desired.list(id).and_then(|list| list.entries.get(prefix)).cloned();
-            let same = old.as_ref().is_some_and(|old| is_same(old, add));
+            let forced = add.force && state.guards.overrides(*prefix);
+            let same = old.as_ref().is_some_and(|old| is_same(old, add, forced));
             let change = if same {
                 "unchanged"
             } else if old.is_some() {
@@ -71,7 +77,7 @@ impl Sync {
                 added_at: now.wall,
                 expiry,
                 enforcement: add.enforcement,
-                forced: add.force,
+                forced,
                 sequence,
             };
             saves.push(Change::PutEntry { list: id, prefix: *prefix, info: info.clone() });
@@ -345,10 +351,10 @@ impl Sync {
 }
 
 /// Whether adding would change nothing. What ends is never the same: it would end later.
-fn is_same(old: &EntryInfo, add: &Add) -> bool {
+fn is_same(old: &EntryInfo, add: &Add, forced: bool) -> bool {
     old.reason == add.reason
         && old.enforcement == add.enforcement
-        && old.forced == add.force
+        && old.forced == forced
         && old.expiry.is_none()
         && add.for_s.is_none()
 }

@@ -21,6 +21,10 @@ pub(crate) const PENDING_KEY: &str = "config.pending";
 /// Setting under which the text is stored that was rolled back, so that a restart does not put it in force.
 pub(crate) const REJECTED_KEY: &str = "config.rejected";
 
+/// What `status` says while the file holds settings that are not in force.
+pub(crate) const GIVEN_UP: &str = "the file holds settings that were not confirmed in time; those from before are in \
+                                   force; `weir config apply` puts the file in force";
+
 impl Sync {
     pub(super) fn set_enforcement(&mut self, to: Enforcement, actor: &str, reply: Reply<SwitchReport>) {
         let mut state = self.shared.write();
@@ -98,6 +102,7 @@ impl Sync {
         let notes = report.notes.clone();
         let boot_id = self.boot_id.clone();
         let mut job = Job::new(Undo::Settings(Arc::clone(&old), lists), move |task| {
+            task.problem("configuration", None);
             let deadline = task.shared.read().pending.as_ref().map(|pending| pending.deadline.0);
             match deadline {
                 None => {
@@ -174,6 +179,7 @@ impl Sync {
         self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
         self.unsaved.push(Change::SetSetting { key: REJECTED_KEY.to_owned(), value: rejected.text.to_string() });
         self.audit(actor, "config rollback", "", &json!({}));
+        self.problem("configuration", Some(GIVEN_UP.to_owned()));
         self.retire(Some(u32::try_from(given_up.slot).unwrap_or(0)));
         // What was blocked and unblocked meanwhile is in the overlay; the next build holds it all.
         self.queue_job(Job::new(Undo::Nothing, |_| {}));

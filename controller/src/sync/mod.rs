@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 pub use confirm::pending_row;
-pub(crate) use confirm::{CONFIG_KEY, ENFORCEMENT_KEY, PENDING_KEY, REJECTED_KEY};
+pub(crate) use confirm::{CONFIG_KEY, ENFORCEMENT_KEY, GIVEN_UP, PENDING_KEY, REJECTED_KEY};
 pub use policy::{BuildFailure, class_lists_of};
 pub use settings::Settings;
 pub use state::{InterfaceState, ListTotals, Pending, Shared, State};

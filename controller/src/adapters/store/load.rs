@@ -32,12 +32,16 @@ pub struct Loaded {
     pub settle: Vec<Change>,
 }
 
-/// Reads all rows; damage is a problem, and what is not damaged is loaded.
-pub(super) fn load(connection: &Connection, now: Now, boot_id: &str) -> rusqlite::Result<(Loaded, Option<String>)> {
+/// Reads all rows: what is not damaged is loaded, and if anything is, the second value says what.
+pub(super) fn load(
+    connection: &Connection,
+    now: Now,
+    boot_id: &str,
+) -> rusqlite::Result<(Loaded, Result<State, String>)> {
     let mut loading = Loading { now, boot_id, loaded: Loaded::default(), chunks: BTreeMap::new(), clock_behind: 0 };
     let scanned = scan(connection, |row| loading.take(row));
-    let damage = damage_of(State::read(connection).and_then(|state| scanned.check(&state)))?.err();
-    Ok((loading.finish(), damage))
+    let state = damage_of(State::read(connection).and_then(|state| scanned.check(&state).map(|()| state)))?;
+    Ok((loading.finish(), state))
 }
 
 struct Loading<'a> {

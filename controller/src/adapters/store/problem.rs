@@ -115,7 +115,7 @@ impl fmt::Display for Holder {
 pub enum Why {
     /// The file system is full.
     NoSpace,
-    /// The quota is used up.
+    /// A quota or a limit on file sizes.
     Quota,
     /// The file system is mounted read-only.
     ReadOnly,
@@ -135,7 +135,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSpace => "no space is left on its file system; free some",
-            Self::Quota => "the disk quota is used up; free space or raise the quota",
+            Self::Quota => "a disk quota or file size limit is reached; raise it, or free space",
             Self::ReadOnly => "its file system is read-only; mount it writable",
             Self::Denied => "permission is denied; run weir as the user who owns the state folder",
             Self::Locked => "another program has it open; close that program",
@@ -150,7 +150,7 @@ impl Why {
     pub(super) fn of_io(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ENOSPC) => Self::NoSpace,
-            Some(libc::EDQUOT) => Self::Quota,
+            Some(libc::EDQUOT | libc::EFBIG) => Self::Quota,
             Some(libc::EROFS) => Self::ReadOnly,
             Some(libc::EACCES | libc::EPERM) => Self::Denied,
             Some(libc::EIO) => Self::Disk,

@@ -111,6 +111,10 @@ impl Everything {
 
 /// A little of everything that can be saved.
 fn sample() -> Vec<Change> {
+    sample_of(20)
+}
+
+fn sample_of(entries: u8) -> Vec<Change> {
     let mut desired = Desired::new();
     let automation: Origin = "fail2ban".parse().unwrap();
     assert_eq!(desired.list_for("feed", Kind::Deny, &automation).unwrap(), FEED);
@@ -125,7 +129,7 @@ fn sample() -> Vec<Change> {
     feed.imported_sequence = 7;
     desired.list_mut(WATCHED).unwrap().enforcement = Enforcement::Observe;
     let block = desired.list_mut(BLOCK).unwrap();
-    for n in 0_u8..20 {
+    for n in 0..entries {
         let expiry = (n % 2 == 0).then(|| now().after(3_600 + u64::from(n)));
         let info = EntryInfo { expiry, forced: n == 3, ..info(&format!("reason {n}"), u64::from(n)) };
         block.entries.insert(net(&format!("192.0.2.{n}/32")), info);

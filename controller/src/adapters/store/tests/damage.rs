@@ -125,12 +125,14 @@ impl Sample {
             assert_eq!(later, [], "{what}: what was opened as sound is not");
             // What is shown as sound can be written to.
             store.apply(&[put("203.0.113.9/32", info("new", 99)), Change::Audit(record(9))])?;
+            drop(store);
+            drop(open(folder));
             Ok((found, problems))
         });
         let (mut found, problems) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                println!("{what}: {error:?}");
+                assert!(error.to_string().contains("weir.db"), "{what}: {error}");
                 ledger.refused += 1;
                 return;
             }

@@ -1,0 +1,374 @@
+//! One policy, put into the model's tables and the kernel's alike.
+//!
+//! This is a translation of its own, not the daemon's: every prefix gets the whole answer for what it covers, and ends
+//! are left in chains, whatever the clock says, so that the packet's way has to follow them.
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use weir_common::abi::{
+    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, OverlayValue, Ruling, Segment, Slot, class_flag, control_word,
+    feature, overlay_flag, ruling_flag,
+};
+use weir_common::addr::Source;
+use weir_common::model::Model;
+use zerocopy::FromZeros as _;
+
+use crate::reference::world::{Act, Decision, Live, Policy, SLOTS, World};
+
+/// Keys the hash of tracked sources in all three.
+pub const SEED: u64 = 0x0dd5_eed5_0dd5_eed5;
+
+/// A policy the tables cannot express: something ends at more moments than fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyEnds;
+
+/// A slot's descriptor and tables.
+#[derive(Clone, Debug)]
+pub struct SlotImage {
+    /// The descriptor.
+    pub slot: Slot,
+    /// Addresses.
+    pub exact: Vec<(Source, Entry)>,
+    /// Prefixes.
+    pub prefixes: Vec<(Source, u8, Entry)>,
+    /// What lies beneath.
+    pub chain: Vec<Entry>,
+    /// Class rows.
+    pub classes: Vec<ClassRow>,
+}
+
+/// Everything the judge reads.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The control map, clocks included.
+    pub control: [u64; control_word::COUNT],
+    /// All slots.
+    pub slots: Vec<SlotImage>,
+    /// The overlay's addresses.
+    pub overlay_exact: Vec<(Source, OverlayValue)>,
+    /// The overlay's prefixes: whether they deny, the prefix, the value.
+    pub overlay_prefixes: Vec<(bool, Source, u8, OverlayValue)>,
+}
+
+/// An address as the verdict code carries it.
+pub fn source(address: IpAddr) -> Source {
+    match address {
+        IpAddr::V4(a) => Source::V4(a.octets()),
+        IpAddr::V6(a) => Source::V6(a.octets()),
+    }
+}
+
+impl Image {
+    /// The image of a world.
+    ///
+    /// # Errors
+    /// [`TooManyEnds`].
+    pub fn of(world: &World) -> Result<Self, TooManyEnds> {
+        let mut slots = Vec::new();
+        for policy in &world.slots {
+            slots.push(SlotImage::of(policy)?);
+        }
+        if let Some(confirm) = world.confirm {
+            let slot = &mut slots[world.in_force].slot;
+            slot.confirm_deadline_s = confirm.deadline_s;
+            slot.fallback = u32::try_from(confirm.fallback).expect("a slot");
+        }
+        let mut image = Self { control: [0; _], slots, overlay_exact: Vec::new(), overlay_prefixes: Vec::new() };
+        image.overlay(world)?;
+        let in_force = u32::try_from(world.in_force).expect("a slot");
+        let words = [
+            (control_word::CONTROL, Control::new(in_force, 7, world.confirm.is_some()).word()),
+            (control_word::BYPASS, u64::from(world.bypass)),
+            (control_word::OVERLAY, image.overlay_flags()),
+            (control_word::SEED, SEED),
+            (control_word::CLOCK_NS, world.now_ns),
+            (control_word::CLOCK_BOOT_S, world.now_s),
+        ];
+        for (word, value) in words {
+            image.control[word as usize] = value;
+        }
+        Ok(image)
+    }
+
+    /// The host model with this policy.
+    pub fn model(&self, offenders: usize) -> Model {
+        let mut model = Model::new();
+        for (index, slot) in (0..).zip(&self.slots) {
+            for (source, entry) in &slot.exact {
+                model.put(index, *source, full(*source), *entry);
+            }
+            for (source, len, entry) in &slot.prefixes {
+                model.put(index, *source, *len, *entry);
+            }
+            model.slots[index as usize] = slot.slot;
+            model.tables[index as usize].chain.clone_from(&slot.chain);
+            model.tables[index as usize].classes.clone_from(&slot.classes);
+        }
+        for (source, value) in &self.overlay_exact {
+            model.put_overlay(*source, full(*source), false, *value);
+        }
+        for (denies, source, len, value) in &self.overlay_prefixes {
+            model.put_overlay(*source, *len, *denies, *value);
+        }
+        model.control = self.control;
+        model.monotonic_ns.set(self.control[control_word::CLOCK_NS as usize]);
+        model.boot_seconds.set(self.control[control_word::CLOCK_BOOT_S as usize]);
+        model.offender_capacity = offenders;
+        model
+    }
+
+    fn overlay_flags(&self) -> u64 {
+        let exact = self.overlay_exact.iter().map(|(source, _)| match source {
+            Source::V4(_) => overlay_flag::EXACT_V4,
+            Source::V6(_) => overlay_flag::EXACT_V6,
+        });
+        let prefixes = self.overlay_prefixes.iter().map(|(denies, source, ..)| match (source, denies) {
+            (Source::V4(_), false) => overlay_flag::ALLOW_V4,
+            (Source::V4(_), true) => overlay_flag::DENY_V4,
+            (Source::V6(_), false) => overlay_flag::ALLOW_V6,
+            (Source::V6(_), true) => overlay_flag::DENY_V6,
+        });
+        exact.chain(prefixes).fold(0, |flags, bit| flags | bit)
+    }
+
+    fn overlay(&mut self, world: &World) -> Result<(), TooManyEnds> {
+        let added: Vec<Decision> = world
+            .overlay
+            .iter()
+            .filter_map(|live| match live {
+                Live::Add(decision) => Some(*decision),
+                Live::Lift(..) => None,
+            })
+            .collect();
+        let mut addresses: Vec<IpAddr> = world
+            .overlay
+            .iter()
+            .filter_map(|live| match live {
+                Live::Add(decision) => is_single(decision.prefix).then(|| decision.prefix.addr()),
+                Live::Lift(address, _) => Some(*address),
+            })
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let mut counter = 0;
+        let guards = &world.slots[world.in_force];
+        for address in addresses {
+            let key = IpNet::from(address);
+            let own: Vec<Decision> = added.iter().filter(|d| d.prefix == key).copied().collect();
+            let mut value = OverlayValue { counter, ..OverlayValue::default() };
+            counter += 1;
+            value.segments = segments(&own, Guard::of(guards, key))?;
+            if world.overlay.iter().any(|live| matches!(live, Live::Lift(lifted, _) if *lifted == address)) {
+                value.flags = OVERLAY_LIFT;
+                for (lifted, policy) in value.lifted.iter_mut().zip(&world.slots) {
+                    let gone = |d: &Decision| d.prefix == key && world.overlay.contains(&Live::Lift(address, d.rank));
+                    let mut left = policy.covering(key);
+                    left.retain(|decision| !gone(decision));
+                    *lifted = segments(&left, Guard::of(policy, key))?;
+                }
+            }
+            self.overlay_exact.push((source(address), value));
+        }
+        let mut keys: Vec<(bool, IpNet)> = added
+            .iter()
+            .filter(|decision| !is_single(decision.prefix))
+            .map(|decision| (decision.act != Act::Allow, decision.prefix))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for (denies, key) in keys {
+            // A longest match hides the wider prefixes of its own map, so the value stands for them too.
+            let own: Vec<Decision> = added
+                .iter()
+                .filter(|d| d.prefix.contains(&key) && !is_single(d.prefix) && (d.act != Act::Allow) == denies)
+                .copied()
+                .collect();
+            let segments = segments(&own, Guard::of(guards, key))?;
+            let value = OverlayValue { counter, segments, ..OverlayValue::default() };
+            counter += 1;
+            self.overlay_prefixes.push((denies, source(key.network()), key.prefix_len(), value));
+        }
+        Ok(())
+    }
+}
+
+impl SlotImage {
+    fn of(policy: &Policy) -> Result<Self, TooManyEnds> {
+        let mut slot = Slot::new_zeroed();
+        slot.generation = 7;
+        if let Some(limit) = policy.limit {
+            slot.source_cost = limit.cost();
+            slot.source_window = limit.window();
+            slot.promote_at = limit.promote_at;
+            slot.source_fallback_heat = limit.fallback;
+            if limit.observe {
+                slot.features |= feature::OBSERVE_SOURCE_LIMIT;
+            }
+        }
+        if policy.budget_passes {
+            slot.features |= feature::BUDGET_PASSES;
+        }
+        if policy.observe_all {
+            slot.features |= feature::OBSERVE_ALL;
+        }
+        if policy.samples != 0 {
+            slot.sample_cost = weir_common::rate::cost(policy.samples);
+            slot.sample_window = slot.sample_cost * policy.samples;
+        }
+        let mut image = Self {
+            slot,
+            exact: Vec::new(),
+            prefixes: Vec::new(),
+            chain: Vec::new(),
+            classes: vec![ClassRow::default()],
+        };
+        let mut keys: Vec<IpNet> = policy.decisions.iter().map(|decision| decision.prefix).collect();
+        keys.extend(policy.protected.iter().chain(&policy.never_block));
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| !policy.torn.iter().any(|torn| IpNet::from(*torn) == *key));
+        for key in keys {
+            let entry = image.entry(policy, key)?;
+            image.put(source(key.network()), key.prefix_len(), entry);
+        }
+        for (at, torn) in policy.torn.iter().enumerate() {
+            // A class without a row, or a chain that leads nowhere.
+            let class = Entry { class: 9_999, expires_at_s: 0, next: 0 };
+            let chain = Entry { class: 0, expires_at_s: 1, next: 9_999 };
+            image.put(source(*torn), full(source(*torn)), if at % 2 == 0 { class } else { chain });
+        }
+        image.slot.class_stride = u32::try_from(image.classes.len()).expect("few classes");
+        Ok(image)
+    }
+
+    fn put(&mut self, source: Source, len: u8, entry: Entry) {
+        let (exact, prefix) = match source {
+            Source::V4(_) => (feature::EXACT_V4, feature::PREFIX_V4),
+            Source::V6(_) => (feature::EXACT_V6, feature::PREFIX_V6),
+        };
+        if len == full(source) {
+            self.exact.push((source, entry));
+            self.slot.features |= exact;
+        } else {
+            self.prefixes.push((source, len, entry));
+            self.slot.features |= prefix;
+        }
+    }
+
+    fn entry(&mut self, policy: &Policy, key: IpNet) -> Result<Entry, TooManyEnds> {
+        let guard = Guard::of(policy, key);
+        let steps = steps(&policy.covering(key), guard);
+        if steps.len() > CHAIN_STEPS + 1 {
+            return Err(TooManyEnds);
+        }
+        let mut entry = Entry::default();
+        for step in steps.iter().rev() {
+            let row =
+                ClassRow { enforced: step.enforced, observed: step.observed, flags: guard.flags(), rate_profile: 0 };
+            let next = if step.expires_at_s == 0 || entry == Entry::default() {
+                0
+            } else {
+                self.chain.push(entry);
+                u32::try_from(self.chain.len()).expect("a short chain")
+            };
+            entry = Entry { class: self.class(row), expires_at_s: step.expires_at_s, next };
+        }
+        Ok(entry)
+    }
+
+    fn class(&mut self, row: ClassRow) -> u32 {
+        let known = self.classes.iter().position(|other| *other == row);
+        let index = known.unwrap_or_else(|| {
+            self.classes.push(row);
+            self.classes.len() - 1
+        });
+        u32::try_from(index).expect("few classes")
+    }
+}
+
+impl Policy {
+    /// The decisions that cover the whole of `key`.
+    fn covering(&self, key: IpNet) -> Vec<Decision> {
+        self.decisions.iter().filter(|decision| decision.prefix.contains(&key)).copied().collect()
+    }
+}
+
+/// Whether a key is in the protected and the never-block set.
+#[derive(Clone, Copy)]
+struct Guard {
+    protected: bool,
+    never_block: bool,
+}
+
+impl Guard {
+    fn of(policy: &Policy, key: IpNet) -> Self {
+        let covered = |set: &[IpNet]| set.iter().any(|guarded| guarded.contains(&key));
+        Self { protected: covered(&policy.protected), never_block: covered(&policy.never_block) }
+    }
+
+    fn flags(self) -> u32 {
+        let protected = if self.protected { class_flag::PROTECTED } else { 0 };
+        let never_block = if self.never_block { class_flag::NEVER_BLOCK } else { 0 };
+        protected | never_block
+    }
+}
+
+/// What holds from one end to the next, the clock left aside.
+fn steps(decisions: &[Decision], guard: Guard) -> Vec<Segment> {
+    let mut ends: Vec<u32> = decisions.iter().map(|d| d.expires_at_s).filter(|end| *end != 0).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends.push(0);
+    let mut start = 0;
+    let mut steps = Vec::new();
+    for end in ends {
+        let best = |observe: bool| {
+            let mut live: Vec<&Decision> = decisions
+                .iter()
+                .filter(|d| d.is_live(start) && d.observe == observe && !(observe && d.act == Act::Allow))
+                .collect();
+            // What protection voids is left for the kernel to void, but must not hide what stands.
+            live.sort_by_key(|d| {
+                (!d.stands(guard.protected, guard.never_block), d.rank, u8::MAX - d.prefix.prefix_len())
+            });
+            live.first().map_or(Ruling::NONE, |decision| ruling(decision))
+        };
+        steps.push(Segment { expires_at_s: end, enforced: best(false), observed: best(true) });
+        start = u64::from(end);
+    }
+    steps
+}
+
+fn segments<const N: usize>(decisions: &[Decision], guard: Guard) -> Result<[Segment; N], TooManyEnds> {
+    let mut steps = steps(decisions, guard);
+    // The empty step at the end is what a value's unused segments say anyway.
+    steps.pop_if(|last| last.enforced.is_none() && last.observed.is_none());
+    let mut segments = [Segment::default(); N];
+    if steps.len() > N {
+        return Err(TooManyEnds);
+    }
+    segments[..steps.len()].copy_from_slice(&steps);
+    Ok(segments)
+}
+
+fn ruling(decision: &Decision) -> Ruling {
+    let list = decision.rank + 100;
+    let flags = if decision.forced { ruling_flag::FORCED } else { 0 };
+    match decision.act {
+        Act::Allow => Ruling::allow(decision.rank, list),
+        Act::Deny(verdict) => Ruling::deny(decision.rank, list, verdict, flags),
+    }
+}
+
+fn is_single(prefix: IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
+fn full(source: Source) -> u8 {
+    match source {
+        Source::V4(_) => 32,
+        Source::V6(_) => 128,
+    }
+}
+
+const _: () = assert!(SLOTS == weir_common::abi::SLOTS as usize);

@@ -1,0 +1,165 @@
+//! Kernel, host model and reference side by side: the same policy, the same clocks, the same frames.
+use std::fmt;
+use std::fmt::Write as _;
+
+use weir_common::judge::judge;
+use weir_common::model::Model;
+
+use super::image::{Image, SEED};
+use super::{Kernel, OFFENDERS, SHORTEST};
+use crate::reference::world::World;
+use crate::reference::{Outcome, Plant, Reference};
+
+/// The three judges.
+#[derive(Debug)]
+pub struct Trio {
+    kernel: Kernel,
+    model: Model,
+    reference: Reference,
+    plant: Option<Plant>,
+}
+
+/// Not all three said the same.
+#[derive(Clone, Debug)]
+pub struct Disagreement {
+    /// What the kernel said; nothing for frames it does not take.
+    pub kernel: Option<Outcome>,
+    /// What the host model said.
+    pub model: Outcome,
+    /// What the reference said.
+    pub reference: Outcome,
+    /// The frame.
+    pub frame: Vec<u8>,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = self.frame.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes everything");
+            text
+        });
+        writeln!(f, "kernel {:?}", self.kernel)?;
+        writeln!(f, "host model {:?}", self.model)?;
+        writeln!(f, "reference {:?}", self.reference)?;
+        write!(f, "frame of {} bytes: {hex}", self.frame.len())
+    }
+}
+
+impl Trio {
+    /// Three judges of an empty policy.
+    ///
+    /// # Panics
+    /// Where the kernel does not take the program, saying what to do.
+    pub fn new() -> Self {
+        let kernel = Kernel::load().unwrap_or_else(|error| panic!("{error:#}"));
+        let world = World::default();
+        let model = Image::of(&world).expect("an empty policy fits").model(OFFENDERS as usize);
+        let reference = Reference::new(world, OFFENDERS as usize, SEED);
+        Self { kernel, model, reference, plant: None }
+    }
+
+    /// The kernel's half, for what only it has.
+    pub fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    /// What the judges judge by.
+    pub fn world(&self) -> &World {
+        &self.reference.world
+    }
+
+    /// Turns a rule of the reference wrong, or all right again.
+    pub fn plant(&mut self, plant: Option<Plant>) {
+        self.plant = plant;
+        self.reference.plant = plant;
+    }
+
+    /// Gives all three the policy; counters and buckets start at zero.
+    ///
+    /// # Panics
+    /// Where the policy does not fit the tables, or the kernel refuses them.
+    pub fn install(&mut self, world: &World) {
+        self.install_apart(world, world);
+    }
+
+    /// Gives the kernel one policy and the host's two judges another.
+    ///
+    /// # Panics
+    /// As [`Trio::install`].
+    pub fn install_apart(&mut self, kernel: &World, host: &World) {
+        let image = Image::of(kernel).expect("a policy that fits the tables");
+        self.kernel.install(&image).expect("the kernel takes the tables");
+        self.model = Image::of(host).expect("a policy that fits the tables").model(OFFENDERS as usize);
+        self.reference = Reference::new(host.clone(), OFFENDERS as usize, SEED);
+        self.reference.plant = self.plant;
+    }
+
+    /// Changes switches, slot and clocks, as the daemon does in one word: tables, counters and buckets stay.
+    ///
+    /// # Panics
+    /// Where the policy does not fit the tables.
+    pub fn change(&mut self, change: impl FnOnce(&mut World)) {
+        change(&mut self.reference.world);
+        let image = Image::of(&self.reference.world).expect("a policy that fits the tables");
+        self.kernel.words(&image);
+        self.model.control = image.control;
+        for (ours, slot) in self.model.slots.iter_mut().zip(&image.slots) {
+            *ours = slot.slot;
+        }
+        self.clock();
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ns: u64, s: u64) {
+        self.reference.world.now_ns += ns;
+        self.reference.world.now_s += s;
+        self.clock();
+    }
+
+    fn clock(&mut self) {
+        let World { now_s, now_ns, .. } = self.reference.world;
+        self.kernel.clock(now_s, now_ns);
+        self.model.boot_seconds.set(now_s);
+        self.model.monotonic_ns.set(now_ns);
+    }
+
+    /// Judges a frame three times; frames below [`SHORTEST`], which the kernel does not take, twice.
+    ///
+    /// # Errors
+    /// [`Disagreement`].
+    ///
+    /// # Panics
+    /// Where the kernel's ledger does not add up.
+    pub fn run(&mut self, frame: &[u8]) -> Result<Outcome, Box<Disagreement>> {
+        let kernel = (frame.len() >= SHORTEST)
+            .then(|| self.kernel.run(frame).unwrap_or_else(|error| panic!("{error:#}: frame {frame:02x?}")));
+        let counted = *self.model.cpu.borrow();
+        let judged = judge(frame, &self.model);
+        if kernel.is_none() {
+            // What the kernel has not seen is not in the ledger that the two share.
+            *self.model.cpu.borrow_mut() = counted;
+        }
+        let model = Outcome { verdict: judged.verdict(), observed: judged.observed() };
+        let reference = self.reference.judge(frame);
+        if model == reference && kernel.is_none_or(|kernel| kernel == model) {
+            return Ok(model);
+        }
+        Err(Box::new(Disagreement { kernel, model, reference, frame: frame.to_vec() }))
+    }
+
+    /// Compares all that kernel and model have counted and kept.
+    ///
+    /// # Panics
+    /// Where it differs.
+    #[track_caller]
+    pub fn audit(&self) {
+        let differences = self.kernel.differences(&self.model).expect("maps can be read");
+        assert!(differences.is_empty(), "kernel and host model differ in: {}", differences.join(", "));
+    }
+}
+
+impl Default for Trio {
+    fn default() -> Self {
+        Self::new()
+    }
+}
