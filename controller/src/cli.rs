@@ -12,15 +12,13 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::adapters::kernel::link::WantedMode;
 use crate::config::InterfaceName;
+use crate::daemon::load::DEFAULT_FILE;
 use crate::domain::decision::Origin;
 use crate::domain::duration::{self, DurationError};
 use crate::domain::listfile::Format;
 use crate::domain::report::TopBy;
 
 pub use self::target::{Named, Target};
-
-/// The configuration that is read where none is named.
-pub const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
 
 /// Everything that was said.
 #[derive(Clone, Debug, Parser)]
@@ -63,7 +61,7 @@ pub struct Global {
 impl Global {
     /// The configuration to read.
     pub fn config_path(&self) -> &Path {
-        self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG))
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 
     /// Whether a configuration was named: then it must be there.
@@ -244,7 +242,7 @@ pub struct Import {
     /// How it is written: auto, plain (an address or prefix a line) or ipsum (address, tab, count)
     #[arg(long, value_name = "FORMAT", default_value_t)]
     pub format: Format,
-    /// The list it becomes [default: block or allow]
+    /// The list it becomes [default: the file's name; of standard input, block or allow]
     #[arg(long, value_name = "LIST")]
     pub name: Option<String>,
     /// Take what can be read where some lines can't

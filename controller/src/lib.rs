@@ -1,8 +1,11 @@
 //! weir's daemon and command line: a pure domain, adapters to the world, and the wiring between them.
 pub mod adapters;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 #[deny(clippy::disallowed_methods)]
 pub mod domain;
+pub mod render;
 pub mod sync;
 pub mod views;

@@ -80,6 +80,8 @@ mod tests {
         assert_eq!(Style::Plain.red("x"), "x");
         assert_eq!(Style::Coloured.red("x"), "\x1b[31mx\x1b[0m");
         let painted = |paint: fn(Style, &'static str) -> Cow<'static, str>| paint(Style::Coloured, "x").len();
-        assert!([Style::green, Style::yellow, Style::usual].into_iter().all(|paint| painted(paint) == painted(Style::red)));
+        assert!(
+            [Style::green, Style::yellow, Style::usual].into_iter().all(|paint| painted(paint) == painted(Style::red))
+        );
     }
 }

@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long an import may take: tables for millions of entries are built first.
-const IMPORT: Duration = Duration::from_secs(120);
+const IMPORT: Duration = Duration::from_mins(2);
 /// Largest answer that is read as a document.
 const LARGEST: usize = 1 << 30;
 
@@ -43,9 +43,17 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settings {
     /// Read the configuration again.
-    Reload,
-    /// The same, undone after so many seconds unless confirmed.
-    Apply(u64),
+    Reload {
+        /// Change nothing.
+        dry_run: bool,
+    },
+    /// The same, undone after a while unless confirmed.
+    Apply {
+        /// How long, in seconds.
+        confirm_s: u64,
+        /// Change nothing.
+        dry_run: bool,
+    },
     /// Keep what was applied.
     Confirm,
     /// Go back.
@@ -55,8 +63,8 @@ pub enum Settings {
 /// What becomes of an import.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportOptions<'a> {
-    /// The list; `None`: the operator's own.
-    pub name: Option<&'a str>,
+    /// The list.
+    pub name: &'a str,
     /// How the file is written.
     pub format: Format,
     /// Take what can be read.
@@ -71,8 +79,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Setup`] where this process can have no client at all.
     pub fn new(socket: &Path) -> Result<Self, ClientError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::setup)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::setup)?;
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .connect_timeout(CONNECT)
@@ -153,18 +160,13 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn import(
-        &self,
-        kind: Kind,
-        options: &ImportOptions<'_>,
-        file: Vec<u8>,
-    ) -> Result<ImportReport, ClientError> {
-        let mut query = vec![
+    pub fn import(&self, kind: Kind, options: &ImportOptions<'_>, file: Vec<u8>) -> Result<ImportReport, ClientError> {
+        let query = [
+            ("name", options.name),
             ("format", options.format.name()),
             ("skip_bad", bool_word(options.skip_bad)),
             ("dry_run", bool_word(options.dry_run)),
         ];
-        query.extend(options.name.map(|name| ("name", name)));
         let request = self.request(Method::POST, &[list(kind), "import"], &query).timeout(IMPORT).body(file);
         self.wait_for(self.document_within(request, IMPORT))
     }
@@ -186,7 +188,7 @@ impl Client {
                 .unwrap_or_else(|| Err(self.silent(ANSWER)))?;
             loop {
                 let piece = within(ANSWER, response.chunk()).await.ok_or_else(|| self.silent(ANSWER))?;
-                match piece.map_err(|error| ClientError::of_transport(&self.socket, ANSWER, error))? {
+                match piece.map_err(|error| ClientError::of_transport(&self.socket, ANSWER, &error))? {
                     Some(piece) => take(&piece)?,
                     None => return Ok(()),
                 }
@@ -202,18 +204,19 @@ impl Client {
         self.wait_for(self.document(self.request(Method::GET, &["config"], &[])))
     }
 
-    /// Changes the settings.
+    /// Changes the settings. There is no dry run of keeping or undoing what waits: the daemon would do it.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn set(&self, change: Settings, dry_run: bool) -> Result<ConfigReport, ClientError> {
-        let (verb, confirm_s) = match change {
-            Settings::Reload => ("reload", None),
-            Settings::Apply(seconds) => ("apply", Some(seconds.to_string())),
-            Settings::Confirm => ("confirm", None),
-            Settings::Rollback => ("rollback", None),
+    pub fn set(&self, change: Settings) -> Result<ConfigReport, ClientError> {
+        let (verb, confirm_s, dry_run) = match change {
+            Settings::Reload { dry_run } => ("reload", None, Some(dry_run)),
+            Settings::Apply { confirm_s, dry_run } => ("apply", Some(confirm_s.to_string()), Some(dry_run)),
+            Settings::Confirm => ("confirm", None, None),
+            Settings::Rollback => ("rollback", None, None),
         };
-        let mut query = vec![("dry_run", bool_word(dry_run))];
+        let mut query = Vec::new();
+        query.extend(dry_run.map(|dry_run| ("dry_run", bool_word(dry_run))));
         query.extend(confirm_s.as_deref().map(|seconds| ("confirm_s", seconds)));
         self.wait_for(self.document(self.request(Method::POST, &["config", verb], &query)))
     }
@@ -222,12 +225,16 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn enforce(&self, to: Enforcement) -> Result<SwitchReport, ClientError> {
+    pub fn enforce(&self, to: Enforcement, dry_run: bool) -> Result<SwitchReport, ClientError> {
         let to = match to {
             Enforcement::Enforce => "enforce",
             Enforcement::Observe => "observe",
         };
-        self.wait_for(self.document(self.request(Method::POST, &["enforcement"], &[("to", to)])))
+        self.wait_for(self.document(self.request(
+            Method::POST,
+            &["enforcement"],
+            &[("to", to), ("dry_run", bool_word(dry_run))],
+        )))
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
@@ -257,7 +264,7 @@ impl Client {
 
     /// The answer, where it is one to the question: problems are errors.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let lost = |error| ClientError::of_transport(&self.socket, ANSWER, error);
+        let lost = |error| ClientError::of_transport(&self.socket, ANSWER, &error);
         let response = request.send().await.map_err(lost)?;
         let status = response.status();
         if status.is_success() {
@@ -275,7 +282,7 @@ impl Client {
     async fn body(&self, mut response: Response, time: Duration) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
         while let Some(piece) =
-            response.chunk().await.map_err(|error| ClientError::of_transport(&self.socket, time, error))?
+            response.chunk().await.map_err(|error| ClientError::of_transport(&self.socket, time, &error))?
         {
             if body.len() + piece.len() > LARGEST {
                 let what = format!("more than {LARGEST} bytes");

@@ -127,7 +127,7 @@ impl Store {
             && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
             && self.fold_log().is_ok()
         {
-            // The log may have been what filled the disk.
+            // What the log takes up can be used again once it is folded.
             outcome = write::commit(&mut self.connection, changes, self.boot_id.as_ref());
         }
         match outcome {

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn what_is_no_prefix_is_refused() {
-        for text in ["", "192.0.2", "192.0.2.0/33", "192.0.2.0-192.0.2.9", "example.org", "--", "192.0.2.07", "fe80::1%eth0"] {
+        for text in
+            ["", "192.0.2", "192.0.2.0/33", "192.0.2.0-192.0.2.9", "example.org", "--", "192.0.2.07", "fe80::1%eth0"]
+        {
             assert!(text.parse::<Target>().is_err(), "{text:?}");
         }
     }

@@ -33,7 +33,7 @@ fn global_options_stand_before_and_after_the_noun() {
     }
     let cli = read("weir status").unwrap();
     assert_eq!(cli.global.output, Output::Text);
-    assert_eq!(cli.global.config_path(), Path::new(DEFAULT_CONFIG));
+    assert_eq!(cli.global.config_path(), Path::new(DEFAULT_FILE));
     assert!(!cli.global.config_on_line);
 }
 

@@ -9,7 +9,7 @@ use super::io::Io;
 use crate::cli::{BypassArgs, Global, Switch};
 use crate::domain::report::SwitchReport;
 
-pub(super) fn run(args: &BypassArgs, global: &Global, io: &mut Io) -> Result<()> {
+pub(super) fn run(args: BypassArgs, global: &Global, io: &mut Io) -> Result<()> {
     let Some(instance) = instance::find(global, io)? else {
         bail!("no weir is attached here, so nothing is filtered and there is nothing to bypass");
     };

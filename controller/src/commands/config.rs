@@ -1,7 +1,7 @@
 //! `weir config`.
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -9,23 +9,40 @@ use super::io::Io;
 use super::{client, failure, settings};
 use crate::adapters::client::Settings;
 use crate::cli::{Config, Global, Output};
+use crate::domain::report::{ConfigReport, SettingRow, Status};
 use crate::render;
 
 pub(super) fn run(verb: &Config, global: &Global, io: &mut Io) -> Result<()> {
     match verb {
         Config::Check => check(global, io),
         Config::Show => show(global, io),
-        Config::Reload(args) => set(Settings::Reload, args.dry_run, global, io),
-        Config::Apply(args) => set(Settings::Apply(args.confirm_s), args.dry_run, global, io),
-        Config::Confirm(args) => set(Settings::Confirm, args.dry_run, global, io),
-        Config::Rollback(args) => set(Settings::Rollback, args.dry_run, global, io),
+        Config::Reload(args) => set(Settings::Reload { dry_run: args.dry_run }, global, io),
+        Config::Apply(args) => set(Settings::Apply { confirm_s: args.confirm_s, dry_run: args.dry_run }, global, io),
+        Config::Confirm(args) | Config::Rollback(args) if args.dry_run => look_at_pending(global, io),
+        Config::Confirm(_) => set(Settings::Confirm, global, io),
+        Config::Rollback(_) => set(Settings::Rollback, global, io),
     }
 }
 
-fn set(change: Settings, dry_run: bool, global: &Global, io: &mut Io) -> Result<()> {
-    let report = client(global)?.set(change, dry_run)?;
+fn set(change: Settings, global: &Global, io: &mut Io) -> Result<()> {
+    let report = client(global)?.set(change)?;
+    print(&report, global, io)
+}
+
+/// What there is to confirm or to roll back; the daemon is asked for nothing else.
+fn look_at_pending(global: &Global, io: &mut Io) -> Result<()> {
+    let status = client(global)?.status()?;
+    if status.pending.is_none() {
+        bail!("no settings change waits for a confirmation");
+    }
+    let Status { generation, pending, .. } = status;
+    let report = ConfigReport { changed: true, dry_run: true, generation, pending, notes: Vec::new() };
+    print(&report, global, io)
+}
+
+fn print(report: &ConfigReport, global: &Global, io: &mut Io) -> Result<()> {
     let now = Timestamp::now();
-    io.report(global.output, &report, |report, style, into| render::changes::config(report, now, style, into))?;
+    io.report(global.output, report, |report, style, into| render::changes::config(report, now, style, into))?;
     Ok(())
 }
 
@@ -47,7 +64,11 @@ fn check(global: &Global, io: &mut Io) -> Result<()> {
             let check = Check { file, ok: true, problem: None };
             io.report(global.output, &check, |check, style, into| match &check.file {
                 Some(file) => writeln!(into, "{file}: {}", style.green("ok")),
-                None => writeln!(into, "{}: there is no such file; every setting has its default", global.config_path().display()),
+                None => writeln!(
+                    into,
+                    "{}: there is no such file; every setting has its default",
+                    global.config_path().display()
+                ),
             })?;
             Ok(())
         }
@@ -64,23 +85,23 @@ fn check(global: &Global, io: &mut Io) -> Result<()> {
 
 /// The settings in force: the daemon's, where one answers; the file's, where it is named on the line or no daemon does.
 fn show(global: &Global, io: &mut Io) -> Result<()> {
-    let rows = match if global.config_on_line { None } else { daemons(global, io)? } {
-        Some(rows) => rows,
-        None => {
-            let found = settings::load(global)?;
-            match &found.file {
-                Some(file) => io.note(format_args!("settings of {}", file.display())),
-                None => io.note("the defaults: there is no configuration"),
-            }
-            settings::rows(&found)
+    let daemons = if global.config_on_line { None } else { daemons(global, io)? };
+    let rows = if let Some(rows) = daemons {
+        rows
+    } else {
+        let found = settings::load(global)?;
+        match &found.file {
+            Some(file) => io.note(format_args!("settings of {}", file.display())),
+            None => io.note("the defaults: there is no configuration"),
         }
+        settings::rows(&found)
     };
-    io.report(global.output, rows.as_slice(), |rows, style, into| render::entries::settings(rows, style, into))?;
+    io.report(global.output, rows.as_slice(), render::entries::settings)?;
     Ok(())
 }
 
 /// What the daemon says; `None` where none is there to be asked.
-fn daemons(global: &Global, io: &mut Io) -> Result<Option<Vec<crate::domain::report::SettingRow>>> {
+fn daemons(global: &Global, io: &mut Io) -> Result<Option<Vec<SettingRow>>> {
     let client = client(global)?;
     match client.settings() {
         Ok(rows) => {

@@ -32,7 +32,7 @@ struct Row {
     name: Option<String>,
 }
 
-pub(super) fn run(args: &DetachArgs, global: &Global, io: &mut Io) -> Result<()> {
+pub(super) fn run(args: DetachArgs, global: &Global, io: &mut Io) -> Result<()> {
     let report = match instance::find(global, io)? {
         None => Report { changed: false, dry_run: args.dry_run, interfaces: Vec::new(), pins: None },
         Some(instance) => take_off(&instance, args.dry_run)?,

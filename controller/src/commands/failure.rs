@@ -1,11 +1,11 @@
 //! What a failed command says and exits with.
 use std::error::Error;
-use std::fmt::Write as _;
 
 use anyhow::Error as AnyError;
 
 use super::io::OutError;
 use crate::adapters::client::ClientError;
+use crate::render::changes::refused_line;
 
 /// Failed.
 pub const FAILED: u8 = 1;
@@ -54,12 +54,14 @@ pub fn text(error: &AnyError) -> String {
     let mut text = chain(error.as_ref());
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()).and_then(ClientError::problem);
     let rejects = problem.map_or(&[][..], |problem| &problem.rejects);
+    // One alone is in the daemon's words already.
+    let rejects = if rejects.len() > 1 { rejects } else { &[] };
     for reject in rejects.iter().take(REJECTS_SHOWN) {
-        // A `String` takes whatever is written.
-        drop(write!(text, "\n  line {}: {}: \"{}\"", reject.line, reject.why, reject.text));
+        text.push_str("\n  ");
+        text.push_str(&refused_line(reject));
     }
     if let Some(more) = rejects.len().checked_sub(REJECTS_SHOWN).filter(|more| *more > 0) {
-        drop(write!(text, "\n  and {more} more"));
+        text.push_str(&format!("\n  and {more} more"));
     }
     text
 }
@@ -67,7 +69,9 @@ pub fn text(error: &AnyError) -> String {
 /// An error and its causes, each said once: some errors hold their cause's words in their own.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = said(error);
-    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        next = cause.source();
         let cause = said(cause);
         if !text.ends_with(&cause) {
             text.push_str(": ");
@@ -130,9 +134,8 @@ mod tests {
         let cause = io::Error::from_raw_os_error(libc::ENOENT);
         let error = AnyError::new(cause).context("open /var/lib/weir").context("start");
         assert_eq!(text(&error), "start: open /var/lib/weir: No such file or directory");
-        let error: AnyError = Err::<(), _>(OutError::Failed(io::Error::from_raw_os_error(libc::ENOSPC)))
-            .context("export")
-            .unwrap_err();
+        let error: AnyError =
+            Err::<(), _>(OutError::Failed(io::Error::from_raw_os_error(libc::ENOSPC))).context("export").unwrap_err();
         assert_eq!(text(&error), "export: write to standard output: No space left on device");
     }
 

@@ -19,7 +19,7 @@ use crate::cli::Global;
 /// commands are for when something is wrong.
 pub(super) fn find(global: &Global, io: &mut Io) -> Result<Option<Instance>> {
     match settings::load(global) {
-        Ok(found) if global.is_config_named() => return of_state(&found).map(|instance| there(instance)),
+        Ok(found) if global.is_config_named() => return of_state(&found).map(there),
         Ok(found) if found.file.is_some() => {
             if let Some(instance) = of_state(&found).map(there)? {
                 return Ok(Some(instance));

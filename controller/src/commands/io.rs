@@ -49,7 +49,8 @@ impl Io {
     pub fn of_process() -> Self {
         let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let style = |terminal: bool| if wanted && terminal { Style::Coloured } else { Style::Plain };
-        let out = io::stdout().lock();
+        // Not locked: the daemon's threads may write too.
+        let out = io::stdout();
         let (style, err_style) = (style(out.is_terminal()), style(io::stderr().is_terminal()));
         Self {
             input: Box::new(io::stdin()),
@@ -61,11 +62,7 @@ impl Io {
     }
 
     /// A test's, without colours.
-    pub fn new(
-        input: impl Read + 'static,
-        out: impl Write + 'static,
-        err: impl Write + 'static,
-    ) -> Self {
+    pub fn new(input: impl Read + 'static, out: impl Write + 'static, err: impl Write + 'static) -> Self {
         Self {
             input: Box::new(input),
             out: Box::new(out),

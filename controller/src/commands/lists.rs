@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::client;
-use super::io::{Io, OutError};
+use super::io::Io;
 use crate::adapters::client::{ClientError, ImportOptions};
 use crate::cli::{Add, Allow, Block, Global, Import, Output, Remove, Target};
 use crate::domain::decision::{Kind, Origin};
@@ -62,7 +62,7 @@ fn added(args: &Add, io: &mut Io) -> Result<ChangeRequest> {
 
 fn add(list: Kind, request: &ChangeRequest, global: &Global, io: &mut Io) -> Result<()> {
     let report = client(global)?.add(list, request)?;
-    io.report(global.output, &report, |report, style, into| render::changes::change(report, style, into))?;
+    io.report(global.output, &report, render::changes::change)?;
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn remove(list: Kind, args: &Remove, global: &Global, io: &mut Io) -> Result<()>
         ..ChangeRequest::default()
     };
     let report = client(global)?.remove(list, &request)?;
-    io.report(global.output, &report, |report, style, into| render::changes::change(report, style, into))?;
+    io.report(global.output, &report, render::changes::change)?;
     Ok(())
 }
 
@@ -107,9 +107,7 @@ fn prefixes(targets: &[Target], io: &mut Io) -> Result<Vec<String>> {
 fn print(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
     let entries = client(global)?.entries(list)?;
     let now = Timestamp::now();
-    io.report(global.output, entries.as_slice(), |rows, style, into| {
-        render::entries::entries(rows, now, style, into)
-    })?;
+    io.report(global.output, entries.as_slice(), |rows, style, into| render::entries::entries(rows, now, style, into))?;
     Ok(())
 }
 
@@ -121,48 +119,61 @@ fn import(list: Kind, args: &Import, global: &Global, io: &mut Io) -> Result<()>
     } else {
         fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?
     };
-    let options = ImportOptions {
-        name: args.name.as_deref(),
-        format: args.format,
-        skip_bad: args.skip_bad,
-        dry_run: args.dry_run,
-    };
+    let name = args.name.clone().unwrap_or_else(|| list_name(list, &args.file));
+    let options = ImportOptions { name: &name, format: args.format, skip_bad: args.skip_bad, dry_run: args.dry_run };
     let report = client(global)?.import(list, &options, file)?;
-    io.report(global.output, &report, |report, style, into| render::changes::import(report, style, into))?;
+    io.report(global.output, &report, render::changes::import)?;
     Ok(())
 }
 
-/// A piece of an export that could not be had, or not be handed on.
-#[derive(Debug, thiserror::Error)]
-enum ExportError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Out(#[from] OutError),
-}
-
-impl From<ExportError> for anyhow::Error {
-    fn from(error: ExportError) -> Self {
-        match error {
-            ExportError::Client(error) => Self::new(error),
-            ExportError::Out(error) => Self::new(error),
-        }
+/// The list a file becomes where none is named: one of the file's name, so that two files are two lists.
+fn list_name(list: Kind, file: &Path) -> String {
+    const LONGEST: usize = 64;
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = stem.chars().map(fits).take(LONGEST).collect();
+    if name.chars().any(|c| c.is_ascii_alphanumeric()) {
+        return name;
+    }
+    match list {
+        Kind::Allow => "allow".to_owned(),
+        Kind::Deny => "block".to_owned(),
     }
 }
 
 fn export(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
     let client = client(global)?;
     if global.output == Output::Text {
-        client.export(list, |lines| Ok::<_, ExportError>(io.write(lines)?))?;
+        client.export(list, |lines| Ok::<_, anyhow::Error>(io.write(lines)?))?;
         return Ok(());
     }
     let mut text = Vec::new();
     client.export(list, |lines| {
         text.extend_from_slice(lines);
-        Ok::<_, ExportError>(())
+        Ok::<_, ClientError>(())
     })?;
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     io.report(global.output, &lines, |_, _, _| Ok(()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_its_files_name_where_it_has_one() {
+        for (file, name) in [
+            ("ipsum.txt", "ipsum"),
+            ("/x/firehol level1.netset", "firehol-level1"),
+            ("-", "block"),
+            ("/", "block"),
+            ("\u{e4}.txt", "block"),
+        ] {
+            assert_eq!(list_name(Kind::Deny, Path::new(file)), name);
+        }
+        assert_eq!(list_name(Kind::Allow, Path::new("-")), "allow");
+        assert_eq!(list_name(Kind::Deny, Path::new(&"a".repeat(99))).len(), 64);
+    }
 }

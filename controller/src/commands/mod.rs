@@ -20,7 +20,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use self::failure::{is_closed_output, text};
+use self::failure::is_closed_output;
 use self::io::Io;
 use crate::adapters::client::Client;
 use crate::cli::{Cli, Command, Global};
@@ -58,17 +58,17 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
     match &cli.command {
         Command::Run(args) => run::run(args, global),
         Command::Status => status::run(global, io),
-        Command::Top(args) => top::run(args, global, io),
+        Command::Top(args) => top::run(*args, global, io),
         Command::Doctor(args) => doctor::run(args, global, io),
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),
         Command::Explain(args) => explain::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),
-        Command::Enforcement(args) => enforcement::run(args, global, io),
+        Command::Enforcement(args) => enforcement::run(*args, global, io),
         Command::Config(verb) => config::run(verb, global, io),
-        Command::Bypass(args) => bypass::run(args, global, io),
-        Command::Detach(args) => detach::run(args, global, io),
-        Command::Completions(args) => completions::run(args, io),
+        Command::Bypass(args) => bypass::run(*args, global, io),
+        Command::Detach(args) => detach::run(*args, global, io),
+        Command::Completions(args) => completions::run(*args, io),
     }
 }
 

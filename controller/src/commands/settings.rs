@@ -1,13 +1,11 @@
 //! The configuration a command line means, read here and not by the daemon.
-use std::env;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cli::Global;
-use crate::config::{self, LARGEST, Loaded, Source};
+use crate::config::Loaded;
+use crate::daemon::load;
 use crate::domain::report::SettingRow;
 
 /// Where the daemon listens by default.
@@ -16,6 +14,8 @@ const DEFAULT_SOCKET: &str = "/run/weir/weir.sock";
 /// What was found under a configuration's path.
 #[derive(Debug)]
 pub struct Found {
+    /// Its text.
+    pub text: String,
     /// Its settings.
     pub loaded: Loaded,
     /// The file they came from; `None`: there is none, and all settings have their defaults or come from the environment.
@@ -29,26 +29,9 @@ pub struct Found {
 /// What is wrong with the file, with its place; or why it cannot be read.
 pub fn load(global: &Global) -> Result<Found> {
     let path = global.config_path();
-    let bytes = match read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound && !global.is_config_named() => None,
-        Err(error) => return Err(error).with_context(|| format!("read the configuration {}", path.display())),
-    };
-    let file = bytes.is_some().then(|| path.to_owned());
-    let loaded = config::parse_bytes(&bytes.unwrap_or_default(), &path.display().to_string(), environment())?;
-    Ok(Found { loaded, file })
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than may be, so that too much is seen as such.
-    File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The environment, without what is no text: none of it is weir's.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    let (text, loaded) = load::read(global.config.as_deref())?;
+    let file = (global.is_config_named() || path.exists()).then(|| path.to_owned());
+    Ok(Found { text, loaded, file })
 }
 
 /// The socket of the daemon that the command line means.
@@ -71,17 +54,8 @@ pub fn socket(global: &Global) -> Result<PathBuf> {
 
 /// The settings as the API tells them.
 pub fn rows(found: &Found) -> Vec<SettingRow> {
-    let name = found.file.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let rows = found.loaded.settings.iter().map(|setting| SettingRow {
-        key: setting.key.clone(),
-        value: setting.value.clone(),
-        source: match &setting.source {
-            Source::Default => "default".to_owned(),
-            Source::File { line } => format!("{name}:{line}"),
-            Source::Env(variable) => variable.clone(),
-        },
-    });
-    rows.collect()
+    let file = found.file.as_deref().unwrap_or(Path::new(load::DEFAULT_FILE));
+    load::rows(&found.loaded, &file.display().to_string())
 }
 
 #[cfg(test)]
@@ -102,8 +76,9 @@ mod tests {
         let found = load(&global(Some(&path))).unwrap();
         assert_eq!(found.file.as_deref(), Some(path.as_path()));
         let rows = rows(&found);
-        let source = |key: &str| rows.iter().find(|row| row.key == key).map(|row| row.source.as_str());
-        assert_eq!((source("mode"), source("enforcement")), (Some("weir.toml:1"), Some("default")));
+        let source = |key: &str| rows.iter().find(|row| row.key == key).map(|row| row.source.clone());
+        assert_eq!(source("mode"), Some(format!("{}:1", path.display())));
+        assert_eq!(source("enforcement").as_deref(), Some("default"));
         assert_eq!(socket(&global(Some(&path))).unwrap(), Path::new("/tmp/x.sock"));
         std::fs::write(&path, "mod = \"generic\"\n").unwrap();
         let error = load(&global(Some(&path))).unwrap_err().to_string();

@@ -12,7 +12,7 @@ use crate::render;
 /// From one table to the next.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(args: &TopArgs, global: &Global, io: &mut Io) -> Result<()> {
+pub(super) fn run(args: TopArgs, global: &Global, io: &mut Io) -> Result<()> {
     let client = client(global)?;
     // A program asks for one document, whether it says so or not.
     let once = args.once || global.output == Output::Json;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &TopArgs, global: &Global, io: &mut Io) -> Result<()> {
             if !first {
                 io.write(b"\n")?;
             }
-            io.report(global.output, rows.as_slice(), |rows, style, into| render::top::top(rows, style, into))?;
+            io.report(global.output, rows.as_slice(), render::top::top)?;
             if once {
                 return Ok(());
             }

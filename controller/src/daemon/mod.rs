@@ -22,7 +22,7 @@ use crate::adapters::http::{self, Api};
 use crate::adapters::kernel::bpffs;
 use crate::adapters::kernel::instance::Instance;
 use crate::adapters::kernel::link::WantedMode;
-use crate::adapters::kernel::object;
+use crate::adapters::kernel::{object, probes};
 use crate::adapters::store::{Change, Store};
 use crate::adapters::system::facts;
 use crate::config::{Config, Mode};
@@ -99,6 +99,11 @@ pub fn run(options: &Options) -> Result<()> {
     let config = loaded.config.clone();
     start_log(&config);
     let names = interface_names(options, &config)?;
+    let privilege = probes::privilege();
+    if privilege.outcome == probes::Outcome::Missing {
+        let remedy = privilege.remedy.unwrap_or_default();
+        return Err(anyhow!("weir may not load programs into the kernel: {}; {remedy}", privilege.found));
+    }
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
     let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
@@ -461,7 +466,8 @@ async fn watch_facts(shared: Shared, sync: Handle) {
 fn start_log(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("weir={}", config.log.level.name())));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     let started = match config.log.format {
         crate::config::LogFormat::Json => builder.json().try_init(),
         crate::config::LogFormat::Text => builder.with_target(false).try_init(),

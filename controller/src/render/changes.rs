@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::numbers::{counted, whole};
 use super::{Style, plain, times};
-use crate::domain::report::{ChangeReport, ConfigReport, ImportReport};
+use crate::domain::report::{ChangeReport, ConfigReport, ImportReport, RejectRow};
 
 /// Changed prefixes that are named one by one; of more, only their number is told.
 const NAMED: usize = 20;
@@ -59,7 +59,7 @@ pub fn import(report: &ImportReport, style: Style, into: &mut impl Write) -> fmt
     if report.rejected > 0 {
         writeln!(into, "{}:", style.yellow(&format!("{} refused", counted(report.rejected, "line", "lines"))))?;
         for reject in report.rejects.iter().take(REJECTS) {
-            writeln!(into, "  line {}: {}: \"{}\"", reject.line, plain::line(&reject.why), plain::line(&reject.text))?;
+            writeln!(into, "  {}", refused_line(reject))?;
         }
         let shown = report.rejects.len().min(REJECTS) as u64;
         if report.rejected > shown {
@@ -71,6 +71,15 @@ pub fn import(report: &ImportReport, style: Style, into: &mut impl Write) -> fmt
         (false, true) => writeln!(into, "the list would stay as it is"),
         (true, false) => writeln!(into, "{} as generation {}", style.green("in force"), report.generation),
         (false, false) => writeln!(into, "unchanged: the list held the same already"),
+    }
+}
+
+/// A refused line with its number, where it was the line and not what it names that was refused.
+pub fn refused_line(reject: &RejectRow) -> String {
+    let (why, text) = (plain::line(&reject.why), plain::line(&reject.text));
+    match reject.line {
+        0 => format!("{text}: {why}"),
+        line => format!("line {line}: {why}: \"{text}\""),
     }
 }
 
@@ -86,10 +95,8 @@ pub fn config(report: &ConfigReport, now: Timestamp, style: Style, into: &mut im
         (false, false) => writeln!(into, "settings unchanged, generation {}", report.generation)?,
     }
     if let Some(pending) = &report.pending {
-        let text = format!(
-            "undone {} unless confirmed: weir config confirm",
-            times::until(Some(pending.deadline), now)
-        );
+        let text =
+            format!("undone {} unless confirmed: weir config confirm", times::until(Some(pending.deadline), now));
         writeln!(into, "{}", style.yellow(&text))?;
     }
     notes(&report.notes, style, into)

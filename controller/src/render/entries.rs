@@ -110,8 +110,12 @@ prefix         list   origin    ends                           added   packets  
             source: source.to_owned(),
         };
         let mut text = String::new();
-        settings(&[row("mode", "\"auto\"", "default"), row("state.dir", "\"/x\"", "weir.toml:3")], Style::Plain, &mut text)
-            .unwrap();
+        settings(
+            &[row("mode", "\"auto\"", "default"), row("state.dir", "\"/x\"", "weir.toml:3")],
+            Style::Plain,
+            &mut text,
+        )
+        .unwrap();
         assert_eq!(text, "setting    value   from\nmode       \"auto\"  default\nstate.dir  \"/x\"    weir.toml:3\n");
     }
 }

@@ -19,8 +19,7 @@ pub fn rate(value: f64) -> String {
         };
     }
     // What would be rounded up to 1000 of a unit is one of the next.
-    let (factor, unit) =
-        UNITS.into_iter().find(|(factor, _)| value >= factor * 0.9995).unwrap_or((1e3, " k"));
+    let (factor, unit) = UNITS.into_iter().find(|(factor, _)| value >= factor * 0.9995).unwrap_or((1e3, " k"));
     let scaled = value / factor;
     if scaled < 9.95 { format!("{scaled:.1}{unit}") } else { format!("{scaled:.0}{unit}") }
 }

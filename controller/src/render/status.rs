@@ -116,7 +116,8 @@ fn capacity(status: &Status, into: &mut impl Write) -> fmt::Result {
     }
     let mut grid = Grid::new(&[words("capacity"), figures("used"), figures("of"), figures("")]);
     for (name, fill) in &status.capacity {
-        let share = fill.used.saturating_mul(100).checked_div(fill.capacity).map_or(String::new(), |p| format!("{p} %"));
+        let share =
+            fill.used.saturating_mul(100).checked_div(fill.capacity).map_or(String::new(), |p| format!("{p} %"));
         grid.row([plain::line(name).into_owned(), whole(fill.used), whole(fill.capacity), share]);
     }
     into.write_char('\n')?;
@@ -147,7 +148,13 @@ mod tests {
             emergency: EmergencyRow { state: "off".into(), setting: "off".into(), since: None },
             threat_level: None,
             packets: Totals { seen: 1_234_567, passed: 1_200_000, dropped: 34_567, would_drop: 0, replied: 0 },
-            bytes: Totals { seen: 2_000_000_000, passed: 1_900_000_000, dropped: 100_000_000, would_drop: 0, replied: 0 },
+            bytes: Totals {
+                seen: 2_000_000_000,
+                passed: 1_900_000_000,
+                dropped: 100_000_000,
+                would_drop: 0,
+                replied: 0,
+            },
             verdicts: BTreeMap::new(),
             lists: Vec::new(),
             feeds: Vec::new(),
@@ -229,6 +236,9 @@ tables    120,430  2,000,000  6 %
     #[test]
     fn colours_do_not_move_columns() {
         let coloured = text(&quiet(), Style::Coloured);
-        assert!(coloured.contains("\nenforcement  \x1b[32menforce\x1b[0m\nhealth       \x1b[32mok\x1b[0m\n"), "{coloured}");
+        assert!(
+            coloured.contains("\nenforcement  \x1b[32menforce\x1b[0m\nhealth       \x1b[32mok\x1b[0m\n"),
+            "{coloured}"
+        );
     }
 }

@@ -51,9 +51,15 @@ mod tests {
 
     #[test]
     fn spans_keep_their_two_largest_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (750, "12m30s"), (3_600, "1h"), (5_432, "1h30m"), (90_061, "1d1h"), (604_800, "7d")]
-        {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (750, "12m30s"),
+            (3_600, "1h"),
+            (5_432, "1h30m"),
+            (90_061, "1d1h"),
+            (604_800, "7d"),
+        ] {
             assert_eq!(span(seconds), text);
         }
     }

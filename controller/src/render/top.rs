@@ -59,9 +59,9 @@ mod tests {
         };
         let rows = [row("192.0.2.7", 1_200_000, 1_199_000, 34_000.0), row("2001:db8::/64", 3, 0, 0.5)];
         let expected = "\
-address        packets/s   bytes/s  packets   bytes  dropped
-192.0.2.7           34 k  2.0 MB/s    1.2 M   72 MB    1.2 M
-2001:db8::/64        0.5    30 B/s        3   180 B        0
+address        packets/s   bytes/s  packets  bytes  dropped
+192.0.2.7           34 k  2.0 MB/s    1.2 M  72 MB    1.2 M
+2001:db8::/64        0.5    30 B/s        3  180 B        0
 ";
         assert_eq!(text(&rows), expected);
     }

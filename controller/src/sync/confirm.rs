@@ -23,7 +23,7 @@ pub(crate) const REJECTED_KEY: &str = "config.rejected";
 
 /// What `status` says while the file holds settings that are not in force.
 pub(crate) const GIVEN_UP: &str = "the file holds settings that were not confirmed in time; those from before are in \
-                                   force; `weir config apply` puts the file in force";
+                                   force; `weir config reload` puts the file in force";
 
 impl Sync {
     pub(super) fn set_enforcement(&mut self, to: Enforcement, actor: &str, reply: Reply<SwitchReport>) {
@@ -153,7 +153,7 @@ impl Sync {
             return answer(
                 reply,
                 Err(SyncError::Nothing(
-                    "no settings change waits for a confirmation; edit the file and `weir config apply` to change settings",
+                    "no settings change waits for a confirmation; edit the file and `weir config reload` to change settings",
                 )),
             );
         }

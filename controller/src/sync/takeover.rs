@@ -143,19 +143,23 @@ fn pinned_sizes(instance: &Instance, cpus: u32) -> Result<Sizes> {
     Ok(sizes)
 }
 
+/// What the kernel refused, and what it lacks that weir cannot do without.
 fn explain(error: &object::LoadError) -> anyhow::Error {
-    let text = format!("{error}");
-    let mut chain = String::new();
+    let mut full = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        chain = format!("{chain}: {cause}");
+        full = format!("{full}: {cause}");
         source = cause.source();
     }
-    let full = format!("{text}{chain}");
-    if full.contains("Operation not permitted") || full.contains("EPERM") {
-        return anyhow!(
-            "no privilege to load BPF programs: run weir as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN"
-        );
+    let missing: Vec<String> = probes::missing_essentials(&probes::run(&[]))
+        .into_iter()
+        .map(|probe| {
+            let remedy = probe.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            format!("{}: {}{remedy}", probe.name, probe.found)
+        })
+        .collect();
+    if !missing.is_empty() {
+        return anyhow!("this kernel lacks what weir needs:\n  {}", missing.join("\n  "));
     }
     // The verifier's log can be thousands of lines; its end says what it refused.
     let tail: Vec<&str> = full.lines().rev().take(12).collect();

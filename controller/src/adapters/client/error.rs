@@ -74,9 +74,11 @@ impl ClientError {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Refused(problem) | Self::NotFound(problem) | Self::Problem(problem) => Some(problem),
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Lost { .. } | Self::NotWeir { .. } | Self::Setup(_) => {
-                None
-            }
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Lost { .. }
+            | Self::NotWeir { .. }
+            | Self::Setup(_) => None,
         }
     }
 
@@ -86,9 +88,9 @@ impl ClientError {
     }
 
     /// What a failed exchange of bytes means.
-    pub(super) fn of_transport(socket: &Path, time: Duration, error: reqwest::Error) -> Self {
+    pub(super) fn of_transport(socket: &Path, time: Duration, error: &reqwest::Error) -> Self {
         let socket = socket.to_owned();
-        let cause = io_cause(&error);
+        let cause = io_cause(error);
         if error.is_connect() {
             let (why, way_out) = unreachable(cause);
             return Self::Unreachable { socket, why, way_out };
@@ -96,7 +98,7 @@ impl ClientError {
         if error.is_timeout() {
             return Self::Silent { socket, seconds: time.as_secs() };
         }
-        let why = cause.map_or_else(|| error.without_url().to_string(), ToString::to_string);
+        let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
         Self::Lost { socket, why }
     }
 }
@@ -111,10 +113,9 @@ fn unreachable(cause: Option<&io::Error>) -> (String, &'static str) {
         io::ErrorKind::NotFound => ("no such file".to_owned(), START),
         io::ErrorKind::NotADirectory => ("no such folder".to_owned(), START),
         io::ErrorKind::ConnectionRefused => ("nobody listens there any more".to_owned(), START),
-        io::ErrorKind::PermissionDenied => (
-            "permission denied".to_owned(),
-            "use it as root or as a member of the socket's group (`[api] group`)",
-        ),
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), "use it as root or as a member of the socket's group (`[api] group`)")
+        }
         io::ErrorKind::InvalidInput => {
             ("no socket can have this path".to_owned(), "name the daemon's socket with --socket")
         }

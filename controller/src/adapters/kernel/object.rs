@@ -190,18 +190,15 @@ impl Object {
     /// # Errors
     /// [`LoadError::Program`] with the verifier's words.
     pub fn load_program(&mut self) -> Result<&mut Xdp, LoadError> {
-        let name = self.program;
-        let program = self.program_named(name)?;
-        program.load().map_err(Box::new)?;
-        Ok(program)
+        self.load_named(self.program)
     }
 
-    /// The empty program every cost is measured against, loaded.
+    /// A program of the object, loaded: beside weir's there are the empty one and the generators of measurements.
     ///
     /// # Errors
-    /// As [`Object::load_program`].
-    pub fn load_empty(&mut self) -> Result<&mut Xdp, LoadError> {
-        let program = self.program_named("empty")?;
+    /// As [`Object::load_program`]; [`LoadError::Missing`] where the object has no such program.
+    pub fn load_named(&mut self, name: &str) -> Result<&mut Xdp, LoadError> {
+        let program = self.program_named(name)?;
         program.load().map_err(Box::new)?;
         Ok(program)
     }
@@ -214,7 +211,11 @@ impl Object {
         self.program_named(self.program)
     }
 
-    fn program_named(&mut self, name: &str) -> Result<&mut Xdp, LoadError> {
+    /// A program of the object.
+    ///
+    /// # Errors
+    /// [`LoadError::Missing`].
+    pub fn program_named(&mut self, name: &str) -> Result<&mut Xdp, LoadError> {
         let missing = || LoadError::Missing(format!("program {name}"));
         self.ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| LoadError::Program(Box::new(error)))
     }

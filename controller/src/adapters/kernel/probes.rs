@@ -12,7 +12,7 @@ use std::path::Path;
 use super::bpffs::{self, State};
 use super::sys;
 
-pub use machine::lift_locked_memory;
+pub use machine::{lift_locked_memory, privilege};
 
 /// How a probe came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

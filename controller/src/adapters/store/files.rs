@@ -44,7 +44,8 @@ impl Files {
         self.named("weir.db")
     }
 
-    fn db_log(&self) -> PathBuf {
+    /// Its write-ahead log.
+    pub(super) fn db_log(&self) -> PathBuf {
         self.named("weir.db-wal")
     }
 
@@ -101,9 +102,10 @@ impl Files {
         sync_file(&self.next())?;
         let (db, broken) = (self.db(), self.broken());
         // The log goes first: SQLite would apply it to whatever lies beside it.
-        if exists(&self.db_log())? {
+        if size(&self.db_log())?.is_some_and(|bytes| bytes > 0) {
             fs::rename(self.db_log(), self.broken_log()).map_err(failed("move aside", &self.db_log()))?;
         } else {
+            remove(&self.db_log())?;
             remove(&self.broken_log())?;
         }
         if exists(&db)? {

@@ -3,6 +3,8 @@ use std::fs::{File, TryLockError};
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::files::{self, Files};
 use super::problem::StoreError;
@@ -18,12 +20,18 @@ impl Lock {
     pub(super) fn take(files: &Files) -> Result<Self, StoreError> {
         let path = files.lock();
         let file = files::open_private(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held { path: files.folder().to_owned(), pid: holder(&file) });
+        let mut attempts = ATTEMPTS;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A daemon that is just ending, or a child it has just started, may have it for a moment longer.
+                Err(TryLockError::WouldBlock) if attempts > 0 => attempts -= 1,
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::Held { path: files.folder().to_owned(), pid: holder(&file) });
+                }
+                Err(TryLockError::Error(error)) => return Err(files::failed("lock", &path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(files::failed("lock", &path)(error)),
+            thread::sleep(PAUSE);
         }
         // Always the same length: on a full disk the number is written over the one before.
         let pid = format!("{:<10}\n", std::process::id());
@@ -41,3 +49,6 @@ fn holder(file: &File) -> Option<u32> {
     let pid = text.trim().parse().ok()?;
     Path::new("/proc").join(format!("{pid}")).exists().then_some(pid)
 }
+
+const ATTEMPTS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);

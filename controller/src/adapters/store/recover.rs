@@ -28,6 +28,8 @@ pub(super) fn open(files: &Files) -> Result<(Sound, Vec<Problem>), StoreError> {
         Some(0) => go_back(files, ruin("the file is empty"), &mut problems)?,
         Some(_) => {
             files::make_private(&db)?;
+            // SQLite would make it too, but could not say why if that fails.
+            files::open_private(&files.db_log())?;
             match examine(&db, Manner::Durable)? {
                 Finding::Sound(sound) => compare(files, sound, testimony, &mut problems)?,
                 Finding::Ruined(ruin) => go_back(files, ruin, &mut problems)?,

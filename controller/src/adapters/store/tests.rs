@@ -8,7 +8,6 @@ mod times;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;

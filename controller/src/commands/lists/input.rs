@@ -27,9 +27,9 @@ pub(super) fn prefixes(io: &mut Io) -> Result<Vec<IpNet>> {
         if content.is_empty() {
             continue;
         }
-        let named: Named = content
-            .parse()
-            .map_err(|why| UsageError(format!("standard input, line {number}: {content:?}: {why}; nothing was changed")))?;
+        let named: Named = content.parse().map_err(|why| {
+            UsageError(format!("standard input, line {number}: {content:?}: {why}; nothing was changed"))
+        })?;
         normalised += u64::from(named.written.is_some());
         prefixes.push(named.prefix);
     }

@@ -1,6 +1,6 @@
 //! Changes as people read them.
 use super::*;
-use crate::domain::report::{ChangeRow, PendingRow, RejectRow};
+use crate::domain::report::{ChangeRow, PendingRow};
 
 fn row(prefix: &str, change: &str) -> ChangeRow {
     ChangeRow { prefix: prefix.to_owned(), change: change.to_owned(), list: "block".to_owned() }
@@ -79,11 +79,14 @@ fn refused_lines_are_shown_up_to_a_number() {
     report.rejected = 25;
     let reject = |line| RejectRow { line, text: "a\x1b".to_owned(), why: "not an address".to_owned() };
     report.rejects = (1..=21).map(reject).collect();
+    report.rejects[1] = RejectRow { line: 0, text: "192.0.2.1/32".to_owned(), why: "is this machine".to_owned() };
     let mut text = String::new();
     import(&report, Style::Plain, &mut text).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.get(1..3), Some(&["25 lines refused:", "  line 1: not an address: \"a\\u{1b}\""][..]));
-    assert_eq!(lines.get(21..), Some(&["  line 20: not an address: \"a\\u{1b}\"", "  and 5 more", "in force as generation 18"][..]));
+    let first = ["25 lines refused:", "  line 1: not an address: \"a\\u{1b}\"", "  192.0.2.1/32: is this machine"];
+    assert_eq!(lines.get(1..4), Some(&first[..]));
+    let last = ["  line 20: not an address: \"a\\u{1b}\"", "  and 5 more", "in force as generation 18"];
+    assert_eq!(lines.get(21..), Some(&last[..]));
 }
 
 #[test]

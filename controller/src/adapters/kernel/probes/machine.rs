@@ -51,7 +51,8 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-fn privilege() -> Probe {
+/// Whether this process may load XDP programs and attach them.
+pub fn privilege() -> Probe {
     let capabilities = match read("/proc/thread-self/status").map(|status| effective(&status)) {
         Ok(Some(capabilities)) => capabilities,
         Ok(None) => return Probe::unknown(PRIVILEGE, "the kernel does not tell this process's capabilities"),

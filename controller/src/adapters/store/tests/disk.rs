@@ -77,12 +77,13 @@ fn full_disk_keeps_what_was_saved_and_goes_on_once_there_is_room() {
         let good = fs::read(folder.join("weir.db.good")).unwrap();
         let mut saved = 0;
         for round in 0..5 {
+            store.apply(&[setting("sequence", &format!("before {round}"))]).unwrap();
             fill(folder);
             saved = apply_until_full(&mut store, saved);
             let (before, problems) = Everything::of(&mut store).unwrap();
             assert_eq!(problems, []);
             assert_eq!(before.desired.len(), 322 + saved as usize, "round {round}");
-            assert_no_space(store.apply(&[setting("config", &"x".repeat(100_000)), remove("192.0.2.1/32")]));
+            assert_no_space(store.apply(&[setting("config", &"x".repeat(2_000_000)), remove("192.0.2.1/32")]));
             assert_no_space(store.save_good_copy());
             assert_eq!(fs::read(folder.join("weir.db.good")).unwrap(), good);
             assert!(!folder.join("weir.db.good.new").exists());
@@ -123,12 +124,18 @@ fn start_on_a_full_disk_has_everything() {
 }
 
 #[test]
-fn write_ahead_log_does_not_fill_a_small_disk() {
+fn on_a_full_disk_the_log_is_folded_and_used_again() {
     on_small_disk("size=1m,mode=0700", |folder| {
         let mut store = open(folder);
-        for n in 0..500 {
-            store.apply(&[setting("config", &n.to_string().repeat(2_000))]).unwrap();
-        }
+        let change = |n: u32| [setting("config", &format!("{n:1000}"))];
+        store.apply(&change(0)).unwrap();
+        // As happens by itself after a thousand pages.
+        store.fold_log().unwrap();
+        (1..20).for_each(|n| store.apply(&change(n)).unwrap());
+        fill(folder);
+        (20..500).for_each(|n| store.apply(&change(n)).unwrap());
+        drop(store);
+        assert_eq!(open(folder).setting("config").unwrap(), Some(format!("{:1000}", 499)));
     });
 }
 

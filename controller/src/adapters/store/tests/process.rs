@@ -95,7 +95,7 @@ fn write_on_and_on(store: &mut Store) {
             Change::Audit(record(i64::from(n))),
         ];
         if n % 7 == 0 {
-            let prefixes = Prefixes::new((0..n * 50).map(|k| address(k * 70_001)));
+            let prefixes = Prefixes::new((0..n * 50).map(|k| address(k.wrapping_mul(70_001))));
             changes.push(Change::PutImported { list: ALLOW, prefixes });
         }
         store.apply(&changes).unwrap();
@@ -134,7 +134,7 @@ fn kill_between_writes_loses_nothing_that_was_acknowledged() {
         let imported = saved / 7 * 7 * 50;
         assert_eq!(
             loaded.desired.list(ALLOW).unwrap().imported,
-            Prefixes::new((0..imported).map(|k| address(k * 70_001)))
+            Prefixes::new((0..imported).map(|k| address(k.wrapping_mul(70_001))))
         );
         assert_eq!(store.audit_since(Timestamp::MIN, usize::MAX).unwrap().records.len(), saved as usize);
         assert_eq!(loaded.problems, []);

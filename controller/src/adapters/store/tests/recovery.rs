@@ -199,7 +199,7 @@ fn older_database_put_in_place_is_noticed_and_a_later_copy_preferred() {
 
     fs::copy(&aside, &db).unwrap();
     let (store, problems) = Store::open(folder.path()).unwrap();
-    assert!(matches!(problems[..], [Problem::Behind { at: 1, acknowledged: 2, .. }]), "{problems:?}");
+    assert!(matches!(problems[..], [Problem::Behind { at: 2, acknowledged: 3, .. }]), "{problems:?}");
     drop(store);
 
     // With the copy of a later change at hand, that is what is gone on with.
