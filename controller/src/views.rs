@@ -104,15 +104,16 @@ pub fn verdicts(counters: &Counters) -> BTreeMap<String, VerdictRow> {
         .collect()
 }
 
-/// Every list with its totals: what was folded, the slot in force, and what is live.
+/// Every list with its totals: what was folded, what the slots counted, and what is live.
 fn lists(shared: &Shared, state: &State) -> Vec<ListRow> {
     let mut totals: ListTotals = state.totals.clone();
-    let hits = shared.class_hits(state.current.slot);
-    let classes = state.class_lists.get(state.current.slot).map_or(&[][..], Vec::as_slice);
-    for (list, (packets, bytes)) in attribute(classes, &hits) {
-        let total = totals.entry(list).or_default();
-        total.0 += packets;
-        total.1 += bytes;
+    // Beside the slot in force, one on its way out or to fall back to: what it counted is not folded yet.
+    for (slot, classes) in state.class_lists.iter().enumerate().filter(|(_, classes)| !classes.is_empty()) {
+        for (list, (packets, bytes)) in attribute(classes, &shared.class_hits(slot)) {
+            let total = totals.entry(list).or_default();
+            total.0 += packets;
+            total.1 += bytes;
+        }
     }
     for (counter, list) in state.overlay.counters() {
         let hits = shared.reader.overlay_hits(counter);

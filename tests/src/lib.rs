@@ -7,7 +7,9 @@
 )]
 #![expect(clippy::return_self_not_must_use, reason = "builders: what is not used is seen in the test that lacks it")]
 
+pub mod bench;
 pub mod fixtures;
 pub mod frames;
+pub mod harness;
 pub mod kernel;
 pub mod reference;

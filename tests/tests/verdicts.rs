@@ -21,7 +21,7 @@ const SECOND: u64 = 1_000 * MILLISECOND;
 /// Random and mutated frames in all.
 const RANDOM_FRAMES: usize = 1_200_000;
 /// Frames under one policy.
-const FRAMES_PER_WORLD: usize = 10_000;
+const FRAMES_PER_WORLD: usize = 5_000;
 
 fn of(scenario: Scenario) -> impl Iterator<Item = Fixture> {
     fixtures::all().into_iter().filter(move |fixture| fixture.scenario == scenario)
@@ -128,7 +128,7 @@ fn differential(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMa
                 random::mutated(rng, &fixtures[one].frame, &fixtures[other].frame, &sources)
             };
             if rng.chance(5) {
-                trio.pass(rng.number() % pace, u64::from(rng.below(50) == 0));
+                trio.pass(rng.number() % pace, u64::from(rng.below(25) == 0));
             }
             if rng.below(2_000) == 0 {
                 let bypass = rng.chance(8);

@@ -4,7 +4,9 @@
 #![feature(asm_experimental_arch)]
 
 mod context;
+mod generator;
 mod maps;
+mod sequence;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
@@ -29,6 +31,17 @@ fn weir(ctx: XdpContext) -> u32 {
 #[xdp]
 fn empty(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
+}
+
+// What stands before the two of them when they are measured.
+#[xdp]
+fn generate_v4(ctx: XdpContext) -> u32 {
+    generator::v4(&ctx)
+}
+
+#[xdp]
+fn generate_v6(ctx: XdpContext) -> u32 {
+    generator::v6(&ctx)
 }
 
 #[panic_handler]

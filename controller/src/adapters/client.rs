@@ -3,6 +3,8 @@
 //! One request at a time, waited for. Nothing is retried: a change whose answer is lost may have been made, and saying
 //! so is better than making it twice.
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 
 use std::future::Future;
 use std::io;

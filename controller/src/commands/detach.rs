@@ -1,5 +1,7 @@
 //! `weir detach`: off every interface and out of the kernel, whether a daemon runs or not.
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -7,7 +9,8 @@ use serde::Serialize;
 use super::instance;
 use super::io::Io;
 use crate::adapters::kernel::instance::Instance;
-use crate::adapters::system::interfaces;
+use crate::adapters::kernel::{probes, sys};
+use crate::adapters::system::{interfaces, xdp};
 use crate::cli::{DetachArgs, Global};
 
 /// What `detach` took away, or would.
@@ -43,17 +46,33 @@ pub(super) fn run(args: DetachArgs, global: &Global, io: &mut Io) -> Result<()> 
 
 fn take_off(instance: &Instance, dry_run: bool) -> Result<Report> {
     let folder = instance.links().parent().map(|folder| folder.display().to_string());
+    let names = names(instance);
     let attached = if dry_run {
         let links = instance.pinned_links().context("read the pinned links; only root may")?;
         links.into_iter().map(|(index, _)| index).collect()
     } else {
         instance.detach().context("detach; only root may, and what is off by now stays off")?
     };
-    // Names are for reading only: without them the indices tell.
-    let known = interfaces::list().unwrap_or_default();
-    let name = |index| known.iter().find(|interface| interface.index == index).map(|interface| interface.name.clone());
-    let interfaces = attached.into_iter().map(|index| Row { index, name: name(index) }).collect();
+    let interfaces = attached.into_iter().map(|index| Row { index, name: names.get(&index).cloned() }).collect();
     Ok(Report { changed: true, dry_run, interfaces, pins: folder })
+}
+
+/// Names of the interfaces that are attached to, for reading only. An index means another interface in another network
+/// namespace, so a name counts only where the link's program is on it.
+fn names(instance: &Instance) -> BTreeMap<u32, String> {
+    let links = instance.pinned_links().unwrap_or_default();
+    let known = interfaces::list().unwrap_or_default();
+    let mut names = BTreeMap::new();
+    for (index, pin) in links {
+        let Ok(info) = sys::open_pin(&pin).and_then(|link| sys::link_info(link.as_fd())) else { continue };
+        let there = xdp::attached(index, probes::program_name).unwrap_or_default();
+        if there.iter().any(|attached| attached.program_id == info.program_id)
+            && let Some(interface) = known.iter().find(|interface| interface.index == index)
+        {
+            names.insert(index, interface.name.clone());
+        }
+    }
+    names
 }
 
 fn view(report: &Report, into: &mut impl Write) -> fmt::Result {

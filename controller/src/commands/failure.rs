@@ -61,7 +61,7 @@ pub fn text(error: &AnyError) -> String {
         text.push_str(&refused_line(reject));
     }
     if let Some(more) = rejects.len().checked_sub(REJECTS_SHOWN).filter(|more| *more > 0) {
-        text.push_str(&format!("\n  and {more} more"));
+        text.push_str(&["\n  and ", &more.to_string(), " more"].concat());
     }
     text
 }

@@ -78,4 +78,4 @@ fn client(global: &Global) -> Result<Client> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

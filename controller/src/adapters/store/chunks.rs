@@ -48,7 +48,7 @@ impl Chunk {
         let mut last = None;
         for prefix in self.prefixes() {
             let bucket = match prefix {
-                IpNet::V4(net) => bucket4(&net),
+                IpNet::V4(net) => bucket4(net),
                 IpNet::V6(net) => bucket6(&net),
             };
             if bucket != self.bucket || prefix.trunc() != prefix || last.is_some_and(|last| last >= prefix) {
@@ -63,13 +63,13 @@ impl Chunk {
 
 /// The pieces that `prefixes` make.
 pub(super) fn cut(list: ListId, prefixes: &Prefixes) -> impl Iterator<Item = Chunk> + '_ {
-    let v4 = prefixes.v4().chunk_by(|a, b| bucket4(a) == bucket4(b)).filter_map(move |nets| {
+    let v4 = prefixes.v4().chunk_by(|a, b| bucket4(*a) == bucket4(*b)).filter_map(move |nets| {
         let mut bytes = Vec::with_capacity(nets.len() * V4_BYTES);
         for net in nets {
             bytes.extend_from_slice(&net.addr().octets());
             bytes.push(net.prefix_len());
         }
-        Some(Chunk { list, family: V4, bucket: bucket4(nets.first()?), prefixes: bytes })
+        Some(Chunk { list, family: V4, bucket: bucket4(*nets.first()?), prefixes: bytes })
     });
     let v6 = prefixes.v6().chunk_by(|a, b| bucket6(a) == bucket6(b)).filter_map(move |nets| {
         let mut bytes = Vec::with_capacity(nets.len() * V6_BYTES);
@@ -82,7 +82,7 @@ pub(super) fn cut(list: ListId, prefixes: &Prefixes) -> impl Iterator<Item = Chu
     v4.chain(v6)
 }
 
-fn bucket4(net: &Ipv4Net) -> u16 {
+fn bucket4(net: Ipv4Net) -> u16 {
     let [first, ..] = net.addr().octets();
     u16::from(first)
 }

@@ -21,8 +21,8 @@ pub(super) struct Files {
 impl Files {
     /// The folder, made if it is missing, and only if nobody else may write to it.
     pub(super) fn prepare(folder: &Path) -> Result<Self, StoreError> {
-        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-        made.map_err(failed("create the state folder", folder))?;
+        let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+        created.map_err(failed("create the state folder", folder))?;
         let metadata = fs::metadata(folder).map_err(failed("look at the state folder", folder))?;
         let mode = metadata.mode() & 0o7777;
         if mode & WRITABLE_BY_OTHERS != 0 {

@@ -175,24 +175,24 @@ impl<'r> Columns<'r> {
         self.unsigned()?.try_into().ok().map(ListId)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'r str> {
-        self.optional_text()?
+    /// Takes the next one if it is empty.
+    fn skip_empty(&mut self) -> bool {
+        let is_empty = self.0.as_slice().first() == Some(&ValueRef::Null);
+        if is_empty {
+            self.0.next();
+        }
+        is_empty
     }
 
-    fn optional_text(&mut self) -> Option<Option<&'r str>> {
+    pub(super) fn text(&mut self) -> Option<&'r str> {
         match self.0.next()? {
-            ValueRef::Null => Some(None),
-            ValueRef::Text(text) => std::str::from_utf8(text).ok().map(Some),
+            ValueRef::Text(text) => std::str::from_utf8(text).ok(),
             _ => None,
         }
     }
 
     pub(super) fn moment(&mut self) -> Option<Timestamp> {
-        self.optional_moment()?
-    }
-
-    fn optional_moment(&mut self) -> Option<Option<Timestamp>> {
-        self.optional_text()?.map_or(Some(None), |text| text.parse().ok().map(Some))
+        self.text()?.parse().ok()
     }
 
     fn enforcement(&mut self) -> Option<Enforcement> {
@@ -207,14 +207,6 @@ impl<'r> Columns<'r> {
         match self.unsigned()? {
             0 => Some(false),
             1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn optional_unsigned(&mut self) -> Option<Option<u64>> {
-        match self.0.next()? {
-            ValueRef::Null => Some(None),
-            ValueRef::Integer(number) => Some(Some(number.cast_unsigned())),
             _ => None,
         }
     }
@@ -238,7 +230,7 @@ fn list(columns: &mut Columns<'_>) -> Option<ListHeader> {
         },
         origin: columns.text()?.parse::<Origin>().ok()?,
         enforcement: columns.enforcement()?,
-        imported_at: columns.optional_moment()?,
+        imported_at: if columns.skip_empty() { None } else { Some(columns.moment()?) },
         imported_sequence: columns.unsigned()?,
     })
 }
@@ -250,13 +242,17 @@ fn totals(columns: &mut Columns<'_>) -> Option<ListTotals> {
 fn entry(columns: &mut Columns<'_>) -> Option<EntryRow> {
     let (list, prefix) = (columns.list()?, columns.text()?.parse().ok()?);
     let (reason, added_at) = (columns.text()?.into(), columns.moment()?);
-    let (wall, boot) = (columns.optional_moment()?, columns.optional_unsigned()?);
-    let expiry = match (wall, boot) {
-        (None, None) => None,
-        (Some(wall), Some(boot)) => Some(Expiry { boot: BootSeconds(boot), wall }),
-        _ => return None,
+    let expiry = if columns.skip_empty() {
+        // Without one moment there is no other.
+        if !columns.skip_empty() {
+            return None;
+        }
+        None
+    } else {
+        let wall = columns.moment()?;
+        Some(Expiry { boot: BootSeconds(columns.unsigned()?), wall })
     };
-    let boot_id = columns.optional_text()?.map(Arc::from);
+    let boot_id = if columns.skip_empty() { None } else { Some(Arc::from(columns.text()?)) };
     let (enforcement, forced, sequence) = (columns.enforcement()?, columns.flag()?, columns.unsigned()?);
     Some(EntryRow {
         list,

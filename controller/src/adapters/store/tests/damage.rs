@@ -1,6 +1,7 @@
 //! Flipped bytes and cut files: a store gives exactly what was saved or says what is wrong, never less in silence.
 //!
-//! Positions are spread over the file so that each sweep takes seconds; with `WEIR_EVERY_BYTE=1` it is every byte.
+//! Positions are spread over the file so that each sweep takes seconds; with `WEIR_EVERY_BYTE=1` it is every byte of a
+//! store with 1,000 entries.
 use std::fs;
 use std::path::PathBuf;
 
@@ -86,7 +87,7 @@ impl Sample {
         let mut store = open(folder.path());
         let _ = store.load(now(), BOOT).unwrap();
         let mut history = vec![Everything::of(&mut store).unwrap().0];
-        store.apply(&sample()).unwrap();
+        store.apply(&sample_of(if every_byte() { 1_000 } else { 20 })).unwrap();
         history.push(Everything::of(&mut store).unwrap().0);
         if copy {
             store.save_good_copy().unwrap();
@@ -126,7 +127,9 @@ impl Sample {
             // What is shown as sound can be written to.
             store.apply(&[put("203.0.113.9/32", info("new", 99)), Change::Audit(record(9))])?;
             drop(store);
-            drop(open(folder));
+            if ledger.total().is_multiple_of(10) {
+                drop(open(folder));
+            }
             Ok((found, problems))
         });
         let (mut found, problems) = match opened {
@@ -180,11 +183,11 @@ impl Sample {
         }
     }
 
-    /// Flips bytes all over one file.
-    fn flip(&self, file: &str) -> Ledger {
+    /// Flips bytes all over one file, at this many places or more.
+    fn flip(&self, file: &str, places: usize) -> Ledger {
         let (folder, mut ledger) = (folder(), Ledger::default());
         let content = self.image.file(file);
-        let stride = if every_byte() { 1 } else { (content.len() / 2_100).max(1) };
+        let stride = if every_byte() { 1 } else { (content.len() / places).max(1) };
         for at in (0..content.len()).step_by(stride) {
             // One bit, then the next one, then all of them.
             let mask = if at % 9 == 8 { 0xff } else { 1 << (at % 9) };
@@ -193,8 +196,8 @@ impl Sample {
             let what = format!("{file}: byte {at} of {} flipped by {mask:#x}", content.len());
             self.judge(folder.path(), &self.image.with(file, flipped), &what, &mut ledger);
         }
-        assert!(ledger.total() >= 2_000.min(content.len() as u64), "{ledger:?}");
-        println!("flipped {file} ({} bytes): {ledger:?}", content.len());
+        assert!(ledger.total() >= places.min(content.len()) as u64, "{ledger:?}");
+        report(&format!("flipped {file} ({} bytes): {ledger:?}", content.len()));
         ledger
     }
 
@@ -208,7 +211,7 @@ impl Sample {
             let what = format!("{file}: cut at {at} of {}", content.len());
             self.judge(folder.path(), &self.image.with(file, content[..at].to_vec()), &what, &mut ledger);
         }
-        println!("cut {file} ({} bytes): {ledger:?}", content.len());
+        report(&format!("cut {file} ({} bytes): {ledger:?}", content.len()));
         ledger
     }
 }
@@ -219,7 +222,7 @@ fn every_byte() -> bool {
 
 #[test]
 fn flipped_byte_with_a_good_copy_gives_what_was_saved_or_the_copy() {
-    let ledger = Sample::new(true, false).flip("weir.db");
+    let ledger = Sample::new(true, false).flip("weir.db", 2_100);
     let Ledger { unharmed, warned, fell_back, .. } = ledger;
     assert_eq!(unharmed + warned + fell_back, ledger.total(), "{ledger:?}");
     assert!(fell_back > 300, "{ledger:?}");
@@ -227,7 +230,7 @@ fn flipped_byte_with_a_good_copy_gives_what_was_saved_or_the_copy() {
 
 #[test]
 fn flipped_byte_without_a_copy_gives_what_was_saved_or_what_is_left_of_it() {
-    let ledger = Sample::new(false, false).flip("weir.db");
+    let ledger = Sample::new(false, false).flip("weir.db", 2_100);
     let Ledger { unharmed, warned, salvaged, emptied, .. } = ledger;
     assert_eq!(unharmed + warned + salvaged + emptied, ledger.total(), "{ledger:?}");
     assert!(salvaged > 300 && emptied < 100, "{ledger:?}");
@@ -236,17 +239,19 @@ fn flipped_byte_without_a_copy_gives_what_was_saved_or_what_is_left_of_it() {
 #[test]
 fn cut_database_is_noticed() {
     let ledger = Sample::new(true, false).cut("weir.db");
-    assert_eq!(ledger, Ledger { fell_back: ledger.total(), ..Ledger::default() });
+    // Only empty ends of pages can be missing unnoticed: they are read as empty.
+    assert_eq!(ledger.unharmed + ledger.fell_back, ledger.total(), "{ledger:?}");
+    assert!(ledger.unharmed * 10 < ledger.total(), "{ledger:?}");
     let ledger = Sample::new(false, false).cut("weir.db");
-    assert_eq!(ledger.salvaged + ledger.emptied, ledger.total(), "{ledger:?}");
+    assert_eq!(ledger.unharmed + ledger.salvaged + ledger.emptied, ledger.total(), "{ledger:?}");
 }
 
 #[test]
 fn damaged_log_is_noticed() {
     let sample = Sample::new(false, true);
-    let flips = sample.flip("weir.db-wal");
+    let flips = sample.flip("weir.db-wal", 700);
     assert_eq!(flips.unharmed + flips.behind + flips.salvaged, flips.total(), "{flips:?}");
-    assert!(flips.behind > 300, "{flips:?}");
+    assert!(flips.behind > 100, "{flips:?}");
     let cuts = sample.cut("weir.db-wal");
     assert_eq!(cuts, Ledger { behind: cuts.total(), ..Ledger::default() });
     let mut ledger = Ledger::default();
@@ -256,14 +261,14 @@ fn damaged_log_is_noticed() {
 
 #[test]
 fn database_under_a_log_is_checked_too() {
-    let ledger = Sample::new(true, true).flip("weir.db");
+    let ledger = Sample::new(true, true).flip("weir.db", 700);
     assert_eq!(ledger.unharmed + ledger.warned + ledger.fell_back, ledger.total(), "{ledger:?}");
 }
 
 #[test]
 fn damaged_witness_costs_a_warning_at_most() {
     let sample = Sample::new(true, false);
-    for ledger in [sample.flip("weir.db.last"), sample.cut("weir.db.last")] {
+    for ledger in [sample.flip("weir.db.last", 100), sample.cut("weir.db.last")] {
         assert_eq!(ledger.unharmed + ledger.warned, ledger.total(), "{ledger:?}");
     }
 }
@@ -292,7 +297,7 @@ fn damaged_copy_of_a_damaged_database_is_salvaged() {
         }
         sample.judge(folder.path(), &image, &format!("both at {at}"), &mut ledger);
     }
-    println!("both flipped: {ledger:?}");
+    report(&format!("both flipped: {ledger:?}"));
     assert_eq!(ledger.refused, 0);
 }
 

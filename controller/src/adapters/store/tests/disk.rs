@@ -100,7 +100,7 @@ fn full_disk_keeps_what_was_saved_and_goes_on_once_there_is_room() {
                 assert_eq!(Everything::of(&mut store).unwrap().0, before);
             }
         }
-        println!("entries saved on a disk of 1 MiB that was full five times: {saved}");
+        report(&format!("entries saved on a disk of 1 MiB that was full five times: {saved}"));
     });
 }
 

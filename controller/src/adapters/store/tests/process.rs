@@ -67,7 +67,7 @@ fn play_a_part() {
         "hold" => {
             let _store = open(folder);
             say("open");
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
         }
         "recover" => {
             let (mut store, problems) = Store::open(folder).unwrap();
@@ -95,7 +95,7 @@ fn write_on_and_on(store: &mut Store) {
             Change::Audit(record(i64::from(n))),
         ];
         if n % 7 == 0 {
-            let prefixes = Prefixes::new((0..n * 50).map(|k| address(k.wrapping_mul(70_001))));
+            let prefixes = Prefixes::new((0..n * 5).map(|k| address(k.wrapping_mul(70_001))));
             changes.push(Change::PutImported { list: ALLOW, prefixes });
         }
         store.apply(&changes).unwrap();
@@ -110,7 +110,7 @@ fn write_on_and_on(store: &mut Store) {
 fn kill_between_writes_loses_nothing_that_was_acknowledged() {
     let folder = folder();
     let (mut acknowledged, mut chance) = (0_u32, 12_345_u32);
-    for round in 0..60 {
+    for round in 0..50 {
         let mut writer = Player::start("write", folder.path());
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         for _ in 0..=(chance >> 16) % 40 {
@@ -131,7 +131,7 @@ fn kill_between_writes_loses_nothing_that_was_acknowledged() {
         // A batch is there as a whole or not at all.
         let entries = &loaded.desired.list(BLOCK).unwrap().entries;
         assert!(entries.keys().copied().eq((1..=saved).map(address)), "round {round}");
-        let imported = saved / 7 * 7 * 50;
+        let imported = saved / 7 * 7 * 5;
         assert_eq!(
             loaded.desired.list(ALLOW).unwrap().imported,
             Prefixes::new((0..imported).map(|k| address(k.wrapping_mul(70_001))))
@@ -139,7 +139,7 @@ fn kill_between_writes_loses_nothing_that_was_acknowledged() {
         assert_eq!(store.audit_since(Timestamp::MIN, usize::MAX).unwrap().records.len(), saved as usize);
         assert_eq!(loaded.problems, []);
     }
-    println!("60 kills, {acknowledged} changes acknowledged, none lost");
+    report(&format!("50 kills, {acknowledged} changes acknowledged, none lost"));
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn kill_during_recovery_ends_at_the_good_copy_and_is_never_silent() {
         fs::copy(folder.path().join(file), aside.path().join(file)).unwrap();
     }
     let mut told = [0; 3];
-    for round in 0..150_u64 {
+    for round in 0..100_u64 {
         fs::remove_dir_all(folder.path()).unwrap();
         fs::create_dir(folder.path()).unwrap();
         for file in files {
             fs::copy(aside.path().join(file), folder.path().join(file)).unwrap();
         }
         let child = Player::start("recover", folder.path());
-        std::thread::sleep(Duration::from_micros(1_000 + round * 150));
+        std::thread::sleep(Duration::from_micros(1_000 + round * 200));
         let said = child.kill();
         assert!(!said.contains(&"silent".to_owned()));
         let (mut store, problems) = Store::open(folder.path()).unwrap();
@@ -183,7 +183,7 @@ fn kill_during_recovery_ends_at_the_good_copy_and_is_never_silent() {
         told[said.len()] += 1;
         assert_eq!(Everything::of(&mut store).unwrap().0, copied, "round {round}");
     }
-    println!("killed before it told, before it loaded, after: {told:?}");
+    report(&format!("killed before it told, before it loaded, after: {told:?}"));
 }
 
 #[test]
@@ -243,7 +243,8 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1_000.0
 }
 
-/// Prints; what is too slow on any machine fails. The numbers that count are those of a release build on a disk.
+/// Prints; what is too slow on any machine fails. The numbers that count are those of a release build on a disk: a debug
+/// build does a tenth.
 #[test]
 fn times_are_printed() {
     let folder = TempDir::new().unwrap();
@@ -257,32 +258,33 @@ fn times_are_printed() {
         })
         .collect();
     took.sort_by(f64::total_cmp);
-    println!("1,000 applies of one entry: median {:.3} ms, p99 {:.3} ms", took[500], took[990]);
+    report(&format!("1,000 applies of one entry: median {:.3} ms, p99 {:.3} ms", took[500], took[990]));
 
-    let mut prefixes = Prefixes::new((0..1_000_000_u32).map(|n| address(n.wrapping_mul(4_294_001))));
-    assert_eq!(prefixes.len(), 1_000_000);
+    let (count, batch) = if cfg!(debug_assertions) { (100_000, 10_000) } else { (1_000_000, 100_000) };
+    let mut prefixes = Prefixes::new((0..count).map(|n: u32| address(n.wrapping_mul(4_294_001))));
+    assert_eq!(prefixes.len(), count as usize);
     let mut timed = |what: &str, step: &mut dyn FnMut(&mut Store)| {
         let begun = Instant::now();
         step(&mut store);
         let took = milliseconds(begun);
-        println!("{what}: {took:.1} ms");
-        assert!(took < 20_000.0, "{what}");
+        report(&format!("{what}: {took:.1} ms"));
+        assert!(took < 2_000.0, "{what}");
     };
     let import = |prefixes: &Prefixes| [Change::PutImported { list: ALLOW, prefixes: prefixes.clone() }];
-    timed("import of 1,000,000 prefixes", &mut |store| store.apply(&import(&prefixes)).unwrap());
+    timed(&format!("import of {count} prefixes"), &mut |store| store.apply(&import(&prefixes)).unwrap());
     timed("the same import again", &mut |store| store.apply(&import(&prefixes)).unwrap());
-    let gone = prefixes.iter().nth(500_000).unwrap();
+    let gone = prefixes.iter().nth(50_000).unwrap();
     assert!(prefixes.remove(&gone));
     timed("the import without one prefix", &mut |store| store.apply(&import(&prefixes)).unwrap());
     timed("good copy of it", &mut |store| store.save_good_copy().unwrap());
-    timed("load of it", &mut |store| assert_eq!(store.load(now(), BOOT).unwrap().desired.len(), 1_000_999));
-    let many: Vec<_> = (0..100_000)
+    timed("load of it", &mut |store| assert_eq!(store.load(now(), BOOT).unwrap().desired.len(), count as usize + 999));
+    let many: Vec<_> = (0..batch)
         .map(|n| Change::PutEntry { list: BLOCK, prefix: address(n), info: info("one batch", u64::from(n)) })
         .collect();
-    timed("one batch of 100,000 entries", &mut |store| store.apply(&many).unwrap());
+    timed(&format!("one batch of {batch} entries"), &mut |store| store.apply(&many).unwrap());
     timed("load of all", &mut |store| drop(store.load(now(), BOOT).unwrap()));
     drop(store);
     let begun = Instant::now();
     drop(open(folder.path()));
-    println!("open with every check: {:.1} ms", milliseconds(begun));
+    report(&format!("open with every check: {:.1} ms", milliseconds(begun)));
 }

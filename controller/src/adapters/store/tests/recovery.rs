@@ -26,7 +26,7 @@ fn spoil(folder: &Path, file: &str, word: &str) {
     let path = folder.join(file);
     let content = fs::read(&path).unwrap();
     let at = content.windows(word.len()).position(|bytes| bytes == word.as_bytes()).unwrap();
-    fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(&[b'#'], at as u64).unwrap();
+    fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(b"#", at as u64).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {

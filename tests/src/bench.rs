@@ -1,0 +1,138 @@
+//! `cargo xtask bench`: what weir costs, on this machine, now.
+pub mod add;
+pub mod cost;
+pub mod import;
+pub mod lists;
+pub mod machine;
+pub mod rig;
+#[path = "../../xdp-ebpf/src/sequence.rs"]
+pub mod sequence;
+pub mod spread;
+pub mod verifier;
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+use machine::Machine;
+
+/// Measures what weir costs.
+///
+/// Everything runs in namespaces and maps of its own; nothing of the machine is touched. A packet that gets another
+/// verdict than it must ends the measurement with exit status 1.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "weir-bench", max_term_width = 100)]
+pub struct Args {
+    /// Only this part; can be given more than once
+    #[arg(long, value_name = "PART", value_enum)]
+    pub only: Vec<Part>,
+    /// How results are printed
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Output,
+    /// Rounds, of which the median counts
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub rounds: u32,
+    /// Packets a round and program of `cost`
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub packets: u32,
+    /// Addresses that `add` tries, each way
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub tries: u32,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The verifier's figures
+    Verifier,
+    /// Nanoseconds a packet
+    Cost,
+    /// From one added address to its first dropped packet
+    Add,
+    /// From an imported list to its first dropped packet, and memory
+    Import,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one document
+    Json,
+}
+
+/// All that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// Rounds of each figure.
+    pub rounds: u32,
+    /// The verifier's figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<verifier::Verifier>,
+    /// Packets a round of `cost`.
+    pub packets: u32,
+    /// Nanoseconds a packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Vec<cost::Row>>,
+    /// One address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add: Option<add::Add>,
+    /// A whole list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<import::Import>,
+}
+
+/// Measures, and prints: results to `out`, what is being done to `progress`.
+///
+/// # Errors
+/// What could not be measured, and a packet that got a wrong verdict.
+pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write) -> Result<()> {
+    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    let rounds = usize::try_from(args.rounds)?;
+    let machine = Machine::this();
+    let text = args.output == Output::Text;
+    let mut report =
+        Report { machine, rounds: args.rounds, verifier: None, packets: args.packets, cost: None, add: None, import: None };
+    if text {
+        writeln!(out, "{}", report.machine)?;
+    }
+    if wants(Part::Verifier) {
+        let measured = verifier::measure(rounds)?;
+        if text {
+            verifier::print(&measured, out)?;
+        }
+        report.verifier = Some(measured);
+    }
+    if wants(Part::Cost) {
+        let measured = cost::measure(rounds, args.packets, progress)?;
+        if text {
+            cost::print(&measured, rounds, args.packets, out)?;
+        }
+        report.cost = Some(measured);
+    }
+    if wants(Part::Add) {
+        let measured = add::measure(args.tries, progress)?;
+        if text {
+            add::print(&measured, out)?;
+        }
+        report.add = Some(measured);
+    }
+    if wants(Part::Import) {
+        let measured = import::measure(rounds, progress)?;
+        if text {
+            import::print(&measured, out)?;
+        }
+        report.import = Some(measured);
+    }
+    if !text {
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Lists of made addresses, and the tables they come to.
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use anyhow::Result;
+use ipnet::IpNet;
+use weir::domain::decision::{Kind, Origin};
+use weir::domain::desired::Desired;
+use weir::domain::guard::Guards;
+use weir::domain::prefixes::Prefixes;
+use weir::domain::tables::{self, Capacity, Image};
+
+use super::rig::Family;
+use super::sequence;
+
+/// The address with this number.
+pub fn address(family: Family, number: u64) -> IpNet {
+    match family {
+        Family::V4 => IpNet::from(std::net::IpAddr::V4(Ipv4Addr::from(sequence::v4(number)))),
+        Family::V6 => IpNet::from(std::net::IpAddr::V6(Ipv6Addr::from(sequence::v6(number)))),
+    }
+}
+
+/// The tables of an imported deny list that holds the addresses of these numbers, of both families.
+///
+/// # Errors
+/// Where they do not fit.
+pub fn denying(numbers: impl Iterator<Item = u64> + Clone) -> Result<Image> {
+    let all = Family::ALL.into_iter().flat_map(|family| numbers.clone().map(move |number| address(family, number)));
+    let mut desired = Desired::new();
+    let id = desired.list_for("bench", Kind::Deny, &Origin::Operator)?;
+    if let Some(list) = desired.list_mut(id) {
+        list.imported = Prefixes::new(all);
+    }
+    let capacity = Capacity { addresses: 10_000_000, prefixes: 1_000_000 };
+    Ok(tables::build(&desired, &Guards::default(), capacity, 0)?)
+}
+
+/// The text of a plain list of so many addresses, for `weir block import`.
+pub fn text(numbers: u64) -> String {
+    let mut text = String::new();
+    for number in 0..numbers {
+        text.push_str(&Ipv4Addr::from(sequence::v4(number)).to_string());
+        text.push('\n');
+    }
+    text
+}

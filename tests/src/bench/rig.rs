@@ -1,0 +1,226 @@
+//! The real program under the kernel's test-run, every packet from a source of its own.
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::{TestRun as _, TestRunOptions};
+use weir::adapters::kernel::map::Mapped;
+use weir::adapters::kernel::object::{self, Clock, Object, Sizes};
+use weir::adapters::kernel::reader::{Counters, KernelReader};
+use weir::adapters::kernel::sys;
+use weir::adapters::kernel::writer::KernelWriter;
+use weir::domain::limits::LimitWords;
+use weir::domain::tables::Image;
+use weir_common::abi::{Control, Slot, control_word};
+use weir_common::rate;
+use weir_common::verdict::Verdict;
+use zerocopy::FromZeros as _;
+
+use super::sequence::{self, Draw};
+use crate::frames::{V4, V6};
+
+/// Sampled drops a second, as configured by default.
+const SAMPLES: u64 = 100;
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+
+    /// Numbers that have an address and can be drawn.
+    pub fn numbers(self) -> u64 {
+        match self {
+            Self::V4 => sequence::V4_NUMBERS,
+            // A draw has 32 bits.
+            Self::V6 => 1 << 32,
+        }
+    }
+
+    fn generator(self) -> &'static str {
+        match self {
+            Self::V4 => "generate_v4",
+            Self::V6 => "generate_v6",
+        }
+    }
+
+    /// The packet that the generator writes sources into. Its destination has no number.
+    fn frame(self) -> Vec<u8> {
+        match self {
+            Self::V4 => V4::from([192, 0, 2, 1]).frame(),
+            Self::V6 => V6::from([0xfd; 16]).frame(),
+        }
+    }
+}
+
+/// What stands behind the generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// weir.
+    Weir,
+    /// The program that drops and does nothing else.
+    Empty,
+}
+
+/// The numbers that sources are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// The first.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Nanoseconds a packet, generator included, as the kernel measured them.
+    pub ns: u64,
+    /// Packets by verdict that weir counted.
+    pub counted: Vec<(Verdict, u64)>,
+}
+
+/// An object for this process alone: nothing is attached or pinned.
+#[derive(Debug)]
+pub struct Rig {
+    object: Object,
+    writer: Arc<KernelWriter>,
+    reader: Arc<KernelReader>,
+    policy: Mapped<Slot>,
+    draw: Mapped<Draw>,
+    next: OwnedFd,
+    weir: OwnedFd,
+    empty: OwnedFd,
+    generation: u64,
+}
+
+impl Rig {
+    /// Loads everything. The policy is empty until [`Rig::fill`].
+    ///
+    /// # Errors
+    /// What the kernel refused; where this is not root, what to do.
+    pub fn load() -> Result<Self> {
+        require_root()?;
+        let cpus = object::possible_cpus().context("count the CPUs")?;
+        let mut object = Object::load(&Sizes::default(), Clock::Coarse, &HashMap::new())?;
+        let weir = object.load_program()?.fd()?.as_fd().try_clone_to_owned()?;
+        let empty = object.load_named("empty")?.fd()?.as_fd().try_clone_to_owned()?;
+        for family in Family::ALL {
+            object.load_named(family.generator())?;
+        }
+        let open = |name: &str| object.map_fd(name).map_err(io::Error::other);
+        let writer = KernelWriter::new(open, cpus)?;
+        writer.set_word(control_word::SEED, 0x9e37_79b9_7f4a_7c15);
+        let reader = KernelReader::new(open)?;
+        let policy = Mapped::new(open("POLICY")?.as_fd())?;
+        let draw = Mapped::new(open("GENERATOR")?.as_fd())?;
+        let next = open("NEXT")?;
+        let mut rig =
+            Self { writer: Arc::new(writer), reader, policy, draw, next, weir, empty, generation: 0, object };
+        rig.fill(&Image::default())?;
+        Ok(rig)
+    }
+
+    /// The writer, to change tables while packets are judged.
+    pub fn writer(&self) -> Arc<KernelWriter> {
+        Arc::clone(&self.writer)
+    }
+
+    /// Puts tables in force, in a slot of their own, and frees those before.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn fill(&mut self, image: &Image) -> Result<()> {
+        self.generation = put_in_force(&self.writer, image, self.generation + 1)?;
+        Ok(())
+    }
+
+    /// Sets the limit for every source, of the slot in force.
+    pub fn limit(&self, words: LimitWords) {
+        let index = self.writer.descriptor().slot() as usize;
+        if let Some(mut slot) = self.policy.read(index) {
+            slot.source_cost = words.source_cost;
+            slot.source_window = words.source_window;
+            slot.promote_at = words.promote_at;
+            slot.source_fallback_heat = words.source_fallback_heat;
+            self.policy.write(index, slot);
+        }
+    }
+
+    /// Has a program judge so many packets.
+    ///
+    /// # Errors
+    /// The system call's, and where the generator found no program behind it.
+    pub fn run(&mut self, family: Family, program: Program, numbers: Numbers, packets: u32) -> Result<Run> {
+        let behind = match program {
+            Program::Weir => &self.weir,
+            Program::Empty => &self.empty,
+        };
+        let program = behind.as_raw_fd().to_ne_bytes();
+        sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &program, 0).context("put a program behind")?;
+        let counter = self.draw.read(0).map_or(0, |draw| draw.counter);
+        self.draw.write(0, Draw { first: numbers.first, count: numbers.count, counter });
+        let frame = family.frame();
+        let before = self.reader.counters();
+        let options = TestRunOptions { data_in: Some(&frame), repeat: packets, ..TestRunOptions::default() };
+        let result = self.object.program_named(family.generator())?.test_run(options).context("test-run")?;
+        let after = self.reader.counters();
+        ensure!(result.return_value != 0, "the generator did not reach the program behind it");
+        let drawn = self.draw.read(0).map_or(0, |draw| draw.counter.wrapping_sub(counter));
+        ensure!(drawn == u64::from(packets), "{packets} packets were asked for and {drawn} were made");
+        Ok(Run { ns: u64::try_from(result.duration.as_nanos())?, counted: counted(&before, &after) })
+    }
+}
+
+/// Writes tables into the slot after the one in force, flips to it and retires the one before; the new generation.
+///
+/// # Errors
+/// The system call's.
+pub fn put_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Result<u64> {
+    let old = writer.descriptor().slot();
+    let slot = (old + 1) % weir_common::abi::SLOTS;
+    let mut descriptor = Slot::new_zeroed();
+    descriptor.generation = generation;
+    descriptor.sample_cost = rate::cost(SAMPLES);
+    descriptor.sample_window = descriptor.sample_cost * SAMPLES;
+    writer.write_slot(slot, image, descriptor)?;
+    writer.flip(Control::new(slot, generation, false));
+    writer.retire(old)?;
+    Ok(generation)
+}
+
+fn counted(before: &Counters, after: &Counters) -> Vec<(Verdict, u64)> {
+    let packets = |verdict: &Verdict| {
+        let slot = verdict.slot() as usize;
+        (*verdict, after.enforced[slot].packets.wrapping_sub(before.enforced[slot].packets))
+    };
+    Verdict::ALL.iter().map(packets).filter(|(_, packets)| *packets != 0).collect()
+}
+
+/// What loads programs and makes namespaces must be root.
+///
+/// # Errors
+/// Where it is not, with what to do.
+pub fn require_root() -> Result<()> {
+    // SAFETY: takes nothing and always succeeds.
+    let user = unsafe { libc::geteuid() };
+    ensure!(user == 0, "this loads XDP programs and makes network namespaces: run it as root (`sudo cargo xtask …`)");
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Whole lists: in force within a second, at little memory, and by one flip.
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use weir_tests::frames::V4;
+use weir_tests::harness::{Plan, Site, data, is_release};
+
+/// Entries of the real list.
+const IPSUM: u64 = 120_430;
+
+/// What an import may take from the command to the answer; unoptimised builds get five times as long.
+fn at_once() -> Duration {
+    Duration::from_secs(if is_release() { 1 } else { 5 })
+}
+
+const MEBIBYTE: u64 = 1024;
+
+#[test]
+fn a_list_of_120_000_is_in_force_within_a_second_and_64_mib() {
+    let Some(file) = data("a_list_of_120_000_is_in_force_within_a_second_and_64_mib", "feeds/ipsum.txt") else {
+        return;
+    };
+    let site = Site::of(&Plan { alone: true, ..Plan::default() });
+    // The first status answered has everything loaded that an idle daemon needs.
+    site.api().status();
+    let idle = site.daemon().kibibytes("VmRSS");
+    let start = Instant::now();
+    let said = site.weir(&["-o", "json", "block", "import", &file.display().to_string(), "--name", "ipsum"]);
+    let answered = start.elapsed();
+    let report: Value = serde_json::from_str(&said.well()).unwrap();
+    assert_eq!((&report["accepted"], &report["format"]), (&IPSUM.into(), &"ipsum".into()), "{report}");
+    let (now, most) = (site.daemon().kibibytes("VmRSS"), site.daemon().kibibytes("VmHWM"));
+    println!(
+        "import of {IPSUM} entries: {} ms from command to enforced, memory {} KiB above idle ({} KiB at the most, idle {idle} KiB)",
+        answered.as_millis(),
+        now.saturating_sub(idle),
+        most.saturating_sub(idle)
+    );
+    // The first of the file's addresses and its last are in force, and the ledger knows only them.
+    let text = fs::read_to_string(&file).unwrap();
+    let addresses: Vec<[u8; 4]> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split('\t').next()?.parse::<Ipv4Addr>().ok())
+        .map(|address| address.octets())
+        .collect();
+    let listed: Vec<Vec<u8>> = addresses.iter().step_by(1_000).map(|source| V4::from(*source).frame()).collect();
+    site.send(&listed);
+    site.send(&[V4::from([192, 0, 2, 1]).frame()]);
+    site.saw(&[("denied", listed.len() as u64), ("pass", 1)]);
+    let status = site.api().status();
+    let list = status.lists.iter().find(|list| list.name == "ipsum").unwrap();
+    assert_eq!((list.entries, list.packets), (IPSUM, listed.len() as u64));
+    assert!(answered < at_once(), "{answered:?}");
+    assert!(now.saturating_sub(idle) < 64 * MEBIBYTE, "{} KiB above idle", now - idle);
+
+    // The same list again changes nothing; an empty one takes all of it back.
+    let said = site.weir(&["-o", "json", "block", "import", &file.display().to_string(), "--name", "ipsum"]).well();
+    assert!(said.contains("\"changed\":false"), "{said}");
+    let empty = site.place.file("empty.txt", "# nothing\n");
+    site.weir(&["block", "import", &empty, "--name", "ipsum"]).well();
+    site.send(&listed);
+    site.saw(&[("pass", listed.len() as u64)]);
+}
+
+/// A list of `both`, and of as many addresses from `first` on.
+fn list(first: Ipv4Addr, entries: u32, both: [u8; 4]) -> String {
+    let mut text = format!("{}\n", Ipv4Addr::from(both));
+    for entry in 0..entries {
+        writeln!(text, "{}", Ipv4Addr::from_bits(first.to_bits() + entry)).unwrap();
+    }
+    text
+}
+
+#[test]
+fn who_is_on_the_old_list_and_the_new_never_slips_through_between_them() {
+    let site = Site::of(&Plan { alone: true, ..Plan::default() });
+    let both = [192, 0, 2, 7];
+    // Space for benchmarks stands in for the many.
+    let lists = [[198, 18, 0, 0], [198, 19, 0, 0]].map(|first| list(Ipv4Addr::from(first), 40_000, both));
+    let api = site.api();
+    api.import("feed", &lists[0]).document::<Value>();
+    let done = AtomicBool::new(false);
+    let sender = site.links[0].sender.another();
+    let (sent, flips) = thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let frames = [V4::from(both).frame()];
+            sender.while_wanted(&frames, 20_000, |_| !done.load(Ordering::Relaxed))
+        });
+        let start = Instant::now();
+        let mut flips = 0;
+        while flips < 6 || start.elapsed() < Duration::from_secs(2) {
+            flips += 1;
+            api.import("feed", &lists[flips % 2]).document::<Value>();
+            // A change beside it, which must not be lost in the flip.
+            api.block(&["203.0.113.200"]);
+            api.unblock(&["203.0.113.200"]);
+        }
+        done.store(true, Ordering::Relaxed);
+        (traffic.join().unwrap(), flips)
+    });
+    println!("{flips} imports under {sent} packets");
+    // All that was sent was denied, and nothing else was counted: no packet saw neither list.
+    let status = api.status();
+    let denied = status.verdicts["denied"].packets;
+    assert_eq!(denied, status.packets.seen, "{:?}", status.verdicts);
+    assert!(denied > 10_000 && denied <= sent, "{denied} of {sent}");
+    let feed = status.lists.iter().find(|list| list.name == "feed").unwrap();
+    assert_eq!(feed.packets, denied, "the list's own counter lost packets in a flip");
+}

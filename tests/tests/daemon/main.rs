@@ -1,0 +1,11 @@
+//! The daemon from outside: the real binary between two network namespaces, judged by the kernel's counters.
+//!
+//! Each test has a weir of its own, so they run beside each other; those that measure times run alone.
+#![expect(clippy::expect_used, clippy::panic, reason = "a broken expectation is the test's failure")]
+#![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
+mod headers;
+mod import;
+mod latency;
+mod lists;
+mod rates;
+mod restart;
