@@ -97,8 +97,15 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write) -> Resu
     let rounds = usize::try_from(args.rounds)?;
     let machine = Machine::this();
     let text = args.output == Output::Text;
-    let mut report =
-        Report { machine, rounds: args.rounds, verifier: None, packets: args.packets, cost: None, add: None, import: None };
+    let mut report = Report {
+        machine,
+        rounds: args.rounds,
+        verifier: None,
+        packets: args.packets,
+        cost: None,
+        add: None,
+        import: None,
+    };
     if text {
         writeln!(out, "{}", report.machine)?;
     }

@@ -12,6 +12,8 @@
 //! weir.db.last    number of the latest acknowledged change, to notice that some are missing
 //! weir.lock       held by the daemon, with its process number in it
 //! ```
+//!
+//! While the daemon runs, no other program can open the database; `sqlite3` can read the good copy.
 mod audit;
 mod change;
 mod chunks;

@@ -73,7 +73,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     while let Some(cause) = next {
         next = cause.source();
         let cause = said(cause);
-        if !text.ends_with(&cause) {
+        if !text.contains(&cause) {
             text.push_str(": ");
             text.push_str(&cause);
         }
@@ -82,7 +82,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// An error in its own words, without the number the standard library puts behind the system's.
-fn said(error: &(dyn Error + 'static)) -> String {
+pub(super) fn said(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
         Some((words, number)) if number.trim_end_matches(')').bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -137,6 +137,13 @@ mod tests {
         let error: AnyError =
             Err::<(), _>(OutError::Failed(io::Error::from_raw_os_error(libc::ENOSPC))).context("export").unwrap_err();
         assert_eq!(text(&error), "export: write to standard output: No space left on device");
+    }
+
+    #[test]
+    fn a_cause_within_other_words_is_said_once() {
+        let cause = io::Error::from_raw_os_error(libc::EPERM);
+        let error = AnyError::new(cause).context("cannot load: Operation not permitted; run it as root");
+        assert_eq!(text(&error), "cannot load: Operation not permitted; run it as root");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::cli::{Global, SimulateArgs};
 use crate::daemon::load;
 use crate::domain::report::VerdictRow;
 use crate::render;
+use crate::render::numbers::counted;
 use crate::views;
 
 /// What would become of a capture's packets.
@@ -70,16 +71,18 @@ pub(super) fn run(args: &SimulateArgs, global: &Global, io: &mut Io) -> Result<(
         }
     }
     for (why, count) in &passed_over {
-        io.note(format_args!("{count} packets skipped: {why}"));
+        io.note(format_args!("{} skipped: {why}", counted(*count, "packet", "packets")));
     }
     if cut > 0 {
-        io.note(format_args!("{cut} packets were cut short by the capture; what is missing was taken for zeros"));
+        let packets = counted(cut, "packet is", "packets are");
+        io.note(format_args!("{packets} cut short in the capture; what is missing was taken for zeros"));
     }
     if let Some(note) = capture.note() {
         io.note(note);
     }
     if machine.policies() > 1 {
-        io.note(format_args!("the policy changed {} times meanwhile", machine.policies() - 1));
+        let times = counted(machine.policies() - 1, "time", "times");
+        io.note(format_args!("the policy changed {times} meanwhile; each packet was judged by the one in force"));
     }
     let simulation = summary(&machine, passed_over.values().sum())?;
     io.report(global.output, &simulation, render::simulation::simulation)?;

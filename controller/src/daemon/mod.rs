@@ -273,6 +273,11 @@ fn state_of(
             }
         }
     }
+    for (list, tally) in &first.overlay {
+        let total = totals.entry(*list).or_default();
+        total.0 += tally.packets;
+        total.1 += tally.bytes;
+    }
     let mut slots: [Vec<Vec<u16>>; weir_common::abi::SLOTS as usize] = Default::default();
     if let Some(place) = slots.get_mut(first.current.slot) {
         *place = first.class_lists;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use weir_common::abi::{Control, SLOTS, control_word};
+use weir_common::abi::{Control, SLOTS, Tally, control_word};
 
 use super::Settings;
 use crate::adapters::clock;
@@ -181,6 +181,8 @@ pub struct First {
     pub fallback: Option<SlotView>,
     /// Hits of each class of the slot that was in force before, and its generation.
     pub before: Option<(u64, Vec<(u64, u64)>)>,
+    /// What the overlay of the daemon before had counted, by list.
+    pub overlay: Vec<(u16, Tally)>,
 }
 
 /// A pending change that survives the restart.
@@ -235,6 +237,7 @@ pub fn first_policy(
         writer.retire(slot)?;
     }
     let before = before.map(|generation| (generation, writer.class_hits(old.slot())));
+    let overlay = writer.overlay_totals()?;
     writer.clear_overlay()?;
     Ok(First {
         current: SlotView { slot: slot as usize, snapshot: sequence },
@@ -243,6 +246,7 @@ pub fn first_policy(
         entries,
         fallback,
         before,
+        overlay,
     })
 }
 

@@ -132,8 +132,7 @@ impl Rig {
         let policy = Mapped::new(open("POLICY")?.as_fd())?;
         let draw = Mapped::new(open("GENERATOR")?.as_fd())?;
         let next = open("NEXT")?;
-        let mut rig =
-            Self { writer: Arc::new(writer), reader, policy, draw, next, weir, empty, generation: 0, object };
+        let mut rig = Self { writer: Arc::new(writer), reader, policy, draw, next, weir, empty, generation: 0, object };
         rig.fill(&Image::default())?;
         Ok(rig)
     }

@@ -21,7 +21,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
-        let median = if values.len() % 2 == 0 && middle > 0 { f64::midpoint(at(middle - 1), at(middle)) } else { at(middle) };
+        let median =
+            if values.len() % 2 == 0 && middle > 0 { f64::midpoint(at(middle - 1), at(middle)) } else { at(middle) };
         Self { median, min: at(0), max: at(values.len().saturating_sub(1)) }
     }
 }

@@ -21,15 +21,8 @@ fn build() -> Result<PathBuf, String> {
     let mut command = Command::new(cargo);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     // With the tests' own package beside it: features are then as the tests were built with, and little is built twice.
-    command.args([
-        "build",
-        "--package",
-        "weir",
-        "--package",
-        "weir-tests",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
+    command.args(["build", "--package", "weir", "--package", "weir-tests", "--bin", "weir"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
     if super::is_release() {
         command.arg("--release");
     }

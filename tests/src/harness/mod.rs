@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod netns;
 pub mod place;
 pub mod sender;
+pub mod traffic;
 pub mod turn;
 
 use std::env;
@@ -28,6 +29,7 @@ use daemon::Daemon;
 use ledger::Ledger;
 use netns::{Link, Namespace};
 use place::Place;
+use traffic::Traffic;
 use turn::Turn;
 
 use crate::frames::{SERVER_V4, SERVER_V6};
@@ -234,6 +236,11 @@ impl Site {
     /// Sends frames through the first interface, in order.
     pub fn send<F: AsRef<[u8]>>(&self, frames: &[F]) {
         self.links[0].sender.send(frames);
+    }
+
+    /// Sends frames in turn through the first interface, in the background.
+    pub fn traffic(&self, frames: Vec<Vec<u8>>, per_second: u64) -> Traffic {
+        Traffic::start(&self.links[0].sender, frames, per_second)
     }
 
     /// Waits until the kernel has counted exactly these verdicts since the last call, and nothing else.

@@ -56,17 +56,7 @@ impl Sender {
     /// As [`Sender::send`].
     pub fn paced<F: AsRef<[u8]>>(&self, frames: &[F], per_second: u64, count: u64) -> Duration {
         let start = Instant::now();
-        let mut sent = 0;
-        while sent < count {
-            let due = due(start.elapsed(), per_second).min(count);
-            if due == sent {
-                std::thread::sleep(Duration::from_micros(500));
-                continue;
-            }
-            let now = usize::try_from((due - sent).min(BATCH as u64)).expect("bounded");
-            self.turn(frames, sent, now);
-            sent += now as u64;
-        }
+        self.while_wanted(frames, per_second, |sent| sent < count);
         start.elapsed()
     }
 

@@ -2,8 +2,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -85,25 +83,17 @@ fn who_is_on_the_old_list_and_the_new_never_slips_through_between_them() {
     let lists = [[198, 18, 0, 0], [198, 19, 0, 0]].map(|first| list(Ipv4Addr::from(first), 40_000, both));
     let api = site.api();
     api.import("feed", &lists[0]).document::<Value>();
-    let done = AtomicBool::new(false);
-    let sender = site.links[0].sender.another();
-    let (sent, flips) = thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let frames = [V4::from(both).frame()];
-            sender.while_wanted(&frames, 20_000, |_| !done.load(Ordering::Relaxed))
-        });
-        let start = Instant::now();
-        let mut flips = 0;
-        while flips < 6 || start.elapsed() < Duration::from_secs(2) {
-            flips += 1;
-            api.import("feed", &lists[flips % 2]).document::<Value>();
-            // A change beside it, which must not be lost in the flip.
-            api.block(&["203.0.113.200"]);
-            api.unblock(&["203.0.113.200"]);
-        }
-        done.store(true, Ordering::Relaxed);
-        (traffic.join().unwrap(), flips)
-    });
+    let traffic = site.traffic(vec![V4::from(both).frame()], 20_000);
+    let start = Instant::now();
+    let mut flips = 0;
+    while flips < 6 || start.elapsed() < Duration::from_secs(2) {
+        flips += 1;
+        api.import("feed", &lists[flips % 2]).document::<Value>();
+        // A change beside it, which must not be lost in the flip.
+        api.block(&["203.0.113.200"]);
+        api.unblock(&["203.0.113.200"]);
+    }
+    let sent = traffic.stop();
     println!("{flips} imports under {sent} packets");
     // All that was sent was denied, and nothing else was counted: no packet saw neither list.
     let status = api.status();

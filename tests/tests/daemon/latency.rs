@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use weir_tests::frames::V4;
 use weir_tests::harness::api::change;
-use weir_tests::harness::{Plan, Site, is_release, wait_for, PATIENCE};
+use weir_tests::harness::{PATIENCE, Plan, Site, is_release, wait_for};
 
 const DENIED: usize = 6;
 

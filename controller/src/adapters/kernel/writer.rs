@@ -208,6 +208,35 @@ impl KernelWriter {
         Ok(())
     }
 
+    /// What every value has counted, by the list that decides it first.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn overlay_totals(&self) -> Result<Vec<(u16, Tally)>, WriteError> {
+        let mut values = all_values(&self.exact_v4)?;
+        values.extend(all_values(&self.exact_v6)?);
+        for table in [&self.allow_v4, &self.deny_v4] {
+            values.extend(all_values(table)?);
+        }
+        for table in [&self.allow_v6, &self.deny_v6] {
+            values.extend(all_values(table)?);
+        }
+        let stride = self.overlay_hits.len() / self.cpus.max(1) as usize;
+        let mut totals = Vec::new();
+        for value in values {
+            let [first, ..] = value.segments;
+            let list = if first.enforced.is_none() { first.observed.list() } else { first.enforced.list() };
+            let mut sum = Tally::default();
+            for cpu in 0..self.cpus as usize {
+                let tally = self.overlay_hits.read(cpu * stride + value.counter as usize).unwrap_or_default();
+                sum.packets += tally.packets;
+                sum.bytes += tally.bytes;
+            }
+            totals.push((list, sum));
+        }
+        Ok(totals)
+    }
+
     /// Removes every value, whatever it is: for a start from the store.
     ///
     /// # Errors
@@ -358,6 +387,17 @@ where
     V: FromBytes + IntoBytes + Immutable + Copy,
 {
     Table::new(fd).map_err(failed("open a map"))
+}
+
+fn all_values<K>(table: &Table<K, OverlayValue>) -> Result<Vec<OverlayValue>, WriteError>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+{
+    let keys = table.keys().map_err(failed("read the overlay"))?;
+    keys.iter()
+        .filter_map(|key| table.get(key).transpose())
+        .collect::<io::Result<_>>()
+        .map_err(failed("read the overlay"))
 }
 
 fn empty<K>(table: &Table<K, OverlayValue>) -> Result<(), WriteError>

@@ -21,8 +21,12 @@ pub(super) struct Files {
 impl Files {
     /// The folder, made if it is missing, and only if nobody else may write to it.
     pub(super) fn prepare(folder: &Path) -> Result<Self, StoreError> {
-        let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-        created.map_err(failed("create the state folder", folder))?;
+        if !exists(folder)? {
+            let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let synced = created.and_then(|()| sync(parent.unwrap_or(Path::new("."))));
+            synced.map_err(failed("create the state folder", folder))?;
+        }
         let metadata = fs::metadata(folder).map_err(failed("look at the state folder", folder))?;
         let mode = metadata.mode() & 0o7777;
         if mode & WRITABLE_BY_OTHERS != 0 {
@@ -121,14 +125,17 @@ impl Files {
 
     /// Makes a change of names durable.
     pub(super) fn sync_folder(&self) -> Result<(), StoreError> {
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(failed("write out the state folder", &self.folder))
+        sync(&self.folder).map_err(failed("write out the state folder", &self.folder))
     }
 }
 
 /// Makes the content of a file durable.
 pub(super) fn sync_file(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(failed("write out", path))
+    sync(path).map_err(failed("write out", path))
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path).and_then(|file| file.sync_all())
 }
 
 /// Makes an empty file that only its owner may read.

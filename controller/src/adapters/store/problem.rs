@@ -214,9 +214,8 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 pub enum Problem {
     /// The database was unusable; the last good copy took its place.
     #[error("the store {db} was unusable ({cause}); weir goes on with the good copy of {copied_at}, {good}, which holds \
-             {entries} entries. {difference}. The unusable file is kept as {broken}: look into it with `sqlite3`, and \
-             block, allow or import again what is missing", db = db.display(), good = good.display(),
-            broken = broken.display())]
+             {entries} entries. {difference}. {kept}Block, allow or import again what is missing", db = db.display(),
+            good = good.display(), kept = Kept(broken.as_ref()))]
     FellBack {
         /// The database.
         db: PathBuf,
@@ -230,13 +229,13 @@ pub enum Problem {
         entries: u64,
         /// How it differs from what could still be read of the database.
         difference: Difference,
-        /// Where the unusable file is now.
-        broken: PathBuf,
+        /// Where the unusable file is now, if there was one.
+        broken: Option<PathBuf>,
     },
     /// The database was damaged and there was no good copy: what still verifies was kept.
     #[error("the store {db} was damaged ({cause}) and there is no good copy: weir goes on with {entries} entries in \
-             {kept} rows that are still as they were written, and {lost} rows are lost. The damaged file is kept as \
-             {broken}: block, allow or import again what is missing", db = db.display(), broken = broken.display(),
+             {kept} rows that are still as they were written, and {lost} rows are lost. {left}Block, allow or \
+             import again what is missing", db = db.display(), left = Kept(broken.as_ref()),
             lost = lost.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string()))]
     Salvaged {
         /// The database.
@@ -250,19 +249,19 @@ pub enum Problem {
         /// Rows lost, where it can be told.
         lost: Option<u64>,
         /// Where the damaged file is now.
-        broken: PathBuf,
+        broken: Option<PathBuf>,
     },
     /// The database was unusable and nothing could be saved of it.
     #[error("the store {db} was unusable ({cause}), there is no good copy and nothing in it could be read: weir starts \
              with an EMPTY store, so no earlier block or allow is in it. Restore {db} from a backup, or block, allow and \
-             import again; an unusable file is kept as {broken}", db = db.display(), broken = broken.display())]
+             import again. {kept}", db = db.display(), kept = Kept(broken.as_ref()))]
     StartedEmpty {
         /// The database.
         db: PathBuf,
         /// What was wrong with it.
         cause: String,
-        /// Where the unusable file is now.
-        broken: PathBuf,
+        /// Where the unusable file is now, if there was one.
+        broken: Option<PathBuf>,
     },
     /// The copy was damaged too.
     #[error("the good copy {good} is damaged too ({cause})", good = good.display())]
@@ -318,6 +317,16 @@ pub enum Problem {
         /// How many.
         entries: u64,
     },
+}
+
+struct Kept<'a>(Option<&'a PathBuf>);
+
+impl fmt::Display for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |broken| {
+            write!(f, "The unusable file is kept as {}: `sqlite3` may still read it. ", broken.display())
+        })
+    }
 }
 
 /// How a good copy differs from what could still be read of the database it replaces.

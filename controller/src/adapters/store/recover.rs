@@ -95,7 +95,8 @@ fn copy_state(files: &Files) -> Result<Option<State>, StoreError> {
 
 /// Goes on with the good copy, else with what could be read of the database or of the copy, else with nothing.
 fn go_back(files: &Files, mut ruin: Ruin, problems: &mut Vec<Problem>) -> Result<Sound, StoreError> {
-    let (db, good, next, broken) = (files.db(), files.good(), files.next(), files.broken());
+    let (db, good, next) = (files.db(), files.good(), files.next());
+    let broken = files::exists(&db)?.then(|| files.broken());
     if files::exists(&good)? {
         let copied_at = files::written_at(&good)?;
         files::copy(&good, &next)?;

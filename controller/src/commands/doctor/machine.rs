@@ -8,6 +8,7 @@ use weir_common::abi::{CpuState, Offender, OverlayValue, SOURCE_SETS, SourceSet,
 use super::Finding;
 use crate::adapters::kernel::object::{self, Sizes};
 use crate::adapters::kernel::probes::Outcome;
+use crate::commands::failure::said;
 use crate::config::State;
 use crate::render::numbers::{memory as words, whole};
 
@@ -82,7 +83,7 @@ pub(super) fn state_folder(folder: &Path) -> Finding {
             Finding::new(NAME, Outcome::Good, found, None)
         }
         Err(error) => {
-            let found = format!("{} cannot be written: {error}", place.display());
+            let found = format!("{} cannot be written: {}", place.display(), said(&error));
             let remedy = "run weir as its owner, or name another folder as `dir` under [state]";
             Finding::new(NAME, Outcome::Missing, found, Some(remedy))
         }

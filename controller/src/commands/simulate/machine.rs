@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
 use weir_common::abi::{Control, Slot, control_word};
 
@@ -248,7 +248,7 @@ fn explained(error: anyhow::Error) -> anyhow::Error {
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().and_then(std::io::Error::raw_os_error);
     match error.chain().find_map(number) {
         Some(libc::EPERM | libc::EACCES) => {
-            error.context("load the program for this process; only root may, or CAP_BPF with CAP_NET_ADMIN")
+            anyhow!("no privilege to load a program into the kernel: run it as root, or with CAP_BPF and CAP_NET_ADMIN")
         }
         _ => error.context("load the program for this process"),
     }

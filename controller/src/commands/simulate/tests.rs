@@ -88,7 +88,7 @@ fn shapes_are_judged_and_what_xdp_never_sees_is_skipped() {
     assert_eq!((of("malformed"), of("bogon"), of("pass")), (1, 1, 1));
     assert_eq!(simulation.verdicts["pass"].bytes, 3_516);
     assert!(
-        ended.err.contains("1 packets skipped: shorter") && ended.err.contains("1 packets skipped: longer"),
+        ended.err.contains("1 packet skipped: shorter") && ended.err.contains("1 packet skipped: longer"),
         "{ended:?}"
     );
     assert_eq!(simulation.verdicts.len(), Verdict::ALL.len());

@@ -54,6 +54,7 @@ fn fallback_says_both_files_the_time_of_the_copy_and_what_is_lost() {
     assert_eq!((*entries, difference.missing, difference.restored), (322, 12, 3));
     assert_eq!(difference.examples.len(), 8);
     let text = problems[0].to_string();
+    let broken = broken.as_ref().unwrap();
     for part in [db, good, broken] {
         assert!(text.contains(part.to_str().unwrap()), "{text}");
     }
