@@ -27,7 +27,6 @@ pub use self::target::{Named, Target};
     version,
     about = "Stops abusive traffic at the network card; everything else flows on",
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 daemon unreachable, 5 refused by a safety rule."
 )]
@@ -214,7 +213,7 @@ pub struct BlockAdd {
     /// Count what would be dropped, and drop nothing
     #[arg(long)]
     pub observe: bool,
-    /// Deny what is protected too
+    /// Deny what is protected too, where it is named itself
     #[arg(long)]
     pub force: bool,
 }

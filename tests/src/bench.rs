@@ -11,8 +11,9 @@ pub mod spread;
 pub mod verifier;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
@@ -92,7 +93,7 @@ pub struct Report {
 ///
 /// # Errors
 /// What could not be measured, and a packet that got a wrong verdict.
-pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write) -> Result<()> {
+pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &AtomicBool) -> Result<()> {
     let wants = |part| args.only.is_empty() || args.only.contains(&part);
     let rounds = usize::try_from(args.rounds)?;
     let machine = Machine::this();
@@ -117,21 +118,21 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write) -> Resu
         report.verifier = Some(measured);
     }
     if wants(Part::Cost) {
-        let measured = cost::measure(rounds, args.packets, progress)?;
+        let measured = cost::measure(rounds, args.packets, progress, stop)?;
         if text {
             cost::print(&measured, rounds, args.packets, out)?;
         }
         report.cost = Some(measured);
     }
     if wants(Part::Add) {
-        let measured = add::measure(args.tries, progress)?;
+        let measured = add::measure(args.tries, progress, stop)?;
         if text {
             add::print(&measured, out)?;
         }
         report.add = Some(measured);
     }
     if wants(Part::Import) {
-        let measured = import::measure(rounds, progress)?;
+        let measured = import::measure(rounds, progress, stop)?;
         if text {
             import::print(&measured, out)?;
         }
@@ -141,5 +142,10 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write) -> Resu
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
     }
+    Ok(())
+}
+
+fn go_on(stop: &AtomicBool) -> Result<()> {
+    ensure!(!stop.load(Ordering::Relaxed), "stopped before the end");
     Ok(())
 }

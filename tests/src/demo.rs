@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Parser;
 
 use crate::bench::import::List;
@@ -36,6 +36,9 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 /// Packets a second that any one source may send. The client needs some 1,500.
 const LIMIT: u64 = 5_000;
+
+/// What is left of a phase and not worth a line of its own.
+const SHORT: Duration = Duration::from_millis(300);
 
 /// Pages of a hundred that must come during the flood.
 const MUST_COME: usize = 99;
@@ -144,51 +147,58 @@ fn play<W: Write>(
     screen: &mut Screen<W>,
     stop: &AtomicBool,
 ) -> Result<[Span; 3]> {
-    let (open, flooding, sent) = (AtomicBool::new(true), AtomicBool::new(true), Sent::default());
-    let (open, flooding, sent) = (&open, &flooding, &sent);
-    thread::scope(|scope| {
+    let [serving, visiting, flooding] = [(); 3].map(|()| AtomicBool::new(true));
+    let (serving, visiting, flooding, sent) = (&serving, &visiting, &flooding, &Sent::default());
+    let server = Ipv4Addr::from(SERVER_V4);
+    let moments = thread::scope(|scope| {
         // Whatever happens, all threads end.
-        let _close = Closing([open, flooding]);
-        scope.spawn(move || report(site.server.inside(|| web::serve(open))));
-        scope.spawn(move || report(site.client.inside(|| web::visit(CLIENT, Ipv4Addr::from(SERVER_V4), fetches, open))));
+        let _end = Ending([serving, visiting, flooding]);
+        scope.spawn(move || report(site.server.inside(|| web::serve(serving))));
+        let visits = scope.spawn(move || report(site.client.inside(|| web::visit(CLIENT, server, fetches, visiting))));
         wait_for("the first page", Duration::from_secs(10), || (!fetches.is_empty()).then_some(()));
-        let moment = || Moment {
-            at: Instant::now(),
-            ledger: Ledger::of_status(&site.api().status()),
-            offered: sent.all(),
-        };
+        let moment =
+            || Moment { at: Instant::now(), ledger: Ledger::of_status(&site.api().status()), offered: sent.all() };
         let fifth = Duration::from_secs(args.seconds) / 5;
-        let mut spans = Vec::new();
         let first = moment();
-        let mut from = first.clone();
+        let mut moments = vec![first.clone()];
         for (phase, lasts) in [("before", fifth), ("during", fifth * 3), ("after", fifth)] {
             match phase {
                 "during" => flood.start(scope, &site.links[0].sender, sent, flooding),
                 "after" => flooding.store(false, Ordering::Relaxed),
                 _ => {}
             }
-            let end = from.at + lasts;
-            let mut last = from.clone();
-            while last.at < end {
-                if stop.load(Ordering::Relaxed) {
-                    bail!("stopped");
-                }
-                let left = end.saturating_duration_since(Instant::now());
-                let second = Duration::from_secs(1).saturating_sub(last.at.elapsed());
-                if !left.min(second).is_zero() {
-                    thread::sleep(left.min(second).min(Duration::from_millis(50)));
-                    continue;
-                }
+            let mut last = moments.last().unwrap_or(&first).clone();
+            let end = last.at + lasts;
+            while last.at + SHORT < end {
+                sleep_until(end.min(last.at + Duration::from_secs(1)), stop)?;
                 let now = moment();
-                let between = |from: &Moment| Span::between(from, &now, &fetches.between(from.at, now.at));
-                screen.second(now.at.duration_since(first.at), phase, &between(&last), &between(&first))?;
+                let since = |from: &Moment| Span::between(from, &now, &fetches.ended(from.at, now.at));
+                screen.second(now.at.duration_since(first.at), phase, &since(&last), &since(&first))?;
                 last = now;
             }
-            spans.push(Span::between(&from, &last, &fetches.between(from.at, last.at)));
-            from = last;
+            moments.push(last);
         }
-        spans.try_into().map_err(|_| anyhow::anyhow!("three phases make three spans"))
-    })
+        visiting.store(false, Ordering::Relaxed);
+        // A panic there is this one's too, when the scope ends.
+        drop(visits.join());
+        anyhow::Ok(moments)
+    })?;
+    let spans = moments.windows(2).filter_map(|pair| {
+        let [from, to] = pair else { return None };
+        Some(Span::between(from, to, &fetches.asked(from.at, to.at)))
+    });
+    spans.collect::<Vec<_>>().try_into().map_err(|_| anyhow!("three phases make three spans"))
+}
+
+fn sleep_until(end: Instant, stop: &AtomicBool) -> Result<()> {
+    loop {
+        ensure!(!stop.load(Ordering::Relaxed), "stopped before the end");
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(Duration::from_millis(50)));
+    }
 }
 
 /// A thread's failure, said at once: what follows from it would be a riddle.
@@ -199,9 +209,9 @@ fn report(result: Result<()>) {
 }
 
 /// Ends threads when it goes.
-struct Closing<'a>([&'a AtomicBool; 2]);
+struct Ending<'a>([&'a AtomicBool; 3]);
 
-impl Drop for Closing<'_> {
+impl Drop for Ending<'_> {
     fn drop(&mut self) {
         for flag in self.0 {
             flag.store(false, Ordering::Relaxed);

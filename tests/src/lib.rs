@@ -8,8 +8,10 @@
 #![expect(clippy::return_self_not_must_use, reason = "builders: what is not used is seen in the test that lacks it")]
 
 pub mod bench;
+pub mod demo;
 pub mod fixtures;
 pub mod frames;
 pub mod harness;
 pub mod kernel;
 pub mod reference;
+pub mod tool;

@@ -185,7 +185,7 @@ impl Client {
         self.wait_for(async {
             // Whoever reads the lines may take their time, so each piece has its own.
             let path = [list(kind), "export"];
-            let mut response = within(ANSWER, self.send(self.request_untimed(Method::GET, &path, &[])))
+            let mut response = within(ANSWER, self.send(self.request_untimed(Method::GET, &path, &[]), ANSWER))
                 .await
                 .unwrap_or_else(|| Err(self.silent(ANSWER)))?;
             loop {
@@ -256,7 +256,7 @@ impl Client {
         request: RequestBuilder,
         time: Duration,
     ) -> Result<T, ClientError> {
-        let response = self.send(request).await?;
+        let response = self.send(request, time).await?;
         let body = self.body(response, time).await?;
         serde_json::from_slice(&body).map_err(|error| ClientError::NotWeir {
             socket: self.socket.clone(),
@@ -265,19 +265,19 @@ impl Client {
     }
 
     /// The answer, where it is one to the question: problems are errors.
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let lost = |error| ClientError::of_transport(&self.socket, ANSWER, &error);
+    async fn send(&self, request: RequestBuilder, time: Duration) -> Result<Response, ClientError> {
+        let lost = |error| ClientError::of_transport(&self.socket, time, &error);
         let response = request.send().await.map_err(lost)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let body = self.body(response, ANSWER).await?;
+        let body = self.body(response, time).await?;
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) if problem.kind == REFUSED => Err(ClientError::Refused(Box::new(problem))),
             Ok(problem) if status == StatusCode::NOT_FOUND => Err(ClientError::NotFound(Box::new(problem))),
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(ClientError::NotWeir { socket: self.socket.clone(), what: unexplained(status, &body) }),
+            Err(_) => Err(ClientError::Unexplained { socket: self.socket.clone(), what: unexplained(status, &body) }),
         }
     }
 
@@ -320,7 +320,11 @@ fn url(path: &[&str], query: &[(&str, &str)]) -> Url {
 /// An answer of failure that is no problem document.
 fn unexplained(status: StatusCode, body: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
-    if text.is_empty() { format!("status {status}") } else { format!("status {status}: {text}") }
+    match (status, text.is_empty()) {
+        (StatusCode::PAYLOAD_TOO_LARGE, _) => "that it takes no request as large; import the list in parts".to_owned(),
+        (_, true) => format!("status {status} and no reason; its log may tell"),
+        (_, false) => format!("status {status}: {text}"),
+    }
 }
 
 fn list(kind: Kind) -> &'static str {

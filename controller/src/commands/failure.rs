@@ -37,7 +37,10 @@ pub fn code(error: &AnyError) -> u8 {
                 ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Lost { .. } => UNREACHABLE,
                 ClientError::Refused(_) => REFUSED,
                 ClientError::NotFound(_) => NOT_FOUND,
-                ClientError::Problem(_) | ClientError::NotWeir { .. } | ClientError::Setup(_) => FAILED,
+                ClientError::Problem(_)
+                | ClientError::NotWeir { .. }
+                | ClientError::Unexplained { .. }
+                | ClientError::Setup(_) => FAILED,
             };
         }
     }

@@ -40,7 +40,7 @@ pub fn load(global: &Global) -> Result<Found> {
 /// runs on: then the daemon is looked for in the usual place.
 ///
 /// # Errors
-/// Those of [`load`], where the command line names a configuration and no socket.
+/// Those of [`load()`], where the command line names a configuration and no socket.
 pub fn socket(global: &Global) -> Result<PathBuf> {
     if let Some(socket) = &global.socket {
         return Ok(socket.clone());

@@ -287,3 +287,25 @@ fn the_daemons_settings_come_before_the_files() {
     let ended = run("config show", &daemon).with(0, "note: settings of the daemon at ");
     assert_eq!(ended.out, "setting  value   from\nmode     \"auto\"  default\n");
 }
+
+#[test]
+fn the_doctor_looks_at_the_configuration_the_state_and_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, format!("[state]\ndir = {:?}\n", folder.path())).unwrap();
+    let outcomes = |ended: &Ended| -> Vec<(String, String)> {
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+        ended.json().as_array().unwrap().iter().map(|row| (text(row, "name"), text(row, "outcome"))).collect()
+    };
+    let line = format!("doctor -i lo -o json -c {}", file.display());
+    let found = outcomes(&run(&line, &daemon()).well());
+    for name in ["configuration", "memory", "state folder", "daemon"] {
+        assert!(found.contains(&(name.to_owned(), "good".to_owned())), "{name}: {found:?}");
+    }
+    assert!(found.iter().all(|(_, outcome)| outcome != "missing"), "this test needs root: {found:?}");
+    std::fs::write(&file, "mood = \"good\"\n").unwrap();
+    let ended = run_with(&line, &folder.path().join("nobody.sock"), "").with(failure::FAILED, "without: configuration");
+    let found = outcomes(&ended);
+    assert!(found.contains(&("configuration".to_owned(), "missing".to_owned())), "{found:?}");
+    assert!(found.contains(&("daemon".to_owned(), "degraded".to_owned())), "{found:?}");
+}

@@ -1,6 +1,7 @@
 //! One address: from `block add` to its first dropped packet.
 use std::io::Write;
 use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ use crate::harness::{Plan, Site, command};
 
 /// Packets that must pass before the address is added.
 const BEFORE: u32 = 20;
+
+/// Between two packets of a source; with what the kernel's timers add, some 0.1 ms.
+const BETWEEN: Duration = Duration::from_micros(20);
 
 /// How long a drop is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,7 +57,7 @@ pub struct Add {
 ///
 /// # Errors
 /// Where an address is refused, or its packets are not dropped.
-pub fn measure(tries: u32, progress: &mut impl Write) -> Result<Add> {
+pub fn measure(tries: u32, progress: &mut impl Write, stop: &AtomicBool) -> Result<Add> {
     super::rig::require_root()?;
     writeln!(progress, "add: {tries} addresses through the socket, {tries} by the command")?;
     let site = Site::of(&Plan { alone: true, ..Plan::default() });
@@ -65,6 +69,7 @@ pub fn measure(tries: u32, progress: &mut impl Write) -> Result<Add> {
         let (to_us, events) = channel();
         scope.spawn(move || send(&reader, &sender, &sources, &to_us));
         for number in 0..u64::from(tries) {
+            super::go_on(stop)?;
             let (source, address) = source(number);
             to_thread.send(source)?;
             passing(&events)?;
@@ -76,6 +81,7 @@ pub fn measure(tries: u32, progress: &mut impl Write) -> Result<Add> {
             by_request.push(milliseconds(dropped(&events)?.saturating_duration_since(start)));
         }
         for number in u64::from(tries)..2 * u64::from(tries) {
+            super::go_on(stop)?;
             let (source, address) = source(number);
             to_thread.send(source)?;
             passing(&events)?;
@@ -146,6 +152,8 @@ fn send(reader: &KernelReader, sender: &Sender, sources: &Receiver<[u8; 4]>, eve
                 drop(events.send(Event::Dropped(Instant::now())));
                 break;
             }
+            // A CPU of its own would be a CPU less for the daemon.
+            thread::sleep(BETWEEN);
             if !told && counted(Verdict::Pass) >= passed + u64::from(BEFORE) {
                 told = true;
                 drop(events.send(Event::Passing));

@@ -1,6 +1,7 @@
 //! What a packet costs over an empty program: the same packets through both, in turn, in the same round.
 use std::io::Write;
 use std::num::NonZeroU64;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -87,13 +88,14 @@ struct Case {
 ///
 /// # Errors
 /// Where the kernel refuses something, and where any packet got another verdict than it must.
-pub fn measure(rounds: usize, packets: u32, progress: &mut impl Write) -> Result<Vec<Row>> {
+pub fn measure(rounds: usize, packets: u32, progress: &mut impl Write, stop: &AtomicBool) -> Result<Vec<Row>> {
     let mut rig = Rig::load()?;
     let mut rows = Vec::new();
     for entries in ENTRIES {
         writeln!(progress, "cost: tables of {entries} addresses of each family")?;
         rig.fill(&lists::denying(0..entries)?)?;
         for case in cases(entries) {
+            super::go_on(stop)?;
             rows.push(row(&mut rig, &case, rounds, packets)?);
         }
     }

@@ -79,7 +79,7 @@ impl List {
 ///
 /// # Errors
 /// Where an import fails or is never enforced.
-pub fn measure(rounds: usize, progress: &mut impl Write) -> Result<Import> {
+pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> Result<Import> {
     super::rig::require_root()?;
     let list = List::find()?;
     let addresses = list.addresses();
@@ -87,6 +87,7 @@ pub fn measure(rounds: usize, progress: &mut impl Write) -> Result<Import> {
     let (mut enforced, mut answered) = (Vec::new(), Vec::new());
     let (mut memory, mut peak, mut idle) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
+        super::go_on(stop)?;
         writeln!(progress, "import: {} with {} addresses, round {round} of {rounds}", list.name, addresses.len())?;
         let site = Site::of(&Plan { alone: true, ..Plan::default() });
         let file = site.place.file("list.txt", &list.text);

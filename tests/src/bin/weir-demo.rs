@@ -1,5 +1,5 @@
 //! `cargo xtask demo`.
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;

@@ -40,10 +40,19 @@ pub struct Fetch {
 pub struct Fetches(Mutex<Vec<Fetch>>);
 
 impl Fetches {
-    /// Those asked for from `from` until before `to`.
-    pub fn between(&self, from: Instant, to: Instant) -> Vec<Fetch> {
+    /// Those asked for from `from` until before `to`: complete once all that were asked for have ended.
+    pub fn asked(&self, from: Instant, to: Instant) -> Vec<Fetch> {
+        self.those(|fetch| fetch.at >= from && fetch.at < to)
+    }
+
+    /// Those that ended from `from` until before `to`.
+    pub fn ended(&self, from: Instant, to: Instant) -> Vec<Fetch> {
+        self.those(|fetch| fetch.at + fetch.took >= from && fetch.at + fetch.took < to)
+    }
+
+    fn those(&self, wanted: impl Fn(&Fetch) -> bool) -> Vec<Fetch> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|fetch| fetch.at >= from && fetch.at < to).copied().collect()
+        all.iter().filter(|fetch| wanted(fetch)).copied().collect()
     }
 
     /// How many there are.
@@ -104,10 +113,7 @@ async fn visitor(client: &reqwest::Client, url: &str, fetches: &Fetches, on: &At
         let at = Instant::now();
         let page = async { client.get(url).send().await?.error_for_status()?.bytes().await };
         let is_ok = page.await.is_ok_and(|page| page.len() == PAGE);
-        // What was under way when all ends is no failure.
-        if on.load(Ordering::Relaxed) || is_ok {
-            fetches.add(Fetch { at, took: at.elapsed(), is_ok });
-        }
+        fetches.add(Fetch { at, took: at.elapsed(), is_ok });
         tokio::time::sleep(PAUSE).await;
     }
 }

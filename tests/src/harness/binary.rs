@@ -4,15 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The `weir` binary: the one that the environment's `WEIR_BIN` names, else built now, once.
+/// The `weir` binary: the one that the environment's `WEIR_BIN` names, the one beside the running binary (as
+/// `cargo xtask` builds it for the demo and the benches), else built now, once.
 ///
 /// # Panics
 /// Where it cannot be built: with the compiler's words.
 pub fn path() -> &'static Path {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     // A failure is kept as well: what could not be built for one test is not tried again for the next.
-    let built = PATH.get_or_init(|| env::var_os("WEIR_BIN").map_or_else(build, |path| Ok(PathBuf::from(path))));
+    let built = PATH.get_or_init(|| env::var_os("WEIR_BIN").map(PathBuf::from).or_else(beside).map_or_else(build, Ok));
     built.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn beside() -> Option<PathBuf> {
+    Some(env::current_exe().ok()?.with_file_name("weir")).filter(|path| path.is_file())
 }
 
 /// Builds it in the profile of the tests themselves, and asks cargo where it is.

@@ -29,6 +29,8 @@ impl Daemon {
     pub fn start(args: &[String]) -> Self {
         let mut command = command::weir(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // What is typed at a terminal is for whoever runs it, not for the daemon.
+        command.process_group(0);
         die_with_the_test(&mut command);
         let mut child = command.spawn().expect("weir can be started");
         let log = follow(child.stderr.take().expect("it is piped"));

@@ -3,9 +3,12 @@
 //! Each test has a weir of its own, so they run beside each other; those that measure times run alone.
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken expectation is the test's failure")]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
+mod confirm;
 mod headers;
 mod import;
+mod interfaces;
 mod latency;
 mod lists;
 mod rates;
 mod restart;
+mod switches;

@@ -60,6 +60,14 @@ pub enum ClientError {
         /// What came.
         what: String,
     },
+    /// The daemon could not do it, and said so in words that are no problem document.
+    #[error("{} answered with {what}", socket.display())]
+    Unexplained {
+        /// The socket.
+        socket: PathBuf,
+        /// What came.
+        what: String,
+    },
     /// This process cannot have a client.
     #[error("prepare to ask the daemon")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,6 +86,7 @@ impl ClientError {
             | Self::Silent { .. }
             | Self::Lost { .. }
             | Self::NotWeir { .. }
+            | Self::Unexplained { .. }
             | Self::Setup(_) => None,
         }
     }

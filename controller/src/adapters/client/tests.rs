@@ -62,10 +62,23 @@ fn an_answer_that_breaks_off_is_lost() {
 
 #[test]
 fn whoever_is_not_weir_is_found_out() {
-    for (status, body) in [(200, "{}"), (200, "hello"), (404, "not found"), (500, "")] {
+    for body in ["{}", "hello", ""] {
+        let daemon = FakeDaemon::always(200, body);
+        let error = failure(&daemon.socket());
+        assert!(matches!(error, ClientError::NotWeir { .. }), "{body}: {error:?}");
+    }
+}
+
+#[test]
+fn failures_without_a_document_are_told_as_they_came() {
+    for (status, body, words) in [
+        (500, "", "status 500 Internal Server Error and no reason"),
+        (404, "not found\n", "status 404 Not Found: not found"),
+        (413, "length limit exceeded", "import the list in parts"),
+    ] {
         let daemon = FakeDaemon::always(status, body);
         let error = failure(&daemon.socket());
-        assert!(matches!(error, ClientError::NotWeir { .. }), "{status} {body}: {error:?}");
+        assert!(matches!(error, ClientError::Unexplained { .. }) && error.to_string().contains(words), "{error}");
     }
 }
 

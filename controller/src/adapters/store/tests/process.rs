@@ -187,6 +187,19 @@ fn kill_during_recovery_ends_at_the_good_copy_and_is_never_silent() {
 }
 
 #[test]
+fn kill_during_the_first_start_leaves_a_folder_to_start_with() {
+    for round in 0..60_u64 {
+        let folder = folder();
+        let child = Player::start("recover", folder.path());
+        std::thread::sleep(Duration::from_micros(1_000 + round * 200));
+        child.kill();
+        let mut store = open(folder.path());
+        assert_eq!(store.load(now(), BOOT).unwrap().desired, Desired::new(), "round {round}");
+        store.apply(&sample()).unwrap();
+    }
+}
+
+#[test]
 fn second_daemon_is_told_who_has_the_folder() {
     let folder = folder();
     let mut holder = Player::start("hold", folder.path());
@@ -268,7 +281,7 @@ fn times_are_printed() {
         step(&mut store);
         let took = milliseconds(begun);
         report(&format!("{what}: {took:.1} ms"));
-        assert!(took < 2_000.0, "{what}");
+        assert!(took < 20_000.0, "{what}");
     };
     let import = |prefixes: &Prefixes| [Change::PutImported { list: ALLOW, prefixes: prefixes.clone() }];
     timed(&format!("import of {count} prefixes"), &mut |store| store.apply(&import(&prefixes)).unwrap());

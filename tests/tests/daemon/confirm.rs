@@ -1,0 +1,226 @@
+//! Settings on trial: undone unless confirmed, by the daemon or without it.
+use std::time::{Duration, Instant};
+
+use weir_tests::frames::V4;
+use weir_tests::harness::{PATIENCE, Site, wait_for};
+
+/// The settings on trial: with them what is denied is only counted.
+const TRIAL: &str = "enforcement = \"observe\"";
+
+const DENIED: usize = 6;
+
+fn from(last: u8) -> Vec<u8> {
+    V4::from([192, 0, 2, last]).frame()
+}
+
+/// A site that denies 192.0.2.1, and has the trial's settings in its file.
+fn site() -> Site {
+    let site = Site::new("");
+    site.api().block(&["192.0.2.1"]);
+    site.send(&[from(1), from(9)]);
+    site.saw(&[("denied", 1), ("pass", 1)]);
+    site.place.configure(TRIAL);
+    site
+}
+
+#[track_caller]
+fn apply(site: &Site, time: &str) -> Instant {
+    let start = Instant::now();
+    let said = site.weir(&["-o", "json", "config", "apply", "--confirm", time]).well();
+    assert!(said.contains("\"changed\":true") && said.contains("enforcement: enforce -> observe"), "{said}");
+    start
+}
+
+#[track_caller]
+fn on_trial(site: &Site) {
+    site.send(&[from(1), from(9)]);
+    site.saw(&[("pass", 2), ("would denied", 1)]);
+}
+
+#[track_caller]
+fn as_before(site: &Site) {
+    site.send(&[from(1), from(9)]);
+    site.saw(&[("denied", 1), ("pass", 1)]);
+}
+
+/// Sends denied frames until one is dropped again; when that was.
+fn undone(site: &Site, start: Instant) -> Duration {
+    let reader = site.place.reader();
+    let denied = || reader.counters().enforced[DENIED].packets;
+    let before = denied();
+    wait_for("the settings are undone", PATIENCE, || {
+        site.send(&[from(1)]);
+        (denied() > before).then(|| start.elapsed())
+    })
+}
+
+#[track_caller]
+fn at_the_deadline(after: Duration) {
+    // Whole seconds of the kernel's clock: between one and two after the command, and not before the answer.
+    assert!(after > Duration::from_secs(1) && after < Duration::from_millis(3_200), "undone after {after:?}");
+}
+
+#[track_caller]
+fn says_given_up(site: &Site) {
+    let status = site.api().status();
+    assert_eq!(serde_json::to_value(status.enforcement).unwrap(), "enforce");
+    assert!(status.pending.is_none());
+    let problems = status.health.problems;
+    assert!(problems.iter().any(|problem| problem.contains("not confirmed in time")), "{problems:?}");
+}
+
+#[test]
+fn what_is_not_confirmed_is_undone_at_the_deadline() {
+    let mut site = site();
+    let start = apply(&site, "2s");
+    assert!(site.api().status().pending.is_some());
+    on_trial(&site);
+    at_the_deadline(undone(&site, start));
+    wait_for("the daemon agrees", PATIENCE, || site.api().status().pending.is_none().then_some(()));
+    says_given_up(&site);
+    site.weir(&["config", "confirm"]).badly(1, &["no settings change waits for a confirmation"]);
+    // The file still holds them: they are not put in force by a restart either.
+    site.kill();
+    site.start();
+    says_given_up(&site);
+    let reader = site.place.reader();
+    let before = reader.counters().enforced[DENIED].packets;
+    site.send(&[from(1)]);
+    wait_for("a drop", PATIENCE, || (reader.counters().enforced[DENIED].packets > before).then_some(()));
+}
+
+#[test]
+fn the_kernel_undoes_it_by_itself_when_the_daemon_is_killed() {
+    let mut site = site();
+    let start = apply(&site, "2s");
+    site.kill();
+    site.send(&[from(1)]);
+    site.kernel_saw(&[("pass", 1), ("would denied", 1)]);
+    at_the_deadline(undone(&site, start));
+    site.start();
+    says_given_up(&site);
+    // What was given up can still be put in force, for good.
+    site.weir(&["config", "reload"]).well();
+    let problems = site.api().status().health.problems;
+    assert!(!problems.iter().any(|problem| problem.contains("confirmed")), "{problems:?}");
+    for restart in [false, true] {
+        if restart {
+            site.kill();
+            site.start();
+        }
+        let status = site.api().status();
+        assert_eq!(serde_json::to_value(status.enforcement).unwrap(), "observe", "restart: {restart}");
+        assert!(status.health.ok, "{:?}", status.health);
+    }
+}
+
+#[test]
+fn what_is_confirmed_stays() {
+    let mut site = site();
+    let start = apply(&site, "2s");
+    site.weir(&["config", "confirm"]).well();
+    assert!(site.api().status().pending.is_none());
+    on_trial(&site);
+    wait_for("the deadline passes", PATIENCE, || (start.elapsed() > Duration::from_millis(3_200)).then_some(()));
+    on_trial(&site);
+    site.kill();
+    site.start();
+    on_trial(&site);
+    assert!(site.api().status().health.ok);
+}
+
+#[test]
+fn a_trial_goes_on_over_a_restart_and_can_be_confirmed_there() {
+    let mut site = site();
+    apply(&site, "60s");
+    site.kill();
+    site.start();
+    let pending = site.api().status().pending.unwrap();
+    assert!((1..=60).contains(&pending.seconds_left), "{pending:?}");
+    on_trial(&site);
+    site.weir(&["config", "confirm"]).well();
+    on_trial(&site);
+    assert!(site.api().status().pending.is_none());
+}
+
+#[test]
+fn a_trial_that_went_on_over_a_restart_is_still_undone() {
+    let mut site = site();
+    let start = apply(&site, "3s");
+    site.kill();
+    site.start();
+    assert!(site.api().status().pending.is_some());
+    let after = undone(&site, start);
+    assert!(after > Duration::from_secs(2) && after < Duration::from_millis(4_200), "{after:?}");
+    wait_for("the daemon agrees", PATIENCE, || site.api().status().pending.is_none().then_some(()));
+    says_given_up(&site);
+}
+
+#[test]
+fn rollback_goes_back_at_once_and_keeps_what_was_blocked_and_unblocked_meanwhile() {
+    let mut site = site();
+    site.api().block(&["192.0.2.2"]);
+    apply(&site, "60s");
+    site.api().block(&["192.0.2.3"]);
+    site.api().unblock(&["192.0.2.1"]);
+    site.send(&[from(1), from(2), from(3)]);
+    site.saw(&[("pass", 3), ("would denied", 2)]);
+    // What needs tables of its own waits, and says for what.
+    let refused = site.api().import("feed", "198.51.100.1\n").problem(409);
+    assert!(refused.detail.contains("waits for its confirmation"), "{}", refused.detail);
+    site.weir(&["config", "rollback"]).well();
+    for restart in [false, true] {
+        if restart {
+            site.kill();
+            site.start();
+        }
+        site.send(&[from(1), from(2), from(3)]);
+        site.saw(&[("pass", 1), ("denied", 2)]);
+    }
+    site.weir(&["config", "rollback"]).badly(1, &["no settings change waits for a confirmation"]);
+}
+
+#[test]
+fn blocks_made_on_trial_survive_the_deadline_without_a_daemon() {
+    let mut site = site();
+    let start = apply(&site, "2s");
+    site.api().block(&["192.0.2.3"]);
+    site.api().unblock(&["192.0.2.1"]);
+    site.kill();
+    let reader = site.place.reader();
+    let denied = || reader.counters().enforced[DENIED].packets;
+    let before = denied();
+    wait_for("the deadline", PATIENCE, || {
+        site.send(&[from(3)]);
+        (denied() > before).then_some(())
+    });
+    at_the_deadline(start.elapsed());
+    let at = reader.counters();
+    site.send(&[from(1), from(3), from(3)]);
+    wait_for("three packets", PATIENCE, || {
+        let now = reader.counters();
+        let more = |slot: usize| now.enforced[slot].packets - at.enforced[slot].packets;
+        ((more(0), more(DENIED)) == (1, 2)).then_some(())
+    });
+    site.start();
+    let listed = site.weir(&["block", "export"]).well();
+    assert_eq!(listed, "192.0.2.3\n");
+}
+
+#[test]
+fn applying_what_is_in_force_changes_nothing_and_waits_for_nobody() {
+    let site = Site::new("");
+    let said = site.weir(&["-o", "json", "config", "apply", "--confirm", "60s"]).well();
+    assert!(said.contains("\"changed\":false") && said.contains("\"pending\":null"), "{said}");
+    assert_eq!(site.api().status().generation, 1);
+}
+
+#[test]
+fn a_trial_of_broken_settings_does_not_begin() {
+    let site = site();
+    site.place.configure("enforcement = \"obsserve\"");
+    let said = site.weir(&["config", "apply", "--confirm", "60s"]);
+    said.badly(1, &["weir.toml:4:15", "obsserve", "did you mean observe?"]);
+    assert!(site.api().status().pending.is_none());
+    as_before(&site);
+}
