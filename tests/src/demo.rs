@@ -109,11 +109,11 @@ pub fn run(args: &Args, out: impl Write, is_terminal: bool, stop: &AtomicBool) -
     })?;
     let listed: Vec<Ipv4Addr> = addresses.into_iter().filter(|address| !is_ours(*address)).collect();
     let flood = Flood::new(&listed, args.listed, args.loud, web::PORT, capture.clone())?;
-    let fetches = Fetches::default();
-    let [before, during, after] = play(args, &site, &flood, &fetches, &mut screen, stop)?;
+    let (sent, cookies) = (Sent::default(), syn_cookies(&site));
+    let [before, during, after] = play(args, &site, &flood, &sent, &mut screen, stop)?;
     screen.summary(&before, &during, &after)?;
     if let Some(capture) = &capture {
-        screen.say(&about(capture, &during))?;
+        screen.say(&about(capture, &sent, syn_cookies(&site).saturating_sub(cookies)))?;
     }
     judge(&during)?;
     screen.say("the flood was dropped at the interface and the client went on working")?;
@@ -143,12 +143,12 @@ fn play<W: Write>(
     args: &Args,
     site: &Site,
     flood: &Flood,
-    fetches: &Fetches,
+    sent: &Sent,
     screen: &mut Screen<W>,
     stop: &AtomicBool,
 ) -> Result<[Span; 3]> {
     let [serving, visiting, flooding] = [(); 3].map(|()| AtomicBool::new(true));
-    let (serving, visiting, flooding, sent) = (&serving, &visiting, &flooding, &Sent::default());
+    let (serving, visiting, flooding, fetches) = (&serving, &visiting, &flooding, &Fetches::default());
     let server = Ipv4Addr::from(SERVER_V4);
     let moments = thread::scope(|scope| {
         // Whatever happens, all threads end.
@@ -220,15 +220,25 @@ impl Drop for Ending<'_> {
 }
 
 /// What became of the capture, said plainly.
-fn about(capture: &Capture, during: &Span) -> String {
+fn about(capture: &Capture, sent: &Sent, cookies: u64) -> String {
     format!(
-        "About the capture: nearly each of its {} sources sends one packet and is on no list, so no list and no limit for a\n\
-         single source can tell it from a new visitor. weir let those SYNs pass: they are most of the {} packets that\n\
-         passed during the flood beside the client's and the loud source's allowance, and the server's kernel answered\n\
-         them. Answering them with SYN cookies at the interface is what will stop them there; weir cannot do that yet.",
+        "About the capture: {} of its SYNs were replayed. Nearly each of its {} sources sends one packet and is on no\n\
+         list, so neither a list nor a limit for a single source can tell it from a new visitor, and weir let them pass.\n\
+         The server's own kernel had to defend itself: it answered {} SYNs with cookies. Doing that at the interface is\n\
+         what will stop such a flood there; weir cannot do it yet.",
+        thousands(sent.capture.load(Ordering::Relaxed)),
         thousands(capture.sources as u64),
-        thousands(during.ledger.packets_of("pass"))
+        thousands(cookies)
     )
+}
+
+/// SYN cookies that the server's kernel has sent; 0 where it does not say.
+fn syn_cookies(site: &Site) -> u64 {
+    let text = site.server.inside(|| std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap_or_default());
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let at = names.split_whitespace().position(|name| name == "SyncookiesSent");
+    at.and_then(|at| values.split_whitespace().nth(at)?.parse().ok()).unwrap_or(0)
 }
 
 fn judge(during: &Span) -> Result<()> {

@@ -9,9 +9,11 @@
 
 pub mod bench;
 pub mod demo;
+pub mod differential;
 pub mod fixtures;
 pub mod frames;
 pub mod harness;
 pub mod kernel;
 pub mod reference;
+pub mod soak;
 pub mod tool;

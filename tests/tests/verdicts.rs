@@ -7,7 +7,8 @@ use std::env;
 
 use weir_common::model::Model;
 use weir_common::verdict::{Action, Verdict};
-use weir_tests::fixtures::random::{self, Rng, Sources};
+use weir_tests::differential;
+use weir_tests::fixtures::random::Rng;
 use weir_tests::fixtures::{self, Fixture, Scenario, allow, deny, net, rule, weaker};
 use weir_tests::frames::{V4, V6, v6};
 use weir_tests::kernel::trio::Trio;
@@ -20,8 +21,6 @@ const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// Random and mutated frames in all.
 const RANDOM_FRAMES: usize = 1_200_000;
-/// Frames under one policy.
-const FRAMES_PER_WORLD: usize = 5_000;
 
 fn of(scenario: Scenario) -> impl Iterator<Item = Fixture> {
     fixtures::all().into_iter().filter(move |fixture| fixture.scenario == scenario)
@@ -107,44 +106,6 @@ fn every_length_of_every_fixture_gets_one_verdict_and_hides_no_denied_source() {
     println!("{runs} lengths");
 }
 
-/// Runs random frames under random policies until `frames` have been judged, or a judge disagrees.
-fn differential(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Outcome, usize>, String> {
-    let fixtures = fixtures::all();
-    let mut counts = BTreeMap::new();
-    let mut judged = 0;
-    let mut number = 0;
-    while judged < frames {
-        // Each scenario of the fixtures in its turn, and three policies by chance after it.
-        let world = if number % 4 == 0 { Scenario::ALL[number / 4 % 4].world() } else { random::world(rng) };
-        number += 1;
-        trio.install(&world);
-        let sources = Sources::of(&world);
-        let pace = rng.pick(&[10_000, MILLISECOND, 20 * MILLISECOND]);
-        for _ in 0..FRAMES_PER_WORLD.min(frames - judged) {
-            let frame = if rng.chance(50) {
-                random::structured(rng, &sources)
-            } else {
-                let (one, other) = (rng.below(fixtures.len()), rng.below(fixtures.len()));
-                random::mutated(rng, &fixtures[one].frame, &fixtures[other].frame, &sources)
-            };
-            if rng.chance(5) {
-                trio.pass(rng.number() % pace, u64::from(rng.below(25) == 0));
-            }
-            if rng.below(2_000) == 0 {
-                let bypass = rng.chance(8);
-                trio.change(|world| world.bypass = bypass);
-            }
-            let outcome = trio
-                .run(&frame)
-                .map_err(|disagreement| format!("{disagreement}\nafter {judged} frames, under {:#?}", trio.world()))?;
-            *counts.entry(outcome).or_default() += 1;
-            judged += 1;
-        }
-        trio.audit();
-    }
-    Ok(counts)
-}
-
 fn seed() -> u64 {
     match env::var("WEIR_SEED") {
         Ok(text) => text.parse().expect("WEIR_SEED is a number"),
@@ -160,7 +121,7 @@ fn a_million_random_and_mutated_frames_get_one_verdict_from_all_three() {
     let results: Vec<_> = std::thread::scope(|scope| {
         let run = |worker: u64| {
             let mut rng = Rng::new(seed.wrapping_add(worker));
-            differential(&mut Trio::new(), &mut rng, RANDOM_FRAMES / 2)
+            differential::run(&mut Trio::new(), &mut rng, RANDOM_FRAMES / 2)
         };
         let handles: Vec<_> = (0..workers).map(|worker| scope.spawn(move || run(worker))).collect();
         handles.into_iter().map(|handle| handle.join().expect("a worker's panic is the test's")).collect()
@@ -219,7 +180,7 @@ fn a_wrong_rule_anywhere_makes_the_comparison_fail() {
     let mut trio = Trio::new();
     for plant in Plant::ALL {
         trio.plant(Some(plant));
-        let found = differential(&mut trio, &mut Rng::new(seed()), 400_000);
+        let found = differential::run(&mut trio, &mut Rng::new(seed()), 400_000);
         let failure = found.expect_err(&format!("{plant:?} was not seen"));
         let after = failure.lines().find(|line| line.starts_with("after")).unwrap_or_default().to_owned();
         println!("{plant:?} was seen {}", after.split(',').next().unwrap_or_default());

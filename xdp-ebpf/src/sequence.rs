@@ -4,7 +4,8 @@
 //! cannot hide behind a collision. User space includes this file as it stands.
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Numbers that have an IPv4 address: half of what may send. 10/8, 127/8, 192/8, 203/8 and all from 224/3 have none.
+/// Numbers that have an IPv4 address: half of what may send. 10/8, 127/8, 169/8, 192/8,
+/// 203/8 and all from 224/3 have none.
 pub const V4_NUMBERS: u64 = 1 << 31;
 
 /// Numbers that have an IPv6 address, all of them in 2000::/3.
@@ -47,9 +48,9 @@ pub fn v4(number: u64) -> [u8; 4] {
     mixed ^= mixed >> 12;
     mixed = mixed.wrapping_mul(0x297a_2d39) & MASK;
     mixed ^= mixed >> 15;
-    // 128 first octets, spread over 1 to 223. The one that would be 127 takes 126, which no other takes.
-    let seventh = mixed >> 24;
-    let octet = 1 + ((seventh * 7) >> 2) - u64::from(seventh == 72);
+    // 128 first octets, spread over 1 to 223. What would be 127 or 169 takes the octet before it, which no other takes.
+    let place = mixed >> 24;
+    let octet = 1 + ((place * 7) >> 2) - u64::from(place == 72 || place == 96);
     let [_, _, _, _, address @ ..] = (octet << 24 | mixed & 0x00ff_ffff).to_be_bytes();
     address
 }

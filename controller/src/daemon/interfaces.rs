@@ -95,7 +95,7 @@ impl Interfaces {
             .collect();
         for (index, path) in self.instance.pinned_links()? {
             if !ours.contains(&index) {
-                tracing::info!(index, "an interface that is no longer asked for is let go");
+                tracing::info!(index, "an interface that is gone or no longer asked for is let go");
                 std::fs::remove_file(path)?;
             }
         }
@@ -141,7 +141,13 @@ impl Interfaces {
                 continue;
             }
             match self.attach_one(&state.name, index) {
-                Ok(_) => news.push(format!("{} came back as index {index} and is attached again", state.name)),
+                Ok(_) => {
+                    news.push(format!("{} came back as index {index} and is attached again", state.name));
+                    // The link of the interface that is gone is still pinned under its index.
+                    if let Err(error) = self.drop_others() {
+                        tracing::debug!(%error, "a link that leads nowhere stays pinned");
+                    }
+                }
                 Err(error) => tracing::debug!(interface = state.name, error = %error, "not attached again yet"),
             }
         }

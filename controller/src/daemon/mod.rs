@@ -25,6 +25,7 @@ use crate::adapters::kernel::link::WantedMode;
 use crate::adapters::kernel::{object, probes};
 use crate::adapters::store::{Change, Store};
 use crate::adapters::system::facts;
+use crate::commands::failure::UsageError;
 use crate::config::{Config, Mode};
 use crate::domain::decision::Enforcement;
 use crate::domain::guard::Guards;
@@ -151,6 +152,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut state =
         state_of(&kernel, first, desired, guards, &remembered, &saved.totals, sequence, &saved.class_lists)?;
     state.interfaces = attached.state();
+    // What was counted up to here is this daemon's to remember: its own death must not undo it.
+    store.apply(&crate::sync::totals_of(&state))?;
     for (at, problem) in
         problems.iter().map(ToString::to_string).chain(saved.problems.iter().map(ToString::to_string)).enumerate()
     {
@@ -188,7 +191,10 @@ fn interface_names(options: &Options, config: &Config) -> Result<Vec<String>> {
         options.interfaces.clone()
     };
     if names.is_empty() {
-        return Err(NoInterfaces.into());
+        return Err(UsageError(
+            "no interface is named: give -i IFACE, or set `interfaces` in the configuration".to_owned(),
+        )
+        .into());
     }
     let mut once: Vec<String> = Vec::new();
     for name in names {
@@ -198,11 +204,6 @@ fn interface_names(options: &Options, config: &Config) -> Result<Vec<String>> {
     }
     Ok(once)
 }
-
-/// Neither the command line nor the configuration names an interface: a usage error.
-#[derive(Debug, thiserror::Error)]
-#[error("no interface is named: give -i IFACE, or set `interfaces` in the configuration")]
-pub struct NoInterfaces;
 
 /// What the store says about settings: switches, a pending change, a change that was rolled back.
 fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpus: u32) -> Result<Remembered> {

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 pub use confirm::pending_row;
 pub(crate) use confirm::{CONFIG_KEY, ENFORCEMENT_KEY, GIVEN_UP, PENDING_KEY, REJECTED_KEY};
-pub use policy::{BuildFailure, class_lists_of};
+pub use policy::{BuildFailure, class_lists_of, totals_of};
 pub use settings::Settings;
 pub use state::{InterfaceState, ListTotals, Pending, Shared, State};
 

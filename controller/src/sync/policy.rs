@@ -309,12 +309,8 @@ impl Sync {
 
     /// Has the totals saved with the next transaction.
     pub(super) fn save_totals(&mut self) {
-        let totals = self.shared.read().totals.clone();
-        for (list, (packets, bytes)) in totals {
-            if list != 0 {
-                self.unsaved.push(Change::SetTotals { list: ListId(list), totals: StoredTotals { packets, bytes } });
-            }
-        }
+        let changes = totals_of(&self.shared.read());
+        self.unsaved.extend(changes);
     }
 
     /// Copies the store aside once what is unsaved is saved.
@@ -327,6 +323,17 @@ impl Sync {
             self.problem("store copy", None);
         }
     }
+}
+
+/// What every list has counted so far, as the store keeps it.
+pub fn totals_of(state: &State) -> Vec<Change> {
+    let totals = state.totals.iter().filter(|(list, _)| **list != 0);
+    totals
+        .map(|(list, (packets, bytes))| Change::SetTotals {
+            list: ListId(*list),
+            totals: StoredTotals { packets: *packets, bytes: *bytes },
+        })
+        .collect()
 }
 
 /// The lists of a generation's classes, as the store keeps them.

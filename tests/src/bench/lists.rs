@@ -44,3 +44,41 @@ pub fn text(numbers: u64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::IpAddr;
+
+    use weir::domain::guard::Guards;
+
+    use super::*;
+
+    #[test]
+    fn every_number_has_an_address_of_its_own_that_may_be_denied() {
+        let guards = Guards::default();
+        for family in Family::ALL {
+            let mut seen = HashSet::new();
+            let numbers = (0..300_000).chain((0..300_000).map(|step| step * 7_158)).filter(|number| *number < family.numbers());
+            for number in numbers.collect::<HashSet<u64>>() {
+                let prefix = address(family, number);
+                assert!(seen.insert(prefix), "{prefix} twice");
+                guards.admit(prefix, Kind::Deny, &Origin::Operator, false).expect("an address anybody may send from");
+            }
+        }
+    }
+
+    #[test]
+    fn no_address_is_in_the_servers_and_the_clients_networks() {
+        let first_octets: HashSet<u8> = (0..100_000)
+            .filter_map(|number| match address(Family::V4, number).addr() {
+                IpAddr::V4(address) => Some(address.octets()[0]),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+        assert_eq!(first_octets.len(), 128);
+        for octet in [10, 127, 169, 192, 203] {
+            assert!(!first_octets.contains(&octet), "{octet}");
+        }
+    }
+}

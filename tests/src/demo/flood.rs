@@ -73,10 +73,8 @@ impl Flood {
         sent: &'scope Sent,
         on: &'scope AtomicBool,
     ) {
-        let each = [
-            (&self.listed, self.listed_per_second, &sent.listed),
-            (&self.loud, self.loud_per_second, &sent.loud),
-        ];
+        let each =
+            [(&self.listed, self.listed_per_second, &sent.listed), (&self.loud, self.loud_per_second, &sent.loud)];
         for (frames, per_second, count) in each {
             let sender = sender.another();
             scope.spawn(move || {

@@ -69,7 +69,8 @@ impl Capture {
 
     fn read(path: &Path, port: u16) -> Result<Self> {
         let context = || format!("read {}", path.display());
-        let mut reader = PcapReader::new(BufReader::new(File::open(path).with_context(context)?)).with_context(context)?;
+        let mut reader =
+            PcapReader::new(BufReader::new(File::open(path).with_context(context)?)).with_context(context)?;
         let mut capture = Self {
             name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             ..Self::default()
@@ -93,7 +94,8 @@ fn to_our_server(frame: &[u8], port: u16) -> Result<Option<(Ipv4Addr, Vec<u8>)>>
     let Some(packet) = frame.get(14..).filter(|_| frame.get(12..14) == Some(&[0x08, 0x00])) else { return Ok(None) };
     let Ok(ip) = Ipv4HeaderSlice::from_slice(packet) else { return Ok(None) };
     let Some(tcp) = packet.get(ip.slice().len()..) else { return Ok(None) };
-    let (Some(ports), Some(sequence)) = (tcp.first_chunk::<2>(), tcp.get(4..8).and_then(|bytes| bytes.first_chunk::<4>()))
+    let (Some(ports), Some(sequence)) =
+        (tcp.first_chunk::<2>(), tcp.get(4..8).and_then(|bytes| bytes.first_chunk::<4>()))
     else {
         return Ok(None);
     };

@@ -106,7 +106,7 @@ impl Place {
         pinned.iter().map(|(index, path)| (*index, info(path).expect("read a pinned link"))).collect()
     }
 
-    /// Everything in the BPF filesystem, folders left out.
+    /// Everything in the BPF filesystem, but for folders and what the kernel itself puts into each one.
     ///
     /// # Panics
     /// Where it cannot be read.
@@ -116,7 +116,10 @@ impl Place {
             for entry in fs::read_dir(&folder).expect("read the BPF filesystem") {
                 let entry = entry.expect("read the BPF filesystem");
                 let is_folder = entry.file_type().expect("read the BPF filesystem").is_dir();
-                if is_folder { &mut folders } else { &mut pins }.push(entry.path());
+                let is_kernels = entry.file_name() == "maps.debug" || entry.file_name() == "progs.debug";
+                if !is_kernels {
+                    if is_folder { &mut folders } else { &mut pins }.push(entry.path());
+                }
             }
         }
         pins

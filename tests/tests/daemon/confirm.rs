@@ -27,7 +27,7 @@ fn site() -> Site {
 fn apply(site: &Site, time: &str) -> Instant {
     let start = Instant::now();
     let said = site.weir(&["-o", "json", "config", "apply", "--confirm", time]).well();
-    assert!(said.contains("\"changed\":true") && said.contains("enforcement: enforce -> observe"), "{said}");
+    assert!(said.contains("\"changed\":true") && said.contains(r#"enforcement: \"enforce\" -> \"observe\""#), "{said}");
     start
 }
 
@@ -220,7 +220,7 @@ fn a_trial_of_broken_settings_does_not_begin() {
     let site = site();
     site.place.configure("enforcement = \"obsserve\"");
     let said = site.weir(&["config", "apply", "--confirm", "60s"]);
-    said.badly(1, &["weir.toml:4:15", "obsserve", "did you mean observe?"]);
+    said.badly(1, &["weir.toml:4:15", "obsserve", "did you mean \"observe\"?"]);
     assert!(site.api().status().pending.is_none());
     as_before(&site);
 }

@@ -51,10 +51,10 @@ fn an_interface_that_was_deleted_and_made_anew_is_protected_within_a_second() {
     assert!(status.health.problems.iter().any(|problem| problem.contains("wv0 came back")), "{:?}", status.health);
     site.send(&[from(1), from(2)]);
     site.saw(&[("denied", 1), ("pass", 1)]);
-    assert_eq!(site.place.links().iter().map(|(pinned, link)| (*pinned, link.interface)).collect::<Vec<_>>(), [(
-        new.unwrap(),
-        new.unwrap()
-    )]);
+    assert_eq!(
+        site.place.links().iter().map(|(pinned, link)| (*pinned, link.interface)).collect::<Vec<_>>(),
+        [(new.unwrap(), new.unwrap())]
+    );
 }
 
 #[test]
@@ -109,13 +109,11 @@ fn generic_mode_drops_the_same_packets() {
 #[test]
 fn native_mode_is_refused_with_the_reason_where_the_driver_has_none() {
     let site = Site::idle(&Plan { args: &["-i", "lo", "--mode", "native"], ..Plan::default() });
-    site.refused_start().badly(1, &[
-        "native XDP cannot be attached to lo: its driver has no XDP support",
-        "--mode auto or generic",
-    ]);
+    site.refused_start()
+        .badly(1, &["native XDP cannot be attached to lo: its driver has no XDP support", "--mode auto or generic"]);
     // The other interface, on which it could be, is let go of again.
     assert!(!is_attached(&site, "wv0"));
-    assert_eq!(site.place.links(), []);
+    assert!(site.place.links().is_empty());
 }
 
 #[test]

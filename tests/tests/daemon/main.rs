@@ -11,4 +11,5 @@ mod latency;
 mod lists;
 mod rates;
 mod restart;
+mod starts;
 mod switches;

@@ -54,17 +54,40 @@ async fn put(api: &Api, peer: &Peer, confirm_s: Option<u64>, dry_run: bool) -> R
     Ok(Json(report))
 }
 
+/// What `confirm` and `rollback` take.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trial {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What confirming or rolling back would come to.
+fn tried(api: &Api) -> ConfigReport {
+    let state = api.shared.read();
+    let pending = crate::sync::pending_row(&state);
+    ConfigReport { changed: pending.is_some(), dry_run: true, generation: state.generation, pending, notes: Vec::new() }
+}
+
 pub(super) async fn confirm(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    query: Query<Trial>,
 ) -> Result<Json<ConfigReport>, ApiError> {
+    if query.dry_run {
+        return Ok(Json(tried(&api)));
+    }
     Ok(Json(api.sync.ask(|reply| Command::Confirm(peer.actor(), reply)).await?))
 }
 
 pub(super) async fn rollback(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    query: Query<Trial>,
 ) -> Result<Json<ConfigReport>, ApiError> {
+    if query.dry_run {
+        return Ok(Json(tried(&api)));
+    }
     Ok(Json(api.sync.ask(|reply| Command::Rollback(peer.actor(), reply)).await?))
 }
 

@@ -1,0 +1,56 @@
+//! The differential test: kernel, host model and reference judge the same random frames under the same policies.
+use std::collections::BTreeMap;
+
+use crate::fixtures::random::{self, Rng, Sources};
+use crate::fixtures::{self, Scenario};
+use crate::kernel::trio::Trio;
+use crate::reference::Outcome;
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// Frames under one policy.
+const FRAMES_PER_WORLD: usize = 5_000;
+
+/// Runs random frames under random policies until `frames` have been judged, or a judge disagrees.
+///
+/// # Errors
+/// What they disagree on: the frame, the verdicts, the policy.
+///
+/// # Panics
+/// Where the kernel takes a policy or a frame not at all, or its ledger does not add up.
+pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Outcome, usize>, String> {
+    let fixtures = fixtures::all();
+    let mut counts = BTreeMap::new();
+    let mut judged = 0;
+    let mut number = 0;
+    while judged < frames {
+        // Each scenario of the fixtures in its turn, and three policies by chance after it.
+        let world = if number % 4 == 0 { Scenario::ALL[number / 4 % 4].world() } else { random::world(rng) };
+        number += 1;
+        trio.install(&world);
+        let sources = Sources::of(&world);
+        let pace = rng.pick(&[10_000, MILLISECOND, 20 * MILLISECOND]);
+        for _ in 0..FRAMES_PER_WORLD.min(frames - judged) {
+            let frame = if rng.chance(50) {
+                random::structured(rng, &sources)
+            } else {
+                let (one, other) = (rng.below(fixtures.len()), rng.below(fixtures.len()));
+                random::mutated(rng, &fixtures[one].frame, &fixtures[other].frame, &sources)
+            };
+            if rng.chance(5) {
+                trio.pass(rng.number() % pace, u64::from(rng.below(25) == 0));
+            }
+            if rng.below(2_000) == 0 {
+                let bypass = rng.chance(8);
+                trio.change(|world| world.bypass = bypass);
+            }
+            let outcome = trio
+                .run(&frame)
+                .map_err(|disagreement| format!("{disagreement}\nafter {judged} frames, under {:#?}", trio.world()))?;
+            *counts.entry(outcome).or_default() += 1;
+            judged += 1;
+        }
+        trio.audit();
+    }
+    Ok(counts)
+}
