@@ -206,8 +206,8 @@ mod tests {
                     .filter(|i| i.is_live(at) && i.observe == observe && i.stands(flags))
                     .min_by_key(|i| i.order()).map(|i| (i.rank, i.kind));
                 let got = |r: Ruling| (!r.is_none()).then(|| (r.rank(), if r.is_allow() { Kind::Allow } else { Kind::Deny }));
-                prop_assert_eq!(step.map(|s| got(s.enforced)).unwrap_or(None), want(false));
-                prop_assert_eq!(step.map(|s| got(s.observed)).unwrap_or(None), want(true));
+                prop_assert_eq!(step.and_then(|s| got(s.enforced)), want(false));
+                prop_assert_eq!(step.and_then(|s| got(s.observed)), want(true));
             }
         }
     }

@@ -4,8 +4,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken expectation is the test's failure")]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
 mod confirm;
+mod endpoints;
 mod headers;
 mod import;
+mod inputs;
 mod interfaces;
 mod latency;
 mod lists;

@@ -106,14 +106,13 @@ impl Node {
         let slots = self.slots();
         let context =
             Context { desired: &self.desired, guards: &self.guards, slots: &slots, now: BootSeconds(self.now) };
-        match self.overlay.change(&context, prefix, &before, self.sequence) {
-            Ok(ops) => self.write(ops),
-            Err(_) => {
-                self.building = None;
-                self.start();
-                // The change comes with the flip: until then the old state is still right.
-                self.flip_to(false);
-            }
+        if let Ok(ops) = self.overlay.change(&context, prefix, &before, self.sequence) {
+            self.write(ops);
+        } else {
+            self.building = None;
+            self.start();
+            // The change comes with the flip: until then the old state is still right.
+            self.flip_to(false);
         }
     }
 
