@@ -156,8 +156,12 @@ fn play<W: Write>(
         scope.spawn(move || report(site.server.inside(|| web::serve(serving))));
         let visits = scope.spawn(move || report(site.client.inside(|| web::visit(CLIENT, server, fetches, visiting))));
         wait_for("the first page", Duration::from_secs(10), || (!fetches.is_empty()).then_some(()));
-        let moment =
-            || Moment { at: Instant::now(), ledger: Ledger::of_status(&site.api().status()), offered: sent.all() };
+        let moment = || Moment {
+            at: Instant::now(),
+            ledger: Ledger::of_status(&site.api().status()),
+            offered: sent.all(),
+            lost: lost(site),
+        };
         let fifth = Duration::from_secs(args.seconds) / 5;
         let first = moment();
         let mut moments = vec![first.clone()];
@@ -230,6 +234,13 @@ fn about(capture: &Capture, sent: &Sent, cookies: u64) -> String {
         thousands(capture.sources as u64),
         thousands(cookies)
     )
+}
+
+/// Packets that found the queue between the namespaces full; 0 where the interface does not say.
+fn lost(site: &Site) -> u64 {
+    let links = site.client.ip(&["-s", "-j", "link", "show", "dev", &site.links[0].peer]);
+    let links: serde_json::Value = serde_json::from_str(&links).unwrap_or_default();
+    links.pointer("/0/stats64/tx/dropped").and_then(serde_json::Value::as_u64).unwrap_or(0)
 }
 
 /// SYN cookies that the server's kernel has sent; 0 where it does not say.

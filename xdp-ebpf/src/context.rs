@@ -2,6 +2,7 @@
 use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;
+use weir_common::abi::low;
 use weir_common::frame::{Frame, MAX_OFFSET};
 use zerocopy::FromBytes;
 
@@ -20,7 +21,7 @@ impl<'a> Packet<'a> {
         // as halves, which the verifier refuses. The frame is below 4 GiB by far.
         // SAFETY: copies a register onto itself.
         unsafe { asm!("{0} = {0}", inout(reg) len, options(nomem, nostack)) };
-        Self { ctx, len: len as u32 }
+        Self { ctx, len: low(len) }
     }
 }
 

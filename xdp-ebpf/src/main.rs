@@ -2,10 +2,12 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![expect(clippy::needless_pass_by_value, reason = "the program macro hands the context over")]
 
 mod context;
 mod generator;
 mod maps;
+#[expect(unreachable_pub, reason = "the bench on the host includes the file too")]
 mod sequence;
 
 use aya_ebpf::bindings::xdp_action;

@@ -14,7 +14,8 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
 use weir_common::abi::{
-    ClassRow, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
+    ClassRow, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
+    control_word, low,
 };
 use weir_common::addr::{Source, SourceKey};
 use weir_common::tables::{Bucket, Fault, Tables};
@@ -202,6 +203,7 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value the key would leave its aligned place")]
     fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
         // SAFETY: a slot's tables are not written while the slot is in force.
         unsafe {
@@ -231,6 +233,7 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value the key would leave its aligned place")]
     fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
         // SAFETY: values are replaced, never changed in place, and freed after a grace period.
         unsafe {
@@ -262,7 +265,7 @@ impl Tables for Maps<'_> {
         let mut hidden = u64::from(number);
         // SAFETY: copies a register onto itself.
         unsafe { asm!("{0} = {0}", inout(reg) hidden, options(nomem, nostack)) };
-        hidden as u32
+        low(hidden)
     }
 
     #[inline(always)]
@@ -339,7 +342,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn interface(&self) -> u32 {
-        self.ctx.ingress_ifindex() as u32
+        low(self.ctx.ingress_ifindex() as u64)
     }
 
     #[inline(always)]

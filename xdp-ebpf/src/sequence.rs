@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 /// 203/8 and all from 224/3 have none.
 pub const V4_NUMBERS: u64 = 1 << 31;
 
-/// Numbers that have an IPv6 address, all of them in 2000::/3.
+/// Numbers that have an IPv6 address, all of them in `2000::/3`.
 pub const V6_NUMBERS: u64 = 1 << 61;
 
 /// Which numbers are drawn: `first`, and so many from there. One number alone makes the same source every time.

@@ -43,9 +43,12 @@ impl Interfaces {
             names: names.to_vec(),
             links: HashMap::new(),
         };
-        let mut fresh = Vec::new();
+        let mut there = Vec::new();
         for name in names {
-            let index = interfaces::index_of(name)?.ok_or_else(|| no_such_interface(name))?;
+            there.push((name, interfaces::index_of(name)?.ok_or_else(|| no_such_interface(name))?));
+        }
+        let mut fresh = Vec::new();
+        for (name, index) in there {
             match all.attach_one(name, index) {
                 Ok(true) => fresh.push(index),
                 Ok(false) => {}

@@ -114,6 +114,13 @@ pub fn run(options: &Options) -> Result<()> {
     let saved = store.load(clock::now(), &boot_id)?;
     let remembered = remember(&store, read, options, &boot_id, cpus)?;
 
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    // What may be taken is taken before anything changes in the kernel.
+    let doors = runtime.block_on(Doors::open(options, &config))?;
     let folder = bpffs::prepare(config.state.bpffs.as_deref())?;
     let instance = Instance::of(&folder, &config.state.dir);
     let kernel = takeover::take_over(&instance, config.state.max_sources)?;
@@ -169,15 +176,11 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer));
     let (sync, thread) = Sync::start(shared.clone(), Arc::clone(&kernel.writer), store, boot_id);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    let served = runtime.block_on(serve(options, &config, &file, cpus, &kernel, &instance, attached, &shared, &sync));
+    let served = runtime.block_on(serve(options, doors, &file, cpus, &kernel, &instance, attached, &shared, &sync));
     runtime.shutdown_timeout(Duration::from_secs(2));
-    // The thread ends with the stop that `serve` asked for, or when the last handle goes.
-    drop(sync);
+    // Where serving never began, or the task was too busy to hear, nobody has stopped it yet.
+    let (done, _nobody) = oneshot::channel();
+    let _stopped = sync.send(Command::Stop(done));
     if thread.join().is_err() {
         return Err(anyhow!("the sync task ended by a panic; what was in force still is"));
     }
@@ -333,7 +336,7 @@ fn guards_of(settings: &Settings) -> Guards {
 #[expect(clippy::too_many_arguments, reason = "the parts of the daemon, each from another place")]
 async fn serve(
     options: &Options,
-    config: &Config,
+    doors: Doors,
     file: &Path,
     cpus: u32,
     kernel: &Kernel,
@@ -355,21 +358,17 @@ async fn serve(
         reload: Arc::clone(&reload),
         samples: Arc::clone(&samples),
     };
-    let socket = options.socket.clone().unwrap_or_else(|| config.api.socket.clone());
-    let listener = http::bind(&socket, config.api.group.as_deref())?;
     let (end, ended) = watch::channel(false);
     let over = |mut ended: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which is the end as well.
         let _over = ended.wait_for(|over| *over).await;
     };
+    let Doors { socket, listener, public } = doors;
     let mut tasks = tokio::task::JoinSet::new();
     let router = http::routes(api.clone());
-    let (path, until) = (socket.clone(), over(ended.clone()));
+    let (path, until) = (socket.0.clone(), over(ended.clone()));
     tasks.spawn(async move { http::serve(listener, &path, router, until).await });
-    if let Some(address) = config.api.listen {
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .with_context(|| format!("listen at {address} (`[api] listen`)"))?;
+    if let Some(listener) = public {
         let (router, until) = (http::public_routes(api), over(ended.clone()));
         tasks.spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until).await });
     }
@@ -386,7 +385,7 @@ async fn serve(
         .map(|i| format!("{} ({})", i.name, i.mode.map_or_else(|| "not attached".to_owned(), |mode| mode.to_string())))
         .collect();
     let generation = shared.read().generation;
-    ready(&format!("weir is ready: {}, generation {generation}, socket {}", attached.join(", "), socket.display()));
+    ready(&format!("weir is ready: {}, generation {generation}, socket {}", attached.join(", "), socket.0.display()));
     let result = wait(&mut tasks, sync, &reload).await;
     // Not an error if nobody asks: without systemd there is nobody to tell.
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -400,8 +399,42 @@ async fn serve(
     }
     let _left =
         tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
-    let _gone = std::fs::remove_file(&socket);
+    drop(socket);
     result
+}
+
+/// Where the API is asked.
+struct Doors {
+    socket: SocketFile,
+    listener: tokio::net::UnixListener,
+    public: Option<tokio::net::TcpListener>,
+}
+
+/// The socket's file: gone with the daemon, however its start ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; a file that nobody answers at is removed by the next start.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Doors {
+    /// Listens, without answering yet.
+    async fn open(options: &Options, config: &Config) -> Result<Self> {
+        let path = options.socket.clone().unwrap_or_else(|| config.api.socket.clone());
+        let listener = http::bind(&path, config.api.group.as_deref())?;
+        let socket = SocketFile(path);
+        let public = match config.api.listen {
+            None => None,
+            Some(address) => {
+                let bound = tokio::net::TcpListener::bind(address).await;
+                Some(bound.with_context(|| format!("listen at {address} (`[api] listen`)"))?)
+            }
+        };
+        Ok(Self { socket, listener, public })
+    }
 }
 
 /// Tells the person and systemd that packets are judged from here on.

@@ -59,7 +59,8 @@ mod tests {
         let guards = Guards::default();
         for family in Family::ALL {
             let mut seen = HashSet::new();
-            let numbers = (0..300_000).chain((0..300_000).map(|step| step * 7_158)).filter(|number| *number < family.numbers());
+            let numbers =
+                (0..300_000).chain((0..300_000).map(|step| step * 7_158)).filter(|number| *number < family.numbers());
             for number in numbers.collect::<HashSet<u64>>() {
                 let prefix = address(family, number);
                 assert!(seen.insert(prefix), "{prefix} twice");

@@ -108,6 +108,7 @@ pub struct Rig {
     next: OwnedFd,
     weir: OwnedFd,
     empty: OwnedFd,
+    behind: Option<Program>,
     generation: u64,
 }
 
@@ -132,7 +133,18 @@ impl Rig {
         let policy = Mapped::new(open("POLICY")?.as_fd())?;
         let draw = Mapped::new(open("GENERATOR")?.as_fd())?;
         let next = open("NEXT")?;
-        let mut rig = Self { writer: Arc::new(writer), reader, policy, draw, next, weir, empty, generation: 0, object };
+        let mut rig = Self {
+            writer: Arc::new(writer),
+            reader,
+            policy,
+            draw,
+            next,
+            weir,
+            empty,
+            behind: None,
+            generation: 0,
+            object,
+        };
         rig.fill(&Image::default())?;
         Ok(rig)
     }
@@ -168,12 +180,7 @@ impl Rig {
     /// # Errors
     /// The system call's, and where the generator found no program behind it.
     pub fn run(&mut self, family: Family, program: Program, numbers: Numbers, packets: u32) -> Result<Run> {
-        let behind = match program {
-            Program::Weir => &self.weir,
-            Program::Empty => &self.empty,
-        };
-        let program = behind.as_raw_fd().to_ne_bytes();
-        sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &program, 0).context("put a program behind")?;
+        self.put_behind(program)?;
         let counter = self.draw.read(0).map_or(0, |draw| draw.counter);
         self.draw.write(0, Draw { first: numbers.first, count: numbers.count, counter });
         let frame = family.frame();
@@ -185,6 +192,20 @@ impl Rig {
         let drawn = self.draw.read(0).map_or(0, |draw| draw.counter.wrapping_sub(counter));
         ensure!(drawn == u64::from(packets), "{packets} packets were asked for and {drawn} were made");
         Ok(Run { ns: u64::try_from(result.duration.as_nanos())?, counted: counted(&before, &after) })
+    }
+
+    fn put_behind(&mut self, program: Program) -> Result<()> {
+        if self.behind == Some(program) {
+            return Ok(());
+        }
+        let fd = match program {
+            Program::Weir => &self.weir,
+            Program::Empty => &self.empty,
+        };
+        let value = fd.as_raw_fd().to_ne_bytes();
+        sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &value, 0).context("put a program behind")?;
+        self.behind = Some(program);
+        Ok(())
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Moment {
     pub ledger: Ledger,
     /// Packets the flood had sent.
     pub offered: u64,
+    /// Packets that found the wire's queue full, and never came to weir.
+    pub lost: u64,
 }
 
 /// What the client saw.
@@ -57,6 +59,8 @@ pub struct Span {
     pub ledger: Ledger,
     /// Packets the flood sent.
     pub offered: u64,
+    /// Packets that never came to weir.
+    pub lost: u64,
     /// What the client saw.
     pub pages: Pages,
 }
@@ -68,6 +72,7 @@ impl Span {
             lasted: to.at.saturating_duration_since(from.at),
             ledger: to.ledger.since(&from.ledger),
             offered: to.offered.saturating_sub(from.offered),
+            lost: to.lost.saturating_sub(from.lost),
             pages: Pages::of(fetches),
         }
     }
@@ -132,6 +137,7 @@ mod tests {
             at: at + Duration::from_secs(seconds),
             ledger: Ledger::of(entries),
             offered,
+            lost: 0,
         };
         let from = counted(&[("pass", 10), ("denied", 5)], 100, 0);
         let to = counted(&[("pass", 30), ("denied", 405), ("rate_source", 100)], 700, 2);

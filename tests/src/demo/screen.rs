@@ -104,6 +104,7 @@ impl<W: Write> Screen<W> {
         let mut rows: Vec<(String, [String; 3])> = Vec::new();
         let rate = |count: &dyn Fn(&Span) -> u64| spans.map(|span| thousands(span.per_second(count(span))));
         rows.push(("sent by the flood/s".to_owned(), rate(&|span| span.offered)));
+        rows.push(("lost before weir/s".to_owned(), rate(&|span| span.lost)));
         rows.push(("seen by weir/s".to_owned(), rate(&|span| span.passed() + span.dropped())));
         rows.push(("passed/s".to_owned(), rate(&Span::passed)));
         rows.push(("dropped/s".to_owned(), rate(&Span::dropped)));

@@ -66,6 +66,20 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Makes a problem document of what the framework refused by itself: a query, a body that is too large, a time-out.
+pub(super) async fn as_problem(response: Response) -> Response {
+    const LONGEST: usize = 1 << 16;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_bare = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !is_bare || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = axum::body::to_bytes(response.into_body(), LONGEST).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    ApiError::new(status, if text.is_empty() { "no answer in time" } else { &*text }).into_response()
+}
+
 pub(super) async fn no_such_path(uri: axum::http::Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware::map_response;
 use axum::routing::{get, post};
 use tower_http::timeout::TimeoutLayer;
 
@@ -75,19 +76,21 @@ pub fn routes(api: Api) -> Router {
         .route("/api/bypass", post(changes::bypass))
         .layer(DefaultBodyLimit::max(BODY))
         .merge(lists)
-        .merge(health_routes())
+        .layer(timeout())
+        .layer(map_response(error::as_problem))
+        .merge(health_routes().layer(timeout()))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .with_state(api)
 }
 
 /// What may be read over TCP.
 pub fn public_routes(api: Api) -> Router {
-    health_routes()
-        .fallback(error::no_such_path)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
-        .with_state(api)
+    health_routes().fallback(error::no_such_path).layer(timeout()).with_state(api)
+}
+
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT)
 }
 
 fn health_routes() -> Router<Api> {

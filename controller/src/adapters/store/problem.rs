@@ -234,9 +234,9 @@ pub enum Problem {
     },
     /// The database was damaged and there was no good copy: what still verifies was kept.
     #[error("the store {db} was damaged ({cause}) and there is no good copy: weir goes on with {entries} entries in \
-             {kept} rows that are still as they were written, and {lost} rows are lost. {left}Block, allow or \
-             import again what is missing", db = db.display(), left = Kept(broken.as_ref()),
-            lost = lost.map_or_else(|| "an unknown number of".to_owned(), |rows| rows.to_string()))]
+             {kept} rows that are still as they were written; rows lost: {lost}. {left}Block, allow or import again \
+             what is missing", db = db.display(), left = Kept(broken.as_ref()),
+            lost = lost.map_or_else(|| "unknown".to_owned(), |rows| rows.to_string()))]
     Salvaged {
         /// The database.
         db: PathBuf,
@@ -253,8 +253,8 @@ pub enum Problem {
     },
     /// The database was unusable and nothing could be saved of it.
     #[error("the store {db} was unusable ({cause}), there is no good copy and nothing in it could be read: weir starts \
-             with an EMPTY store, so no earlier block or allow is in it. Restore {db} from a backup, or block, allow and \
-             import again. {kept}", db = db.display(), kept = Kept(broken.as_ref()))]
+             with an EMPTY store, so no earlier block or allow is in it. {kept}Restore {db} from a backup, or block, allow \
+             and import again", db = db.display(), kept = Kept(broken.as_ref()))]
     StartedEmpty {
         /// The database.
         db: PathBuf,

@@ -94,7 +94,7 @@ fn salvage_says_how_many_rows_are_lost_and_keeps_the_others() {
     spoil(folder.path(), "weir.db", "reason 7");
     let (mut store, problems) = Store::open(folder.path()).unwrap();
     let [Problem::Salvaged { entries: 321, lost: Some(1), .. }] = &problems[..] else { panic!("{problems:?}") };
-    assert!(problems[0].to_string().contains("1 rows are lost"), "{}", problems[0]);
+    assert!(problems[0].to_string().contains("rows lost: 1. "), "{}", problems[0]);
     let mut expected = saved;
     expected.desired.list_mut(BLOCK).unwrap().entries.remove(&net("192.0.2.7/32"));
     assert_eq!(Everything::of(&mut store).unwrap(), (expected, vec![]));
