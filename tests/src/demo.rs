@@ -191,7 +191,7 @@ fn play<W: Write>(
         let [from, to] = pair else { return None };
         Some(Span::between(from, to, &fetches.asked(from.at, to.at)))
     });
-    spans.collect::<Vec<_>>().try_into().map_err(|_| anyhow!("three phases make three spans"))
+    spans.collect::<Vec<_>>().try_into().map_err(|_others| anyhow!("three phases make three spans"))
 }
 
 fn sleep_until(end: Instant, stop: &AtomicBool) -> Result<()> {

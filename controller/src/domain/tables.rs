@@ -143,6 +143,23 @@ pub fn build(desired: &Desired, guards: &Guards, capacity: Capacity, now_s: u32)
     Ok(image)
 }
 
+/// Whether tables of all that is desired and of `more` fit for sure: entries that several lists share are counted for
+/// each. Where this says no, only [`build`] can tell.
+pub fn surely_fit(desired: &Desired, guards: &Guards, more: &[IpNet], capacity: Capacity) -> bool {
+    let guarded = || guards.protected_prefixes().chain(guards.never_block_prefixes()).chain(more.iter().copied());
+    let all = desired.len() + guarded().count();
+    if all <= capacity.addresses.min(capacity.prefixes) {
+        return true;
+    }
+    let (mut addresses, mut nets) = ([0; 2], [0; 2]);
+    let listed = desired.lists().flat_map(|list| list.imported.iter().chain(list.entries.keys().copied()));
+    for prefix in listed.chain(guarded()) {
+        let kind = if prefixes::is_single(&prefix) { &mut addresses } else { &mut nets };
+        kind[usize::from(matches!(prefix, IpNet::V6(_)))] += 1;
+    }
+    addresses.iter().all(|count| *count <= capacity.addresses) && nets.iter().all(|count| *count <= capacity.prefixes)
+}
+
 fn check(
     desired: &Desired,
     what: &'static str,

@@ -14,6 +14,7 @@ use crate::domain::desired::{ALLOW, BLOCK, Desired};
 use crate::domain::guard::bare;
 use crate::domain::overlay::{Context, Op};
 use crate::domain::report::{ChangeReport, ChangeRow, SwitchReport};
+use crate::domain::tables;
 
 /// More prefixes than this in one request go by rebuild and flip: cheaper than as many live changes.
 const LIVE_AT_ONCE: usize = 256;
@@ -45,6 +46,7 @@ impl Sync {
             }
         }
         let name = list_name(add.kind, &add.origin);
+        has_room(&state, add, &name)?;
         let id = self.list_to_add_to(&mut state, add, &name)?;
         let mut undo = Vec::new();
         let mut live = add.prefixes.len() <= LIVE_AT_ONCE;
@@ -305,7 +307,7 @@ impl Sync {
                 list.imported = import.prefixes;
             }
             let now_s = u32::try_from(clock::now().boot.0).unwrap_or(u32::MAX);
-            crate::domain::tables::build(&trial, &state.guards, state.settings.capacity, now_s)?;
+            tables::build(&trial, &state.guards, state.settings.capacity, now_s)?;
             return Ok((Imported { changed: true, generation }, None));
         }
         if let Some(pending) = &state.pending {
@@ -372,6 +374,32 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
             }
         }
     }
+}
+
+/// Whether the tables have room for what is to be added: what is live at first is folded into them, and a restart begins
+/// with them.
+fn has_room(state: &super::State, add: &Add, name: &str) -> Result<(), SyncError> {
+    let capacity = state.settings.capacity;
+    if tables::surely_fit(&state.desired, &state.guards, &add.prefixes, capacity) {
+        return Ok(());
+    }
+    let mut trial = state.desired.clone();
+    let id = trial.list_for(name, add.kind, &add.origin)?;
+    let now = clock::now();
+    let info = EntryInfo {
+        reason: Arc::clone(&add.reason),
+        added_at: now.wall,
+        expiry: None,
+        enforcement: add.enforcement,
+        forced: false,
+        sequence: state.sequence,
+    };
+    if let Some(list) = trial.list_mut(id) {
+        list.entries.extend(add.prefixes.iter().map(|prefix| (*prefix, info.clone())));
+    }
+    let now_s = u32::try_from(now.boot.0).unwrap_or(u32::MAX);
+    tables::build(&trial, &state.guards, capacity, now_s)?;
+    Ok(())
 }
 
 /// The list that an origin's single entries are on.

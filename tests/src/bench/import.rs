@@ -24,7 +24,7 @@ pub const MADE: u64 = 120_000;
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// How long an import may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An import's cost.
 #[derive(Clone, Debug, Serialize)]

@@ -24,7 +24,7 @@ pub fn address(family: Family, number: u64) -> IpNet {
 ///
 /// # Errors
 /// Where they do not fit.
-pub fn denying(numbers: impl Iterator<Item = u64> + Clone) -> Result<Image> {
+pub fn denying(numbers: &(impl Iterator<Item = u64> + Clone)) -> Result<Image> {
     let all = Family::ALL.into_iter().flat_map(|family| numbers.clone().map(move |number| address(family, number)));
     let mut desired = Desired::new();
     let id = desired.list_for("bench", Kind::Deny, &Origin::Operator)?;
@@ -47,7 +47,7 @@ pub fn text(numbers: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
     use std::net::IpAddr;
 
     use weir::domain::guard::Guards;
@@ -61,7 +61,7 @@ mod tests {
             let mut seen = HashSet::new();
             let numbers =
                 (0..300_000).chain((0..300_000).map(|step| step * 7_158)).filter(|number| *number < family.numbers());
-            for number in numbers.collect::<HashSet<u64>>() {
+            for number in numbers.collect::<BTreeSet<u64>>() {
                 let prefix = address(family, number);
                 assert!(seen.insert(prefix), "{prefix} twice");
                 guards.admit(prefix, Kind::Deny, &Origin::Operator, false).expect("an address anybody may send from");

@@ -21,8 +21,11 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
-        let median =
-            if values.len() % 2 == 0 && middle > 0 { f64::midpoint(at(middle - 1), at(middle)) } else { at(middle) };
+        let median = if values.len().is_multiple_of(2) && middle > 0 {
+            f64::midpoint(at(middle - 1), at(middle))
+        } else {
+            at(middle)
+        };
         Self { median, min: at(0), max: at(values.len().saturating_sub(1)) }
     }
 }
@@ -49,7 +52,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle_one_or_the_middle_two() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
         assert_eq!(Spread::of([]), Spread { median: 0.0, min: 0.0, max: 0.0 });
     }
 

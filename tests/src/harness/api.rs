@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use weir::domain::report::{ChangeReport, ChangeRequest, Explain, Problem, Status};
 
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// A daemon's API.
 #[derive(Clone, Debug)]

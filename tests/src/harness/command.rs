@@ -43,7 +43,7 @@ pub fn without_settings(command: &mut Command) {
 #[track_caller]
 pub fn said(command: &mut Command) -> Said {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("start {:?}: {error}", command.get_program()));
+    let mut child = child.unwrap_or_else(|error| panic!("start {}: {error}", command.get_program().display()));
     let out = reading(child.stdout.take());
     let err = reading(child.stderr.take());
     let code = end_of(&mut child, &format!("{command:?}"));

@@ -81,9 +81,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let said = ip(&["netns", "del", &self.name]);
-        if said.code != Some(0) && !thread::panicking() {
-            panic!("the namespace stays: {said:?}");
-        }
+        assert!(said.code == Some(0) || thread::panicking(), "the namespace stays: {said:?}");
     }
 }
 

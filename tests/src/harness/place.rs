@@ -69,7 +69,12 @@ impl Place {
 
     /// The keys that say where everything is.
     pub fn places(&self) -> String {
-        format!("state.dir = {:?}\nstate.bpffs = {:?}\napi.socket = {:?}\n", self.state(), self.bpffs(), self.socket())
+        format!(
+            "state.dir = \"{}\"\nstate.bpffs = \"{}\"\napi.socket = \"{}\"\n",
+            self.state().display(),
+            self.bpffs().display(),
+            self.socket().display()
+        )
     }
 
     /// Writes a file and says where.
@@ -133,9 +138,8 @@ impl Drop for Place {
         let path = c_path(&self.bpffs());
         // SAFETY: the path ends with a NUL and lives across the call.
         let unmounted = unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        if unmounted != 0 && !std::thread::panicking() {
-            panic!("unmount the BPF filesystem: {}", io::Error::last_os_error());
-        }
+        let error = io::Error::last_os_error();
+        assert!(unmounted == 0 || std::thread::panicking(), "unmount the BPF filesystem: {error}");
     }
 }
 

@@ -22,7 +22,7 @@ const READINGS: u64 = 40;
 const GROWTH_KIB: f64 = 8.0 * 1024.0;
 
 /// How long the overlay may take to become empty.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Adds and removes so many addresses.
 ///
@@ -90,7 +90,7 @@ fn ask(site: &Site, asker: u64, cycles: u64, done: &AtomicU64, failed: &AtomicBo
             return Ok(());
         }
         // Both families in turn.
-        let family = if number / ASKERS % 2 == 0 { Family::V4 } else { Family::V6 };
+        let family = if (number / ASKERS).is_multiple_of(2) { Family::V4 } else { Family::V6 };
         let address = lists::address(family, number).addr().to_string();
         let body = serde_json::to_vec(&change(&[&address]))?;
         for method in ["POST", "DELETE"] {

@@ -30,7 +30,7 @@ const KINDS: [(&str, Numbers, &[Verdict]); 3] = [
 /// Where a packet got a verdict that neither policy gives it.
 pub fn run(flips: u64, packets: u64, out: &mut impl Write, stop: &AtomicBool) -> Result<()> {
     let mut rig = Rig::load()?;
-    let images = [lists::denying(0..2 * PART)?, lists::denying((0..PART).chain(2 * PART..3 * PART))?];
+    let images = [lists::denying(&(0..2 * PART))?, lists::denying(&(0..PART).chain(2 * PART..3 * PART))?];
     rig.fill(&images[1])?;
     let writer = rig.writer();
     let (judged, flipping, failed) = (AtomicU64::new(0), AtomicBool::new(true), AtomicBool::new(false));

@@ -141,18 +141,21 @@ fn top_names_the_loudest_and_counts_what_was_dropped_of_theirs() {
 
 #[test]
 fn explain_names_the_entry_that_decides_and_the_list_it_is_on() {
-    let site = Site::new("");
+    let mut site = Site::new("");
     site.api().import("feed", "192.0.2.0/24\n").document::<Value>();
     site.weir(&["block", "add", "192.0.2.1", "--reason", "loud"]).well();
-    let explained = site.api().explain("192.0.2.1");
-    assert_eq!(explained.verdict, "denied");
-    let decides: Vec<&str> =
-        explained.entries.iter().filter(|entry| entry.decides).map(|entry| entry.prefix.as_str()).collect();
-    assert_eq!((decides, explained.entries.len()), (vec!["192.0.2.1/32"], 2));
     let said = site.weir(&["explain", "192.0.2.9"]).well();
     assert!(said.contains("denied") && said.contains("feed") && said.contains("192.0.2.0/24"), "{said}");
     assert_eq!(site.api().explain("198.51.100.1").verdict, "pass");
     assert_eq!(site.api().explain("203.0.113.80").protected.as_deref(), Some("address of wv0"));
+    // Of one origin's entries the narrowest decides, once it is in the tables.
+    site.kill();
+    site.start();
+    let explained = site.api().explain("192.0.2.1");
+    assert_eq!(explained.verdict, "denied");
+    let chain: Vec<(&str, bool)> =
+        explained.entries.iter().map(|entry| (entry.prefix.as_str(), entry.decides)).collect();
+    assert_eq!(chain, [("192.0.2.1/32", true), ("192.0.2.0/24", false)]);
 }
 
 #[test]

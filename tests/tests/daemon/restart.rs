@@ -66,7 +66,7 @@ fn a_killed_daemon_lets_nothing_through_and_loses_nothing_and_neither_does_its_r
     let listed =
         [[192, 0, 2, 1], [198, 51, 100, 9], [203, 0, 113, 1], [203, 0, 113, 70], [192, 0, 2, 77], [192, 0, 2, 130]];
     let others =
-        [[192, 0, 2, 2], [203, 0, 113, 2], [203, 0, 113, 80], [192, 0, 2, 78], [198, 18, 0, 1], [192, 0, 2, 1 << 6]];
+        [[192, 0, 2, 2], [203, 0, 113, 2], [203, 0, 113, 81], [192, 0, 2, 78], [198, 18, 0, 1], [192, 0, 2, 1 << 6]];
     let listed_v6 = [v6(0x2001_0db8, 0x0bad_0000, 1), v6(0x2001_0db8, 0xdead_0000, 1)];
     let others_v6 = [v6(0x2001_0db8, 0x0bae_0000, 1), v6(0x2001_0db8, 0xdead_0000, 2)];
     let mut frames = Vec::new();
@@ -141,7 +141,9 @@ fn a_restart_brings_back_every_list_entry_and_switch() {
     // Packets of an entry are counted exactly in the overlay only; after the restart it is in the tables.
     let without_packets = |text: &str| {
         let mut rows: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
-        rows.iter_mut().for_each(|row| row["packets"] = serde_json::Value::Null);
+        for row in &mut rows {
+            row["packets"] = serde_json::Value::Null;
+        }
         rows
     };
     assert_eq!(without_packets(&lists(&site).0), without_packets(&before.0));

@@ -61,6 +61,25 @@ fn source(address: IpAddr) -> Source {
 }
 
 #[test]
+fn what_surely_fits_fits_and_what_is_shared_needs_a_build() {
+    let net = |text: &str| -> IpNet { text.parse().unwrap() };
+    let capacity = Capacity { addresses: 2, prefixes: 1 };
+    let guards = Guards::new([(net("192.0.2.1/32"), "own".to_owned())], []);
+    let mut desired = Desired::new();
+    let fits = |desired: &Desired, more: &[&str]| {
+        let more: Vec<IpNet> = more.iter().map(|text| net(text)).collect();
+        surely_fit(desired, &guards, &more, capacity)
+    };
+    assert!(fits(&desired, &[]) && fits(&desired, &["192.0.2.2/32", "2001:db8::1/128", "192.0.2.0/24"]));
+    assert!(!fits(&desired, &["192.0.2.2/32", "192.0.2.3/32"]));
+    desired.list_mut(BLOCK).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
+    desired.list_mut(ALLOW).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
+    // Two lists, one address: it is not sure, and it does.
+    assert!(!fits(&desired, &[]));
+    assert!(build(&desired, &guards, capacity, 0).is_ok());
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_the_number_and_the_list() {
     let mut desired = Desired::new();
     let id = desired.list_for("big", Kind::Deny, &Origin::Operator).unwrap();
