@@ -1,8 +1,12 @@
 //! The daemon from outside: the real binary between two network namespaces, judged by the kernel's counters.
 //!
 //! Each test has a weir of its own, so they run beside each other; those that measure times run alone.
-#![expect(clippy::unwrap_used, reason = "a failure here is the test's failure")]
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a broken expectation is the test's failure")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken expectation is the test's failure"
+)]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
 mod confirm;
 mod endpoints;
