@@ -144,9 +144,9 @@ impl Case {
             (Fate::Clean, Limit::Broken) => {
                 let of = |verdict| run.counted.iter().find(|(v, _)| *v == verdict).map_or(0, |(_, packets)| *packets);
                 let (passed, refused) = (of(Verdict::Pass), of(Verdict::RateSource));
-                // A full burst, and what is earned while the run lasts; its time is at least what the kernel measured.
-                let earned = u128::from(LOW) * u128::from(run.ns) * u128::from(packets) / 1_000_000_000;
-                passed + refused == packets && u128::from(passed) <= u128::from(LOW) * 2 + earned * 3
+                // A full burst, and what is earned while the run lasts: how long that is on a shared machine, only a
+                // clock beside it could tell, so nearly all must do.
+                passed + refused == packets && passed * 100 <= packets
             }
         };
         if is_right {

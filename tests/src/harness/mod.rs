@@ -73,6 +73,13 @@ pub fn data(test: &str, file: &str) -> Option<PathBuf> {
     None
 }
 
+/// A list of `count` addresses from `first` on, one a line.
+pub fn addresses(first: [u8; 4], count: u32) -> String {
+    let first = Ipv4Addr::from(first).to_bits();
+    let lines: Vec<String> = (first..first + count).map(|address| Ipv4Addr::from_bits(address).to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
 /// What a [`Site`] is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use weir_tests::frames::V4;
 use weir_tests::harness::{PATIENCE, Site, wait_for};
 
+use crate::{DENIED, PASS};
+
 /// The settings on trial: with them what is denied is only counted.
 const TRIAL: &str = "enforcement = \"observe\"";
-
-const DENIED: usize = 6;
 
 fn from(last: u8) -> Vec<u8> {
     V4::from([192, 0, 2, last]).frame()
@@ -200,7 +200,7 @@ fn blocks_made_on_trial_survive_the_deadline_without_a_daemon() {
     wait_for("three packets", PATIENCE, || {
         let now = reader.counters();
         let more = |slot: usize| now.enforced[slot].packets - at.enforced[slot].packets;
-        ((more(0), more(DENIED)) == (1, 2)).then_some(())
+        ((more(PASS), more(DENIED)) == (1, 2)).then_some(())
     });
     site.start();
     let listed = site.weir(&["block", "export"]).well();

@@ -1,12 +1,11 @@
 //! Whole lists: in force within a second, at little memory, and by one flip.
-use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir_tests::frames::V4;
-use weir_tests::harness::{Plan, Site, data, is_release};
+use weir_tests::harness::{Plan, Site, addresses, data, is_release};
 
 /// Entries of the real list.
 const IPSUM: u64 = 120_430;
@@ -66,21 +65,12 @@ fn a_list_of_120_000_is_in_force_within_a_second_and_64_mib() {
     site.saw(&[("pass", listed.len() as u64)]);
 }
 
-/// A list of `both`, and of as many addresses from `first` on.
-fn list(first: Ipv4Addr, entries: u32, both: [u8; 4]) -> String {
-    let mut text = format!("{}\n", Ipv4Addr::from(both));
-    for entry in 0..entries {
-        writeln!(text, "{}", Ipv4Addr::from_bits(first.to_bits() + entry)).unwrap();
-    }
-    text
-}
-
 #[test]
 fn who_is_on_the_old_list_and_the_new_never_slips_through_between_them() {
     let site = Site::of(&Plan { alone: true, ..Plan::default() });
     let both = [192, 0, 2, 7];
     // Space for benchmarks stands in for the many.
-    let lists = [[198, 18, 0, 0], [198, 19, 0, 0]].map(|first| list(Ipv4Addr::from(first), 40_000, both));
+    let lists = [[198, 18, 0, 0], [198, 19, 0, 0]].map(|first| addresses(first, 40_000) + "192.0.2.7\n");
     let api = site.api();
     api.import("feed", &lists[0]).document::<Value>();
     let traffic = site.traffic(vec![V4::from(both).frame()], 20_000);

@@ -1,24 +1,17 @@
 //! What people and programs may ask for, and must not get: refused with the reason, and nothing changes.
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 use weir_tests::frames::{SERVER_V4, V4};
-use weir_tests::harness::Site;
+use weir_tests::harness::{Site, addresses};
 
 fn from(last: u8) -> Vec<u8> {
     V4::from([192, 0, 2, last]).frame()
 }
 
-/// Addresses of the space for benchmarks, one a line.
-fn addresses(count: u32) -> String {
-    let mut text = String::new();
-    for at in 0..count {
-        writeln!(text, "{}", std::net::Ipv4Addr::from_bits(u32::from_be_bytes([198, 18, 0, 0]) + at)).unwrap();
-    }
-    text
-}
+/// The space for benchmarks.
+const MANY: [u8; 4] = [198, 18, 0, 0];
 
 #[track_caller]
 fn is_untouched(site: &Site) {
@@ -118,19 +111,19 @@ fn files_that_are_no_lists_are_refused() {
 #[test]
 fn what_does_not_fit_is_refused_with_how_much_and_what_was_before_stays() {
     let site = Site::new("state.max_addresses = 100");
-    site.api().import("feed", &addresses(50)).document::<Value>();
+    site.api().import("feed", &addresses(MANY, 50)).document::<Value>();
     let first = V4::from([198, 18, 0, 0]).frame();
     let later = V4::from([198, 18, 0, 149]).frame();
     site.send(&[first.clone(), later.clone()]);
     site.saw(&[("denied", 1), ("pass", 1)]);
-    let file = site.place.file("many.txt", addresses(150));
+    let file = site.place.file("many.txt", addresses(MANY, 150));
     let before = site.api().status();
     // Beside the list's there are the machine's own protected addresses in the tables.
     let said = site.weir(&["block", "import", &file, "--name", "feed"]);
     let text = said.badly(1, &["IPv4 addresses do not fit", "100 fit", "feed", "nothing was changed", "max_addresses"]);
     let over: u64 = text.split_whitespace().find_map(|word| word.parse().ok()).expect("how many did not fit");
     assert!((50..60).contains(&over), "{text}");
-    let problem = site.api().import("feed", &addresses(150)).problem(507);
+    let problem = site.api().import("feed", &addresses(MANY, 150)).problem(507);
     assert!(problem.detail.contains("do not fit"), "{}", problem.detail);
     let after = site.api().status();
     assert_eq!((after.generation, after.lists[0].entries), (before.generation, before.lists[0].entries));
@@ -142,7 +135,7 @@ fn what_does_not_fit_is_refused_with_how_much_and_what_was_before_stays() {
 #[test]
 fn single_blocks_beyond_what_fits_are_refused_and_never_stand_in_the_way_of_a_restart() {
     let mut site = Site::new("state.max_addresses = 100");
-    let text = addresses(150);
+    let text = addresses(MANY, 150);
     let mut refused = 0;
     for address in text.lines() {
         let body = serde_json::to_vec(&json!({"prefixes": [address]})).unwrap();

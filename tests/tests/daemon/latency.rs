@@ -7,7 +7,7 @@ use weir_tests::frames::V4;
 use weir_tests::harness::api::change;
 use weir_tests::harness::{PATIENCE, Plan, Site, is_release, wait_for};
 
-const DENIED: usize = 6;
+use crate::DENIED;
 
 /// Prints the distribution and returns the 99th percentile.
 fn p99(what: &str, times: &mut [Duration]) -> Duration {

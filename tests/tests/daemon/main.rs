@@ -20,3 +20,14 @@ mod rates;
 mod restart;
 mod starts;
 mod switches;
+
+use weir_common::verdict::Verdict;
+
+/// Where the kernel counts what passed.
+const PASS: usize = Verdict::Pass as usize;
+/// Where it counts what the operator lets through.
+const ALLOWED: usize = Verdict::Allowed as usize;
+/// Where it counts what the operator denies.
+const DENIED: usize = Verdict::Denied as usize;
+/// Where it counts what was over its source's limit.
+const RATE_SOURCE: usize = Verdict::RateSource as usize;

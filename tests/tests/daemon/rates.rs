@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use weir_tests::frames::V4;
 use weir_tests::harness::sender::stay_on;
-use weir_tests::harness::{Plan, Site, is_release};
+use weir_tests::harness::{PATIENCE, Plan, Site, is_release, wait_for};
 
-const PASS: usize = 0;
-const RATE_SOURCE: usize = 20;
+use crate::{PASS, RATE_SOURCE};
 
 /// Sends five times the limit from `sources` addresses through `interfaces` interfaces, each from a CPU of its own, and
 /// asserts that what passes is within 2 % of what may.
@@ -79,7 +78,7 @@ fn a_limit_that_is_only_observed_drops_nobody() {
     let site = Site::new("[limits.source]\npackets_per_second = 10\nburst = 10\nenforcement = \"observe\"\n");
     let frame = V4::from([192, 0, 2, 1]).frame();
     site.send(&vec![frame; 60]);
-    let status = weir_tests::harness::wait_for("60 packets", weir_tests::harness::PATIENCE, || {
+    let status = wait_for("60 packets", PATIENCE, || {
         let status = site.api().status();
         (status.packets.seen == 60).then_some(status)
     });

@@ -2,10 +2,9 @@
 use weir::adapters::kernel::reader::Counters;
 use weir_common::abi::Tally;
 use weir_tests::frames::{V4, V6, udp, v6};
-use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
+use weir_tests::harness::{PATIENCE, Plan, Site, addresses, wait_for};
 
-const PASS: usize = 0;
-const DENIED: usize = 6;
+use crate::{ALLOWED, DENIED, PASS};
 
 /// Packets of each kind that the kernel must have judged in all, and while no daemon ran.
 const IN_ALL: u64 = 200_000;
@@ -187,4 +186,61 @@ fn an_entry_ends_in_time_though_no_daemon_lives() {
     site.start();
     let listed = site.weir(&["-o", "json", "block", "list"]).well();
     assert!(!listed.contains("192.0.2.1/32") && listed.contains("192.0.2.2/32"), "{listed}");
+}
+
+#[test]
+fn what_lies_beneath_an_ended_entry_shows_through_in_the_tables_too() {
+    let mut site = Site::new("");
+    let frame = V4::from([192, 0, 2, 1]).frame();
+    site.api().block(&["192.0.2.0/24"]);
+    site.weir(&["allow", "add", "192.0.2.1", "--for", "3s"]).well();
+    // The overlay is empty after a restart: all of it is in the tables.
+    site.kill();
+    site.start();
+    assert_eq!(site.api().status().capacity["overlay"].used, 0);
+    let reader = site.place.reader();
+    let count = |slot: usize| reader.counters().enforced[slot].packets;
+    site.send(&[&frame]);
+    wait_for("a packet", PATIENCE, || (count(ALLOWED) == 1).then_some(()));
+    site.daemon().signal(libc::SIGSTOP);
+    wait_for("the allow ends", PATIENCE, || {
+        site.send(&[&frame]);
+        (count(DENIED) > 0).then_some(())
+    });
+    site.daemon().signal(libc::SIGCONT);
+    assert_eq!(count(PASS), 0);
+}
+
+#[test]
+fn an_import_that_a_kill_interrupts_is_there_as_a_whole_or_not_at_all() {
+    let mut site = Site::of(&Plan { alone: true, ..Plan::default() });
+    // One address is on the list whatever becomes of the imports.
+    let both = [192, 0, 2, 7];
+    let list = |entries: u32| addresses([198, 18, 0, 0], entries) + "192.0.2.7\n";
+    let (small, large) = (list(1_000), list(60_000));
+    let entries = |site: &Site| site.api().status().lists.iter().find(|list| list.name == "feed").unwrap().entries;
+    site.api().import("feed", &small).document::<serde_json::Value>();
+    let traffic = site.traffic(vec![V4::from(both).frame()], 10_000);
+    let mut found = std::collections::BTreeMap::new();
+    for milliseconds in [20, 60, 120, 200, 300, 450] {
+        let api = site.api();
+        let text = if entries(&site) == 1_001 { &large } else { &small };
+        std::thread::scope(|scope| {
+            // Whether it is answered is chance, as is the moment of the kill: neither is waited for.
+            scope.spawn(|| {
+                drop(api.connect().and_then(|mut c| c.ask("POST", "/api/block/import?name=feed", text.as_bytes())));
+            });
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+            site.kill();
+        });
+        site.start();
+        *found.entry(entries(&site)).or_insert(0) += 1;
+    }
+    let sent = traffic.stop();
+    println!("6 imports interrupted, under {sent} packets: the list then had {found:?} entries");
+    assert!(found.keys().all(|entries| [1_001, 60_001].contains(entries)), "{found:?}");
+    let counters = site.place.reader().counters();
+    let all: u64 = counters.enforced.iter().map(|tally| tally.packets).sum();
+    assert_eq!(counters.enforced[DENIED].packets, all);
+    assert!(site.api().status().health.ok, "{:?}", site.api().status().health);
 }

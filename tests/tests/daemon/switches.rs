@@ -7,6 +7,8 @@ use weir_tests::frames::{SERVER_V4, V4};
 use weir_tests::harness::netns::Link;
 use weir_tests::harness::{PATIENCE, Site, wait_for};
 
+use crate::{DENIED, PASS, RATE_SOURCE};
+
 fn from(last: u8) -> Vec<u8> {
     V4::from([192, 0, 2, last]).frame()
 }
@@ -93,7 +95,7 @@ fn detach_without_the_daemon_leaves_nothing_behind() {
     site.start();
     let reader = site.place.reader();
     site.send(&[from(1)]);
-    wait_for("a drop", PATIENCE, || (reader.counters().enforced[6].packets == 1).then_some(()));
+    wait_for("a drop", PATIENCE, || (reader.counters().enforced[DENIED].packets == 1).then_some(()));
 }
 
 #[test]
@@ -167,7 +169,7 @@ fn a_reload_turns_a_limit_on_and_off_again() {
     let since = wait_for("100 packets", PATIENCE, || {
         let now = reader.counters();
         let more = |slot: usize| now.enforced[slot].packets - before.enforced[slot].packets;
-        (more(0) + more(20) == 100).then(|| more(0))
+        (more(PASS) + more(RATE_SOURCE) == 100).then(|| more(PASS))
     });
     assert!((10..=12).contains(&since), "{since} passed");
     site.place.configure("");
@@ -175,6 +177,6 @@ fn a_reload_turns_a_limit_on_and_off_again() {
     let before = reader.counters();
     site.send(&vec![from(3); 100]);
     wait_for("100 packets pass", PATIENCE, || {
-        (reader.counters().enforced[0].packets - before.enforced[0].packets == 100).then_some(())
+        (reader.counters().enforced[PASS].packets - before.enforced[PASS].packets == 100).then_some(())
     });
 }
