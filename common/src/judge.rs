@@ -242,11 +242,14 @@ impl Walk {
         let observed = Ruling::from_word(tables.forget(1, class.observed().word()));
         let enforced = Ruling::from_word(tables.forget(2, class.enforced().word()));
         if !observed.is_none() {
-            self.list = observed.list();
+            // The list behind the first observed hit; a bogon before it has none.
+            if self.observed == NOTHING {
+                self.list = observed.list();
+            }
             self.hit(observed.verdict_slot(), Enforcement::Observe);
         }
         if !enforced.is_none() {
-            if self.list == 0 {
+            if self.observed == NOTHING {
                 self.list = enforced.list();
             }
             if enforced.is_allow() {
@@ -263,11 +266,13 @@ impl Walk {
             Transport::At { .. } | Transport::Later => {}
             Transport::Malformed => {
                 if self.hit(Verdict::Malformed.slot(), Enforcement::Enforce) {
+                    self.list = 0;
                     return Verdict::Malformed.slot();
                 }
             }
             Transport::Budget => {
                 if self.over_budget(slot) == Verdict::Budget.slot() {
+                    self.list = 0;
                     return Verdict::Budget.slot();
                 }
             }
@@ -281,6 +286,7 @@ impl Walk {
             let enforcement = if observe { Enforcement::Observe } else { Enforcement::Enforce };
             if self.hit(Verdict::RateSource.slot(), enforcement) {
                 refuse(tables, network.source);
+                self.list = 0;
                 return Verdict::RateSource.slot();
             }
         }
