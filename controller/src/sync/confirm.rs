@@ -130,6 +130,12 @@ impl Sync {
     }
 
     pub(super) fn confirm(&mut self, actor: &str, reply: Reply<ConfigReport>) {
+        let deadline = self.shared.read().pending.as_ref().map(|pending| pending.deadline);
+        if deadline.is_some_and(|deadline| clock::now().boot >= deadline) {
+            // The kernel has undone it already; what it does is what counts.
+            self.fall_back("deadline");
+            return answer(reply, Err(SyncError::Nothing("the time to confirm is over: the settings were undone")));
+        }
         let mut state = self.shared.write();
         let Some(pending) = state.pending.take() else {
             drop(state);
