@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::{VERDICT_SLOTS, Verdict};
 
 /// Version of every layout in this file.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -19,8 +19,8 @@ pub const OVERLAY_SEGMENTS: usize = 3;
 /// The same for what remains under a lifted address.
 pub const LIFT_SEGMENTS: usize = 2;
 
-/// Longest chain of expiring entries a packet follows; the builder refuses longer ones.
-pub const CHAIN_STEPS: usize = 8;
+/// Longest run of entries that end one after the other which a packet follows; the builder refuses longer ones.
+pub const RUN_STEPS: u32 = 8;
 
 /// Ways in a set of tracked sources.
 pub const SOURCE_WAYS: usize = 3;
@@ -71,20 +71,14 @@ pub mod overlay_flag {
 
 /// Bits of [`Slot::features`].
 pub mod feature {
-    /// The slot has an exact IPv4 table.
-    pub const EXACT_V4: u32 = 1;
-    /// The slot has an IPv4 prefix table.
-    pub const PREFIX_V4: u32 = 2;
-    /// The slot has an exact IPv6 table.
-    pub const EXACT_V6: u32 = 4;
-    /// The slot has an IPv6 prefix table.
-    pub const PREFIX_V6: u32 = 8;
     /// Nothing is dropped: every drop is counted as observed.
     pub const OBSERVE_ALL: u32 = 16;
     /// A packet over the header budget passes instead of dropping.
     pub const BUDGET_PASSES: u32 = 32;
     /// The per-source packet limit is only observed.
     pub const OBSERVE_SOURCE_LIMIT: u32 = 64;
+    /// Every packet is counted for its source, so that `top` can show who sends.
+    pub const TRACK_SOURCES: u32 = 128;
 }
 
 /// The low half of a word.
@@ -150,32 +144,96 @@ impl Control {
 }
 
 abi! {
+    /// What tables are made of: one cache line. How its words are read depends on the table; see [`crate::lookup`].
+    #[derive(Default)]
+    pub struct Line: 64 {
+        /// The words.
+        pub words: [u64; 8],
+    }
+}
+
+abi! {
+    /// Where each table begins among the lines of a slot, and how large it is.
+    ///
+    /// Line 0 belongs to no table, so 0 says that a table is not there. Values found in tables are numbers in three
+    /// ranges: classes, then runs of what ends, then places in [`Layout::deep`].
+    #[derive(Default)]
+    pub struct Layout: 80 {
+        /// Keys the hashes, so that nobody can aim at a line.
+        pub key: [u64; 2],
+        /// IPv4 addresses, by quotient.
+        pub exact_v4: u32,
+        /// Its lines; 0 or at least [`QUOTIENT_LINES`].
+        pub exact_v4_lines: u32,
+        /// IPv4 addresses that the quotient table has no room for, or all of them where there is none.
+        pub spill_v4: u32,
+        /// Its lines without those that others link to.
+        pub spill_v4_lines: u32,
+        /// IPv4 ranges: a word for each chunk.
+        pub direct_v4: u32,
+        /// IPv6 ranges in `2000::/3`: which chunks differ from their group's background.
+        pub bitmap_v6: u32,
+        /// The lines of those chunks.
+        pub primary_v6: u32,
+        /// IPv6 ranges outside `2000::/3`, by the upper half of the address.
+        pub elsewhere_v6: u32,
+        /// Its lines.
+        pub elsewhere_v6_lines: u32,
+        /// Fingerprints of IPv6 addresses.
+        pub exact_v6: u32,
+        /// Its lines without those that others link to.
+        pub exact_v6_lines: u32,
+        /// The addresses themselves, by number.
+        pub records_v6: u32,
+        /// Ranges by the lower half of an IPv6 address: a word for each /64 that has any.
+        pub deep: u32,
+        /// What ends, and what holds afterwards.
+        pub runs: u32,
+        /// The first value that is a run's, not a class.
+        pub runs_from: u32,
+        /// The first value that is a place in `deep`.
+        pub deep_from: u32,
+    }
+}
+
+/// Fewest lines of a quotient table: with fewer, 16 bits would not tell the addresses of one line apart.
+pub const QUOTIENT_LINES: u32 = 1 << 16;
+
+/// Classes whose row lies in the slot and whose counters lie with the CPU's: no look-up is needed for them. Those beyond
+/// have both in maps of their own.
+pub const NEAR_CLASSES: usize = 256;
+
+abi! {
     /// One immutable policy slot: everything but the tables themselves.
-    pub struct Slot: 72 {
+    pub struct Slot: 8344 {
         /// The generation in this slot.
         pub generation: u64,
         /// [`feature`] bits.
         pub features: u32,
         /// The slot to use once the deadline has passed.
         pub fallback: u32,
+        /// Where the address tables are.
+        pub layout: Layout,
         /// Boot-time second at which an unconfirmed change is undone; 0: none.
         pub confirm_deadline_s: u64,
-        /// Classes per CPU in the class counters.
-        pub class_stride: u32,
+        /// Lines of class counters a CPU has; four counters to a line.
+        pub hits_stride: u32,
+        /// Explicit padding.
+        pub reserved: u32,
         /// Heat at which a source is promoted to the offenders' exact bucket.
         pub promote_at: u32,
+        /// Heat a source may reach on one CPU while the offenders are full.
+        pub source_fallback_heat: u32,
         /// Per-source limit: time one packet costs, in 1/16 ns; 0: no limit.
         pub source_cost: u64,
         /// Per-source limit: time the whole burst costs, in 1/16 ns.
         pub source_window: u64,
-        /// Heat a source may reach on one CPU while the offenders are full.
-        pub source_fallback_heat: u32,
-        /// Explicit padding.
-        pub reserved: u32,
         /// Sampled drops: time one sample costs on each CPU, in 1/16 ns; 0: none are taken.
         pub sample_cost: u64,
         /// Sampled drops: time the burst costs, in 1/16 ns.
         pub sample_window: u64,
+        /// Rows of the first classes.
+        pub near_rows: [ClassRow; NEAR_CLASSES],
     }
 }
 
@@ -281,9 +339,9 @@ pub mod class_flag {
 }
 
 abi! {
-    /// What is done with a class: the set of lists that cover an address.
+    /// What is done with a class: the set of lists that cover an address. Two to a line.
     #[derive(Default)]
-    pub struct ClassRow: 24 {
+    pub struct ClassRow: 32 {
         /// The strongest ruling that is enforced.
         pub enforced: Ruling,
         /// The strongest observed denial above it.
@@ -292,19 +350,8 @@ abi! {
         pub flags: u32,
         /// Rate profile; 0: the limits for everybody.
         pub rate_profile: u32,
-    }
-}
-
-abi! {
-    /// What an address table holds for a prefix: its class, until when, and what holds afterwards.
-    #[derive(Default)]
-    pub struct Entry: 12 {
-        /// Index of the class row; 0 is the class of the unlisted.
-        pub class: u32,
-        /// Boot-time second from which `next` holds instead; 0: never.
-        pub expires_at_s: u32,
-        /// Index into the chain of entries that lie beneath, plus one; 0: the class of the unlisted.
-        pub next: u32,
+        /// Explicit padding.
+        pub reserved: u64,
     }
 }
 
@@ -354,7 +401,7 @@ abi! {
 
 abi! {
     /// One CPU's counters and small buckets.
-    pub struct CpuState: 1152 {
+    pub struct CpuState: 17536 {
         /// Packets by verdict, as enforced.
         pub enforced: [Tally; VERDICT_SLOTS],
         /// Packets let through that the verdict would have dropped, were it enforced.
@@ -371,6 +418,8 @@ abi! {
         pub offenders_full: u64,
         /// Numbers on their way through [`crate::tables::Tables::forget`].
         pub scratch: [u64; 11],
+        /// Hits of the first classes of each slot.
+        pub near_hits: [[Tally; NEAR_CLASSES]; SLOTS as usize],
     }
 }
 

@@ -7,11 +7,13 @@
 //! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
 //! observed counters: the first observed hit, and only if the packet was let through in the end.
 use crate::abi::{
-    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment, Slot, Tally,
-    class_flag, control_word, feature, overlay_flag,
+    ClassRow, Control, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment, Slot, Tally, class_flag,
+    control_word, feature, overlay_flag,
 };
 use crate::addr::{Source, SourceKey};
 use crate::frame::Frame;
+use crate::lookup;
+use crate::quick;
 use crate::rate::{self, Take};
 use crate::sources;
 use crate::tables::{Bucket as _, Fault, Tables};
@@ -38,6 +40,18 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// By a counter slot, and the list behind it.
+    #[inline(always)]
+    pub(crate) const fn of(verdict: u32, list: u16) -> Self {
+        Self { verdict, observed: NOTHING, list }
+    }
+
+    /// The same, with a drop that was only observed.
+    #[inline(always)]
+    pub(crate) const fn observing(self, observed: u32) -> Self {
+        Self { observed, ..self }
+    }
+
     /// The verdict that decided.
     pub fn verdict(&self) -> Verdict {
         // Tables only hold slots of dropping verdicts, and the walk's own are the enum's.
@@ -65,6 +79,9 @@ const NOTHING: u32 = 0;
 /// Judges one frame and counts the verdict.
 #[inline(always)]
 pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
+    if let Some(judgement) = quick::judge(frame, tables) {
+        return judgement;
+    }
     let mut walk = Walk { observe_all: false, observed: NOTHING, list: 0, sample_cost: 0, sample_window: 0 };
     let verdict = walk.run(frame, tables);
     let mut judgement = Judgement { verdict, observed: NOTHING, list: walk.list };
@@ -77,7 +94,13 @@ pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
 
 /// The one place that counts a verdict, once, and samples drops.
 #[inline(always)]
-fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &Judgement, cost: u64, window: u64) {
+pub(crate) fn count<F: Frame + ?Sized, T: Tables>(
+    frame: &F,
+    tables: &T,
+    judgement: &Judgement,
+    cost: u64,
+    window: u64,
+) {
     let bytes = u64::from(frame.len());
     let would_drop = judgement.observed != NOTHING;
     let sampling = cost != 0 && (would_drop || judgement.action() == Action::Drop);
@@ -253,12 +276,12 @@ impl Walk {
                 self.list = enforced.list();
             }
             if enforced.is_allow() {
-                track(tables, network.source, bytes, false);
+                track(tables, slot, network.source, bytes, false);
                 return Verdict::Allowed.slot();
             }
             if self.hit(enforced.verdict_slot(), Enforcement::Enforce) {
                 self.list = enforced.list();
-                track(tables, network.source, bytes, true);
+                track(tables, slot, network.source, bytes, true);
                 return enforced.verdict_slot();
             }
         }
@@ -267,18 +290,20 @@ impl Walk {
             Transport::Malformed => {
                 if self.hit(Verdict::Malformed.slot(), Enforcement::Enforce) {
                     self.list = 0;
+                    track(tables, slot, network.source, bytes, true);
                     return Verdict::Malformed.slot();
                 }
             }
             Transport::Budget => {
                 if self.over_budget(slot) == Verdict::Budget.slot() {
                     self.list = 0;
+                    track(tables, slot, network.source, bytes, true);
                     return Verdict::Budget.slot();
                 }
             }
         }
         if slot.source_cost == 0 {
-            track(tables, network.source, bytes, false);
+            track(tables, slot, network.source, bytes, false);
             return Verdict::Pass.slot();
         }
         if over_source_limit(tables, slot, network.source, bytes) {
@@ -388,24 +413,32 @@ fn is_over<T: Tables>(tables: &T, expires_at_s: u32) -> bool {
 /// [`Fault`] where a table that should be there is not.
 #[inline(always)]
 pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Classification, Fault> {
-    let class = match lookup(tables, index, slot, source)? {
-        Some(entry) => live_class(tables, index, entry)?,
-        None => 0,
+    let value = match source {
+        Source::V4(a) => lookup::v4(tables, index, &slot.layout, u32::from_be_bytes(a))?,
+        Source::V6(a) => {
+            let upper = u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]]);
+            let lower = u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]);
+            lookup::v6(tables, index, &slot.layout, upper, lower)?
+        }
     };
     let overlay = tables.control(control_word::OVERLAY).ok_or(Fault)?;
-    if class == 0 && overlay == 0 {
+    if value == 0 && overlay == 0 {
         return Ok(Classification { enforced: 0, observed: 0, class: 0, flags: 0, counter: NO_COUNTER });
     }
-    let class = tables.forget_half(4, class);
+    let value = tables.forget_half(4, value);
+    let mut class = 0;
     let mut row = ClassRow::default();
-    if class != 0 {
-        row = *tables.class(index, class).ok_or(Fault)?;
+    if value != 0 {
+        class = tables.forget_half(9, lookup::live_class(tables, index, &slot.layout, value)?);
+        row = *tables.row(index, slot, class).ok_or(Fault)?;
     }
+    let class = tables.forget_half(10, class);
     let row = ClassRow {
         enforced: Ruling::from_word(tables.forget(5, row.enforced.word())),
         observed: Ruling::from_word(tables.forget(6, row.observed.word())),
         flags: tables.forget_half(7, row.flags),
         rate_profile: 0,
+        reserved: 0,
     };
     let mut result = Classification { enforced: 0, observed: 0, class, flags: row.flags, counter: NO_COUNTER };
     let mut lifted = false;
@@ -442,39 +475,6 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     Ok(result)
 }
 
-/// The exact entry, else the longest prefix's; builders make each complete, so one hit is the whole answer.
-#[inline(always)]
-fn lookup<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Option<Entry>, Fault> {
-    let (exact, prefix) = match source {
-        Source::V4(_) => (feature::EXACT_V4, feature::PREFIX_V4),
-        Source::V6(_) => (feature::EXACT_V6, feature::PREFIX_V6),
-    };
-    if slot.features & exact != 0
-        && let Some(entry) = tables.exact(index, source)?
-    {
-        return Ok(Some(entry));
-    }
-    if slot.features & prefix != 0 {
-        return tables.prefix(index, source);
-    }
-    Ok(None)
-}
-
-/// The class that holds now: an expired entry uncovers what lies beneath it.
-#[inline(always)]
-fn live_class<T: Tables>(tables: &T, index: u32, first: Entry) -> Result<u32, Fault> {
-    let mut entry = first;
-    let mut step = 0;
-    while is_over(tables, entry.expires_at_s) {
-        if entry.next == 0 || step == CHAIN_STEPS {
-            return Ok(0);
-        }
-        entry = tables.chain(index, entry.next - 1).ok_or(Fault)?;
-        step += 1;
-    }
-    Ok(entry.class)
-}
-
 #[inline(always)]
 fn is_unspecified(source: Source) -> bool {
     source == Source::V4([0; 4]) || source == Source::V6([0; 16])
@@ -504,9 +504,12 @@ fn set_of<T: Tables>(tables: &T, key: SourceKey) -> u32 {
     key.hash(tables.control(control_word::SEED).unwrap_or(0)) & (SOURCE_SETS - 1)
 }
 
-/// Counts a packet of the source for `top`.
+/// Counts a packet of the source for `top`, where that is wanted.
 #[inline(always)]
-fn track<T: Tables>(tables: &T, source: Source, bytes: u64, dropped: bool) {
+pub(crate) fn track<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64, dropped: bool) {
+    if slot.features & feature::TRACK_SOURCES == 0 {
+        return;
+    }
     let key = source.key();
     let epoch = sources::epoch(tables.monotonic_ns());
     tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, epoch));
@@ -514,7 +517,7 @@ fn track<T: Tables>(tables: &T, source: Source, bytes: u64, dropped: bool) {
 
 /// Adds a drop to a packet of the source that was counted already.
 #[inline(always)]
-fn refuse<T: Tables>(tables: &T, source: Source) {
+pub(crate) fn refuse<T: Tables>(tables: &T, source: Source) {
     let key = source.key();
     tables.with_sources(set_of(tables, key), |set| sources::refuse(set, key.word()));
 }
@@ -524,7 +527,7 @@ fn refuse<T: Tables>(tables: &T, source: Source) {
 /// The unknown many are counted per CPU without a lock; only who gets near the limit moves to an exact bucket that all
 /// CPUs share, and takes along what each CPU had counted, so that a source spread over all queues gets its limit once.
 #[inline(always)]
-fn over_source_limit<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64) -> bool {
+pub(crate) fn over_source_limit<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64) -> bool {
     let key = source.key();
     let set = set_of(tables, key);
     let now_ns = tables.monotonic_ns();

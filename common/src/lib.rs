@@ -10,8 +10,10 @@ pub mod abi;
 pub mod addr;
 pub mod frame;
 pub mod judge;
+pub mod lookup;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+mod quick;
 pub mod rate;
 pub mod sources;
 pub mod tables;

@@ -4,22 +4,18 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{
-    ClassRow, Control, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
-    control_word, feature, overlay_flag,
+    ClassRow, Control, CpuState, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
+    control_word, overlay_flag,
 };
 use crate::addr::{Source, SourceKey};
-use crate::tables::{Bucket, Fault, Tables};
+use crate::tables::{Bucket, Tables};
 use zerocopy::FromZeros as _;
 
 /// One slot's tables.
 #[derive(Debug, Default, Clone)]
 pub struct ModelSlot {
-    /// Exact addresses.
-    pub exact: HashMap<Source, Entry>,
-    /// Prefixes, by canonical address and length.
-    pub prefixes: HashMap<(Source, u8), Entry>,
-    /// What lies beneath expiring entries.
-    pub chain: Vec<Entry>,
+    /// The address tables.
+    pub lines: Vec<Line>,
     /// Class rows; 0 is the class of the unlisted.
     pub classes: Vec<ClassRow>,
 }
@@ -81,22 +77,6 @@ impl Model {
             offenders: RefCell::default(),
             offender_capacity: 1 << 16,
             samples: RefCell::default(),
-        }
-    }
-
-    /// Puts a prefix into a slot: full length as an exact address, else as a prefix. Sets the slot's feature bit.
-    pub fn put(&mut self, slot: u32, source: Source, len: u8, entry: Entry) {
-        let (full, exact, prefix) = match source {
-            Source::V4(_) => (32, feature::EXACT_V4, feature::PREFIX_V4),
-            Source::V6(_) => (128, feature::EXACT_V6, feature::PREFIX_V6),
-        };
-        let index = slot as usize;
-        if len == full {
-            self.tables[index].exact.insert(source, entry);
-            self.slots[index].features |= exact;
-        } else {
-            self.tables[index].prefixes.insert((masked(source, len), len), entry);
-            self.slots[index].features |= prefix;
         }
     }
 
@@ -193,16 +173,10 @@ impl Tables for Model {
     fn slot(&self, slot: u32) -> Option<&Slot> {
         self.slots.get(slot as usize)
     }
-    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        Ok(self.tables.get(slot as usize).ok_or(Fault)?.exact.get(&source).copied())
+    fn line(&self, slot: u32, index: u32) -> Option<&Line> {
+        self.tables.get(slot as usize)?.lines.get(index as usize)
     }
-    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        Ok(longest(&self.tables.get(slot as usize).ok_or(Fault)?.prefixes, source).copied())
-    }
-    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
-        self.tables.get(slot as usize)?.chain.get(index as usize).copied()
-    }
-    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+    fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
         self.tables.get(slot as usize)?.classes.get(class as usize)
     }
     fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
@@ -225,6 +199,9 @@ impl Tables for Model {
     }
     fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
         self.sources.borrow_mut().get_mut(hash as usize).map(f)
+    }
+    fn count_far_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
+        self.count_class(slot, index, class, bytes);
     }
     fn count_class(&self, _slot: &Slot, index: u32, class: u32, bytes: u64) {
         let mut hits = self.class_hits.borrow_mut();

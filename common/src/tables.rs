@@ -1,5 +1,5 @@
 //! Where policy and counters live: the port between the verdict code and its two homes, the kernel's maps and a model.
-use crate::abi::{ClassRow, CpuState, Entry, Offender, OverlayValue, Sample, Slot, SourceSet, low};
+use crate::abi::{ClassRow, CpuState, Line, NEAR_CLASSES, Offender, OverlayValue, SLOTS, Sample, Slot, SourceSet, low};
 use crate::addr::{Source, SourceKey};
 
 /// A table that should be there could not be read: weir's own fault, never the packet's.
@@ -32,20 +32,18 @@ pub trait Tables {
     fn control(&self, word: u32) -> Option<u64>;
     /// The policy slot.
     fn slot(&self, slot: u32) -> Option<&Slot>;
-    /// What the slot's exact table holds for the address.
-    ///
-    /// # Errors
-    /// [`Fault`] where the slot says that it has the table and it is not there.
-    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault>;
-    /// What the slot's prefix table holds for the longest prefix that covers the address.
-    ///
-    /// # Errors
-    /// As [`Tables::exact`].
-    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault>;
-    /// An entry of the slot's chain of what lies beneath.
-    fn chain(&self, slot: u32, index: u32) -> Option<Entry>;
+    /// A line of the slot's address tables; which table it is part of, its [`crate::abi::Layout`] says.
+    fn line(&self, slot: u32, index: u32) -> Option<&Line>;
+    /// The slot's row for a class beyond the near ones.
+    fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow>;
     /// The slot's row for a class.
-    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow>;
+    #[inline(always)]
+    fn row<'a>(&'a self, index: u32, slot: &'a Slot, class: u32) -> Option<&'a ClassRow> {
+        if (class as usize) < NEAR_CLASSES {
+            return Some(&slot.near_rows[self.hide(class) as usize % NEAR_CLASSES]);
+        }
+        self.far_row(index, class)
+    }
     /// The overlay's value for the very address.
     fn overlay_exact(&self, source: Source) -> Option<&OverlayValue>;
     /// The overlay's value for the longest allowed prefix that covers the address.
@@ -58,6 +56,13 @@ pub trait Tables {
     #[inline(always)]
     fn hide(&self, number: u32) -> u32 {
         number
+    }
+
+    /// [`Tables::hide`] for a whole word: what is computed from it stays arithmetic, where the optimiser would see a choice
+    /// and make it a branch.
+    #[inline(always)]
+    fn hide_word(&self, word: u64) -> u64 {
+        word
     }
 
     /// `number` unchanged, but unknown to the verifier: what it learned on each way here ends, so the ways that lead to
@@ -84,8 +89,21 @@ pub trait Tables {
     fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R>;
     /// Runs `f` on this CPU's set of tracked sources for `hash`.
     fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R>;
+    /// Counts a hit of a class of the slot beyond the near ones.
+    fn count_far_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64);
     /// Counts a hit of a class of the slot.
-    fn count_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64);
+    #[inline(always)]
+    fn count_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
+        if class as usize >= NEAR_CLASSES {
+            return self.count_far_class(slot, index, class, bytes);
+        }
+        self.with_cpu(|cpu| {
+            let of_slot = &mut cpu.near_hits[self.hide(index) as usize % SLOTS as usize];
+            let tally = &mut of_slot[self.hide(class) as usize % NEAR_CLASSES];
+            tally.packets += 1;
+            tally.bytes += bytes;
+        });
+    }
     /// Counts a hit of an overlay value.
     fn count_overlay(&self, counter: u32, bytes: u64);
     /// The bucket of a source that broke a limit.

@@ -31,6 +31,8 @@ pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     /// IGMP (RFC 3376).
     pub const IGMP: u8 = 2;
+    /// TCP.
+    pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
     /// IPv6 routing header (RFC 8200 §4.4).

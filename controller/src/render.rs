@@ -15,7 +15,7 @@ pub mod top;
 
 use std::borrow::Cow;
 
-use crate::domain::decision::{Enforcement, Kind};
+use crate::domain::decision::{Enforcement, Kind, ListEnforcement};
 
 /// How text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl Style {
         match enforcement {
             Enforcement::Enforce => self.green("enforce"),
             Enforcement::Observe => self.yellow("observe"),
+        }
+    }
+
+    /// The same of a list.
+    fn list_enforcement(self, enforcement: ListEnforcement) -> Cow<'static, str> {
+        match enforcement {
+            ListEnforcement::Enforce => self.enforcement(Enforcement::Enforce),
+            ListEnforcement::Observe => self.enforcement(Enforcement::Observe),
+            ListEnforcement::Off => self.yellow("off"),
         }
     }
 }

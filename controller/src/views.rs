@@ -108,7 +108,7 @@ pub fn verdicts(counters: &Counters) -> BTreeMap<String, VerdictRow> {
 fn lists(shared: &Shared, state: &State) -> Vec<ListRow> {
     let mut totals: ListTotals = state.totals.clone();
     // Beside the slot in force, one on its way out or to fall back to: what it counted is not folded yet.
-    for (slot, classes) in state.class_lists.iter().enumerate().filter(|(_, classes)| !classes.is_empty()) {
+    for (slot, classes) in state.classes.iter().enumerate().filter(|(_, classes)| !classes.is_empty()) {
         for (list, (packets, bytes)) in attribute(classes, &shared.class_hits(slot)) {
             let total = totals.entry(list).or_default();
             total.0 += packets;
@@ -146,10 +146,11 @@ fn capacity(shared: &Shared, state: &State) -> BTreeMap<String, Fill> {
         (
             "tables".to_owned(),
             Fill {
-                used: state.table_entries,
+                used: state.tables.entries() as u64,
                 capacity: 2 * (settings.capacity.addresses as u64 + settings.capacity.prefixes as u64),
             },
         ),
+        ("table bytes".to_owned(), Fill { used: state.tables.bytes, capacity: settings.capacity.bytes }),
         ("overlay".to_owned(), Fill { used: state.overlay.len() as u64, capacity: state.overlay_room }),
         ("offenders".to_owned(), Fill { used: offenders, capacity: state.offender_room }),
     ])
@@ -161,12 +162,7 @@ pub fn entries(shared: &Shared, kind: Kind) -> Vec<EntryRow> {
     let mut rows = Vec::new();
     for list in state.desired.lists().filter(|list| list.kind == kind) {
         let name = list.name.to_string();
-        let single_ones = list.entry_decisions();
-        let imported = list
-            .imported_template()
-            .into_iter()
-            .flat_map(|template| list.imported.iter().map(move |prefix| Decision { prefix, ..template.clone() }));
-        for decision in single_ones.chain(imported) {
+        for decision in list.entry_decisions().chain(list.imported_decisions()) {
             rows.push(EntryRow {
                 prefix: decision.prefix.to_string(),
                 origin: decision.origin.name().to_owned(),
@@ -175,7 +171,7 @@ pub fn entries(shared: &Shared, kind: Kind) -> Vec<EntryRow> {
                 added_at: decision.info.added_at,
                 expires_at: decision.info.expiry.map(|expiry| expiry.wall),
                 packets: live_packets(shared, &state, &decision),
-                enforcement: decision.info.enforcement,
+                enforcement: decision.standing(),
             });
         }
     }
@@ -242,7 +238,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
                 kind: decision.kind,
                 reason: decision.info.reason.to_string(),
                 expires_at: decision.info.expiry.map(|expiry| expiry.wall),
-                enforcement: decision.info.enforcement,
+                enforcement: decision.standing(),
                 decides: decider == Some(at),
             })
             .collect(),

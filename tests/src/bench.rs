@@ -8,6 +8,7 @@ pub mod rig;
 #[path = "../../xdp-ebpf/src/sequence.rs"]
 pub mod sequence;
 pub mod spread;
+pub mod tables;
 pub mod verifier;
 
 use std::io::Write;
@@ -26,9 +27,21 @@ use machine::Machine;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "weir-bench", max_term_width = 100)]
 pub struct Args {
+    /// Only these parts
+    #[arg(value_name = "PART", value_enum)]
+    pub parts: Vec<Part>,
     /// Only this part; can be given more than once
     #[arg(long, value_name = "PART", value_enum)]
     pub only: Vec<Part>,
+    /// The largest tables too: a million prefixes, ten million addresses
+    #[arg(long)]
+    pub full: bool,
+    /// Of `tables`: only lists with this in their name; can be given more than once
+    #[arg(long, value_name = "TEXT")]
+    pub lists: Vec<String>,
+    /// Of `tables`: the list verdict alone, without what can be done beside it
+    #[arg(long)]
+    pub alone: bool,
     /// How results are printed
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Output,
@@ -50,6 +63,8 @@ pub enum Part {
     Verifier,
     /// Nanoseconds a packet
     Cost,
+    /// The address tables: nanoseconds, memory
+    Tables,
     /// From one added address to its first dropped packet
     Add,
     /// From an imported list to its first dropped packet, and memory
@@ -81,6 +96,9 @@ pub struct Report {
     /// Nanoseconds a packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Vec<cost::Row>>,
+    /// The address tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<tables::Tables>,
     /// One address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add: Option<add::Add>,
@@ -94,7 +112,8 @@ pub struct Report {
 /// # Errors
 /// What could not be measured, and a packet that got a wrong verdict.
 pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &AtomicBool) -> Result<()> {
-    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    let chosen: Vec<Part> = args.parts.iter().chain(&args.only).copied().collect();
+    let wants = |part| chosen.is_empty() || chosen.contains(&part);
     let rounds = usize::try_from(args.rounds)?;
     let machine = Machine::this();
     let text = args.output == Output::Text;
@@ -104,6 +123,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         verifier: None,
         packets: args.packets,
         cost: None,
+        tables: None,
         add: None,
         import: None,
     };
@@ -123,6 +143,13 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
             cost::print(&measured, rounds, args.packets, out)?;
         }
         report.cost = Some(measured);
+    }
+    if wants(Part::Tables) {
+        let measured = tables::measure(rounds, args, progress, stop)?;
+        if text {
+            tables::print(&measured, rounds, args.packets, out)?;
+        }
+        report.tables = Some(measured);
     }
     if wants(Part::Add) {
         let measured = add::measure(args.tries, progress, stop)?;

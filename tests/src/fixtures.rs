@@ -204,6 +204,7 @@ pub fn standard() -> World {
         protected: vec![net("192.0.2.1"), net("192.0.2.2"), net("2001:db8:0:1::1")],
         never_block: vec![net("192.0.2.3"), net("192.0.2.4")],
         torn: vec![TORN_V4.into(), TORN_V6.into()],
+        tracks: true,
         ..Policy::default()
     };
     let mut world = World { now_s: 5_000, now_ns: 5_000_000_000_000, ..World::default() };

@@ -12,7 +12,7 @@ use weir::adapters::kernel::map::{Mapped, Table};
 use weir::adapters::kernel::object::{Clock, Object, Sizes};
 use weir::adapters::kernel::sys::{self, MapKind};
 use weir_common::abi::{
-    ClassRow, CpuState, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
+    CpuState, Line, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
     control_word,
 };
 use weir_common::addr::Source;
@@ -37,7 +37,7 @@ const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
 /// Maps that hold one inner map per slot.
-const OUTER: [&str; 7] = ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN", "CLASSES", "CLASS_HITS"];
+const OUTER: [&str; 3] = ["TABLES", "CLASSES", "CLASS_HITS"];
 
 /// A loaded program and its maps, used from one CPU.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Kernel {
     control: Mapped<u64>,
     policy: Mapped<Slot>,
     outer: HashMap<&'static str, OwnedFd>,
-    class_hits: Vec<Option<(Mapped<Tally>, u32)>>,
+    class_hits: Vec<Option<(Mapped<Line>, u32)>>,
     overlay: Overlay,
     overlay_hits: Mapped<Tally>,
     cpus: Mapped<CpuState>,
@@ -96,7 +96,7 @@ impl Kernel {
         };
         Ok(Self {
             cpu,
-            control: Mapped::new(fd("CONTROL")?.as_fd())?,
+            control: Mapped::words(fd("CONTROL")?.as_fd())?,
             policy: Mapped::new(fd("POLICY")?.as_fd())?,
             outer,
             class_hits: (0..SLOTS).map(|_| None).collect(),
@@ -155,30 +155,12 @@ impl Kernel {
 
     fn install_slot(&mut self, index: u32, image: &SlotImage) -> Result<()> {
         let key = index.to_ne_bytes();
-        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-        for (source, entry) in &image.exact {
-            match source {
-                Source::V4(a) => push(&mut v4, *a, *entry),
-                Source::V6(a) => push(&mut v6, *a, *entry),
-            }
-        }
-        let (mut prefix_v4, mut prefix_v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-        for (source, len, entry) in &image.prefixes {
-            let prefix_len = u32::from(*len);
-            match source {
-                Source::V4(a) => push(&mut prefix_v4, PrefixV4 { prefix_len, address: *a }, *entry),
-                Source::V6(a) => push(&mut prefix_v6, PrefixV6 { prefix_len, address: *a }, *entry),
-            }
-        }
-        self.inner("EXACT_V4", key, filled(MapKind::Hash, &v4)?)?;
-        self.inner("EXACT_V6", key, filled(MapKind::Hash, &v6)?)?;
-        self.inner("PREFIX_V4", key, filled(MapKind::Lpm, &prefix_v4)?)?;
-        self.inner("PREFIX_V6", key, filled(MapKind::Lpm, &prefix_v6)?)?;
-        self.inner("CHAIN", key, array(&image.chain)?)?;
-        self.inner("CLASSES", key, array::<ClassRow>(&image.classes)?)?;
-        let stride = image.slot.class_stride;
+        self.inner("TABLES", key, array(&image.lines)?)?;
+        let rows: Vec<u8> = image.classes.as_bytes().to_vec();
+        self.inner("CLASSES", key, array(&lines(&rows))?)?;
+        let stride = image.slot.hits_stride;
         let cpus = u32::try_from(self.cpus.len())?;
-        let hits = array(&vec![Tally::default(); (stride * cpus) as usize])?;
+        let hits = array(&vec![Line::default(); (stride * cpus) as usize])?;
         self.class_hits[index as usize] = match &hits {
             Some(map) => Some((Mapped::new(map.as_fd())?, stride)),
             None => None,
@@ -263,11 +245,15 @@ impl Kernel {
         for key in keys {
             check("an offender", self.offenders.get(&key)? == offenders.get(&key).map(|offender| offender.get()));
         }
-        for (slot, hits) in (0..).zip(&self.class_hits) {
+        let near_hits = self.cpus.read(self.cpu).context("counters")?.near_hits;
+        for (slot, hits) in (0u32..).zip(&self.class_hits) {
             let Some((hits, stride)) = hits else { continue };
-            for class in 0..*stride {
+            for class in 0..*stride * 4 {
                 let ours = model.class_hits.borrow().get(&(slot, class)).copied().unwrap_or_default();
-                check("class hits", hits.read(self.cpu * *stride as usize + class as usize) == Some(ours));
+                let line = hits.read(self.cpu * *stride as usize + class as usize / 4).unwrap_or_default();
+                let far = &line.words[2 * (class as usize % 4)..][..2];
+                let near = near_hits[slot as usize].get(class as usize).copied().unwrap_or_default();
+                check("class hits", [far[0] + near.packets, far[1] + near.bytes] == [ours.packets, ours.bytes]);
             }
         }
         let stride = self.sizes.overlay_counters();
@@ -319,9 +305,14 @@ fn grown(before: &[Tally; 32], after: &[Tally; 32], bytes: u64) -> Result<Option
     Ok(Some(verdict))
 }
 
-fn push<K, V>(table: &mut (Vec<K>, Vec<V>), key: K, value: V) {
-    table.0.push(key);
-    table.1.push(value);
+/// Bytes as lines, the last one filled up with zeros.
+fn lines(bytes: &[u8]) -> Vec<Line> {
+    let line = |chunk: &[u8]| {
+        let mut line = Line::default();
+        line.as_mut_bytes()[..chunk.len()].copy_from_slice(chunk);
+        line
+    };
+    bytes.chunks(size_of::<Line>()).map(line).collect()
 }
 
 fn clear<K, V>(table: &Table<K, V>) -> Result<()>
@@ -333,23 +324,6 @@ where
         table.remove(&key)?;
     }
     Ok(())
-}
-
-/// A table of entries; none where there is nothing to hold.
-fn filled<K>(kind: MapKind, (keys, entries): &(Vec<K>, Vec<Entry>)) -> Result<Option<OwnedFd>>
-where
-    K: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + Copy,
-{
-    if keys.is_empty() {
-        return Ok(None);
-    }
-    let (key, value) = (u32::try_from(size_of::<K>())?, u32::try_from(size_of::<Entry>())?);
-    let map = sys::map_create(kind, "test", key, value, u32::try_from(keys.len())?)?;
-    let table = Table::<K, Entry>::new(map.try_clone()?)?;
-    for (key, entry) in keys.iter().zip(entries) {
-        table.set(key, entry)?;
-    }
-    Ok(Some(map))
 }
 
 /// An array of values; none where there is nothing to hold.

@@ -227,11 +227,11 @@ impl Reference {
         }
         match enforced.map(|decision| decision.act) {
             Some(Act::Allow) => {
-                self.touch(packet.source);
+                self.track(&policy, packet.source);
                 return Verdict::Allowed;
             }
             Some(Act::Deny(verdict)) if hit(verdict, true, observed) => {
-                self.touch(packet.source);
+                self.track(&policy, packet.source);
                 return verdict;
             }
             Some(Act::Deny(_)) | None => {}
@@ -241,21 +241,24 @@ impl Reference {
             Headers::Fine => {}
             Headers::Lie => {
                 if hit(Verdict::Malformed, true, observed) {
+                    self.track(&policy, packet.source);
                     return Verdict::Malformed;
                 }
             }
             Headers::TooMany => {
                 if !policy.budget_passes && hit(Verdict::Budget, true, observed) {
+                    self.track(&policy, packet.source);
                     return Verdict::Budget;
                 }
             }
         }
         // 7. Rates.
+        let Some(limit) = policy.limit else {
+            self.track(&policy, packet.source);
+            return Verdict::Pass;
+        };
         let way = self.touch(packet.source);
-        if let Some(limit) = policy.limit
-            && self.is_over(&limit, packet.source, way)
-            && hit(Verdict::RateSource, !limit.observe, observed)
-        {
+        if self.is_over(&limit, packet.source, way) && hit(Verdict::RateSource, !limit.observe, observed) {
             return Verdict::RateSource;
         }
         Verdict::Pass
@@ -395,6 +398,12 @@ impl Reference {
     }
 
     /// Counts a packet of the source, in place of the coldest of three if it is new.
+    fn track(&mut self, policy: &Policy, source: IpAddr) {
+        if policy.tracks {
+            self.touch(source);
+        }
+    }
+
     fn touch(&mut self, source: IpAddr) -> Way {
         let (key, index) = (key(source), self.set_of(source));
         let epoch = self.world.now_ns >> 30;

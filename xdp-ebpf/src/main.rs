@@ -18,6 +18,7 @@ use weir_common::verdict::Action;
 
 // The program attached to an interface.
 #[xdp]
+#[inline(always)]
 fn weir(ctx: XdpContext) -> u32 {
     let Some(maps) = maps::Maps::new(&ctx) else { return xdp_action::XDP_PASS };
     let judgement = judge(&context::Packet::new(&ctx), &maps);

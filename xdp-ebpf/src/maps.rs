@@ -14,11 +14,11 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
 use weir_common::abi::{
-    ClassRow, CpuState, Entry, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
-    control_word, low,
+    ClassRow, CpuState, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
+    low,
 };
 use weir_common::addr::{Source, SourceKey};
-use weir_common::tables::{Bucket, Fault, Tables};
+use weir_common::tables::{Bucket, Tables};
 
 const MMAPABLE: usize = 1 << 10;
 const INNER: usize = 1 << 12;
@@ -31,23 +31,18 @@ const SIZED_AT_LOAD: usize = 1;
 type InnerArray<T> = Array<T, 1, { MMAPABLE | INNER }>;
 
 #[btf_map]
-static CONTROL: Array<u64, { control_word::COUNT }, MMAPABLE> = Array::new();
+static CONTROL: Array<[u64; control_word::COUNT], 1, MMAPABLE> = Array::new();
 #[btf_map]
 static POLICY: Array<Slot, NSLOTS, MMAPABLE> = Array::new();
+/// The address tables of each slot.
 #[btf_map]
-static EXACT_V4: ArrayOfMaps<HashMap<[u8; 4], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+static TABLES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
+/// The class rows of each slot.
 #[btf_map]
-static EXACT_V6: ArrayOfMaps<HashMap<[u8; 16], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
+static CLASSES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
+/// The class counters of each slot, CPU by CPU.
 #[btf_map]
-static PREFIX_V4: ArrayOfMaps<LpmTrie<[u8; 4], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
-#[btf_map]
-static PREFIX_V6: ArrayOfMaps<LpmTrie<[u8; 16], Entry, 1>, NSLOTS> = ArrayOfMaps::new();
-#[btf_map]
-static CHAIN: ArrayOfMaps<InnerArray<Entry>, NSLOTS> = ArrayOfMaps::new();
-#[btf_map]
-static CLASSES: ArrayOfMaps<InnerArray<ClassRow>, NSLOTS> = ArrayOfMaps::new();
-#[btf_map]
-static CLASS_HITS: ArrayOfMaps<InnerArray<Tally>, NSLOTS> = ArrayOfMaps::new();
+static CLASS_HITS: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
 
 // Not preallocated: an element that a packet is reading is freed only after a grace period, never reused under it.
 #[btf_map]
@@ -140,13 +135,15 @@ fn tally(counter: *mut Tally, bytes: u64) {
 pub(crate) struct Maps<'a> {
     ctx: &'a XdpContext,
     cpu: *mut CpuState,
+    control: *const [u64; control_word::COUNT],
 }
 
 impl<'a> Maps<'a> {
-    /// The maps as this CPU sees them; `None` where it has no counters, which only a wrongly sized map can cause.
+    /// The maps as this CPU sees them; `None` where it has no counters or there are no control words, which only wrongly
+    /// sized maps can cause.
     #[inline(always)]
     pub(crate) fn new(ctx: &'a XdpContext) -> Option<Self> {
-        Some(Self { ctx, cpu: CPUS.get_ptr_mut(cpu())? })
+        Some(Self { ctx, cpu: CPUS.get_ptr_mut(cpu())?, control: CONTROL.get_ptr(0)? })
     }
 }
 
@@ -192,9 +189,11 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn control(&self, word: u32) -> Option<u64> {
-        let word = CONTROL.get_ptr(word)?;
-        // SAFETY: a live map value; volatile because user space writes it at any moment.
-        Some(unsafe { core::ptr::read_volatile(word) })
+        if word as usize >= control_word::COUNT {
+            return None;
+        }
+        // SAFETY: a live map value, inside its bounds; volatile because user space writes it at any moment.
+        Some(unsafe { core::ptr::read_volatile(self.control.cast::<u64>().add(word as usize)) })
     }
 
     #[inline(always)]
@@ -203,33 +202,16 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value the key would leave its aligned place")]
-    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        // SAFETY: a slot's tables are not written while the slot is in force.
-        unsafe {
-            match source {
-                Source::V4(a) => Ok(EXACT_V4.get(slot).ok_or(Fault)?.get(&Aligned(a).0).copied()),
-                Source::V6(a) => Ok(EXACT_V6.get(slot).ok_or(Fault)?.get(&Aligned(a).0).copied()),
-            }
-        }
+    fn line(&self, slot: u32, index: u32) -> Option<&Line> {
+        TABLES.get_value(slot, &index)
     }
 
     #[inline(always)]
-    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        match source {
-            Source::V4(a) => Ok(PREFIX_V4.get(slot).ok_or(Fault)?.get(&AlignedPrefix::whole(32, a).key).copied()),
-            Source::V6(a) => Ok(PREFIX_V6.get(slot).ok_or(Fault)?.get(&AlignedPrefix::whole(128, a).key).copied()),
-        }
-    }
-
-    #[inline(always)]
-    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
-        CHAIN.get_value(slot, &index).copied()
-    }
-
-    #[inline(always)]
-    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
-        CLASSES.get_value(slot, &class)
+    fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+        let line: *const Line = CLASSES.get_value(slot, &(class >> 1))?;
+        let half = self.hide(class & 1) as usize & 1;
+        // SAFETY: a line is two rows, and any bytes are valid ones.
+        Some(unsafe { &*line.cast::<ClassRow>().add(half) })
     }
 
     #[inline(always)]
@@ -262,10 +244,15 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn hide(&self, number: u32) -> u32 {
-        let mut hidden = u64::from(number);
+        low(self.hide_word(u64::from(number)))
+    }
+
+    #[inline(always)]
+    fn hide_word(&self, word: u64) -> u64 {
+        let mut hidden = word;
         // SAFETY: copies a register onto itself.
         unsafe { asm!("{0} = {0}", inout(reg) hidden, options(nomem, nostack)) };
-        low(hidden)
+        hidden
     }
 
     #[inline(always)]
@@ -312,9 +299,12 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn count_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
-        if let Some(counter) = CLASS_HITS.get_value_ptr_mut(index, &(cpu() * slot.class_stride + class)) {
-            tally(counter, bytes);
+    fn count_far_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
+        let line = cpu().wrapping_mul(slot.hits_stride).wrapping_add(class >> 2);
+        if let Some(line) = CLASS_HITS.get_value_ptr_mut(index, &line) {
+            let quarter = self.hide(class & 3) as usize & 3;
+            // SAFETY: a line is four counters.
+            tally(unsafe { line.cast::<Tally>().add(quarter) }, bytes);
         }
     }
 

@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) headers: RawHeaders,
     pub(super) samples: RawSamples,
+    pub(super) top: RawTop,
     pub(super) protected: RawProtected,
     pub(super) never_block: RawNeverBlock,
     pub(super) lists: Vec<RawList>,
@@ -31,6 +32,7 @@ impl Default for Raw {
             limits: RawLimits::default(),
             headers: RawHeaders::default(),
             samples: RawSamples::default(),
+            top: RawTop::default(),
             protected: RawProtected::default(),
             never_block: RawNeverBlock::default(),
             lists: Vec::new(),
@@ -47,6 +49,7 @@ pub(super) struct RawState {
     pub(super) bpffs: String,
     pub(super) max_addresses: u64,
     pub(super) max_prefixes: u64,
+    pub(super) max_table_mib: u64,
     pub(super) max_sources: u64,
 }
 
@@ -57,6 +60,7 @@ impl Default for RawState {
             bpffs: String::new(),
             max_addresses: 2_000_000,
             max_prefixes: 250_000,
+            max_table_mib: 128,
             max_sources: 65_536,
         }
     }
@@ -122,6 +126,19 @@ pub(super) struct RawSamples {
 impl Default for RawSamples {
     fn default() -> Self {
         Self { per_second: 100 }
+    }
+}
+
+/// `[top]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTop {
+    pub(super) track: bool,
+}
+
+impl Default for RawTop {
+    fn default() -> Self {
+        Self { track: true }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::{Enforcement, ListEnforcement};
 
 const SHIPPED: &str = include_str!("../../../packaging/weir.toml");
 
@@ -46,12 +46,14 @@ fn nothing_given_is_a_configuration_that_runs() {
     assert_eq!(config.state.dir, Path::new("/var/lib/weir"));
     assert_eq!(config.state.bpffs, None);
     assert_eq!((config.state.capacity.addresses, config.state.capacity.prefixes), (2_000_000, 250_000));
+    assert_eq!(config.state.capacity.bytes, 128 << 20);
     assert_eq!(config.state.max_sources, 65_536);
     assert_eq!(config.api.socket, Path::new("/run/weir/weir.sock"));
     assert_eq!((config.api.group, config.api.listen), (None, None));
     assert_eq!(config.limits.source, None);
     assert_eq!(config.headers.over_budget, OverBudget::Drop);
     assert_eq!(config.samples.map(std::num::NonZeroU32::get), Some(100));
+    assert!(config.top.track);
     assert_eq!(config.protected, Protected { addresses: vec![], login_sessions: true });
     assert_eq!(config.never_block, NeverBlock { files: vec![], addresses: vec![] });
     assert!(config.lists.is_empty());
@@ -70,6 +72,7 @@ fn every_setting_reaches_the_configuration() {
         bpffs = "/mnt/bpf"
         max_addresses = 1_000
         max_prefixes = 0x10
+        max_table_mib = 5
         max_sources = 7
         [api]
         socket = "/tmp/w.sock"
@@ -83,6 +86,8 @@ fn every_setting_reaches_the_configuration() {
         over_budget = "pass"
         [samples]
         per_second = 0
+        [top]
+        track = false
         [protected]
         addresses = ["192.0.2.1", "2001:db8::7/32"]
         login_sessions = false
@@ -94,6 +99,9 @@ fn every_setting_reaches_the_configuration() {
         enforcement = "observe"
         [[lists]]
         name = "block"
+        [[lists]]
+        name = "trial"
+        enforcement = "off"
         [log]
         level = "trace"
         format = "json"
@@ -104,6 +112,7 @@ fn every_setting_reaches_the_configuration() {
     assert_eq!(config.state.dir, Path::new("/srv/weir"));
     assert_eq!(config.state.bpffs.as_deref(), Some(Path::new("/mnt/bpf")));
     assert_eq!((config.state.capacity.addresses, config.state.capacity.prefixes), (1_000, 16));
+    assert_eq!(config.state.capacity.bytes, 5 << 20);
     assert_eq!(config.state.max_sources, 7);
     assert_eq!(config.api.socket, Path::new("/tmp/w.sock"));
     assert_eq!(config.api.group.as_deref(), Some("adm"));
@@ -113,13 +122,16 @@ fn every_setting_reaches_the_configuration() {
     assert_eq!(limit.enforcement(), Enforcement::Observe);
     assert_eq!(config.headers.over_budget, OverBudget::Pass);
     assert_eq!(config.samples, None);
+    assert!(!config.top.track);
     let text = |prefixes: &[ipnet::IpNet]| prefixes.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(text(&config.protected.addresses), ["192.0.2.1/32", "2001:db8::/32"]);
     assert!(!config.protected.login_sessions);
     assert_eq!(config.never_block.files, [Path::new("/etc/weir/cdn.json")]);
     assert_eq!(text(&config.never_block.addresses), ["198.51.100.0/24"]);
     let lists: Vec<_> = config.lists.iter().map(|(name, enforcement)| (name.as_str(), *enforcement)).collect();
-    assert_eq!(lists, [("block", Enforcement::Enforce), ("ipsum", Enforcement::Observe)]);
+    let wanted =
+        [("block", ListEnforcement::Enforce), ("ipsum", ListEnforcement::Observe), ("trial", ListEnforcement::Off)];
+    assert_eq!(lists, wanted);
     assert_eq!(config.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
 }
 
@@ -195,7 +207,7 @@ fn the_shipped_file_says_the_defaults() {
 #[test]
 fn the_examples_of_the_shipped_file_hold() {
     let config = config(&uncommented("#     "));
-    assert_eq!(config.lists.into_iter().collect::<Vec<_>>(), [("ipsum".to_owned(), Enforcement::Observe)]);
+    assert_eq!(config.lists.into_iter().collect::<Vec<_>>(), [("ipsum".to_owned(), ListEnforcement::Observe)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::limits::SourceLimit;
 use crate::domain::tables::Capacity;
 
@@ -32,12 +32,14 @@ pub struct Config {
     pub headers: Headers,
     /// Dropped packets shown to user space, a second and CPU; `None`: none are.
     pub samples: Option<NonZeroU32>,
+    /// Who is counted for `weir top`.
+    pub top: Top,
     /// Whom no decision may deny.
     pub protected: Protected,
     /// Whom automatic decisions may not deny.
     pub never_block: NeverBlock,
-    /// Lists that are enforced or observed by name; those of other names are enforced.
-    pub lists: BTreeMap<String, Enforcement>,
+    /// What becomes of lists by name; those of other names are enforced.
+    pub lists: BTreeMap<String, ListEnforcement>,
     /// What the daemon says.
     pub log: Log,
 }
@@ -49,7 +51,7 @@ pub struct State {
     pub dir: PathBuf,
     /// The BPF filesystem that pins are kept in, absolute; `None`: the system's.
     pub bpffs: Option<PathBuf>,
-    /// How many entries the tables hold, per family; neither is 0.
+    /// How many entries the tables hold, per family, and how much memory a generation takes; none is 0.
     pub capacity: Capacity,
     /// How many sources over their limit are followed at once; not 0.
     pub max_sources: u32,
@@ -78,6 +80,13 @@ pub struct Limits {
 pub struct Headers {
     /// What becomes of a packet with more headers than are read.
     pub over_budget: OverBudget,
+}
+
+/// `[top]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Top {
+    /// Whether packets are counted for their source.
+    pub track: bool,
 }
 
 /// `[protected]`. What weir finds out itself (own addresses, gateways, resolvers) comes on top.
@@ -180,6 +189,18 @@ impl Choice for Enforcement {
         match self {
             Self::Enforce => "enforce",
             Self::Observe => "observe",
+        }
+    }
+}
+
+impl Choice for ListEnforcement {
+    const ALL: &'static [Self] = &[Self::Enforce, Self::Observe, Self::Off];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+            Self::Off => "off",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::ListEnforcement;
 use crate::domain::limits::{LimitError, SourceLimit};
 use crate::domain::listfile::parse_prefix;
 use crate::domain::tables::Capacity;
@@ -14,11 +14,14 @@ use crate::domain::tables::Capacity;
 use super::error::Problem;
 use super::raw::{Raw, RawApi, RawList, RawSourceLimit, RawState};
 use super::suggest;
-use super::types::{Api, Choice, Config, Headers, InterfaceName, Limits, Log, NeverBlock, Protected, State};
+use super::types::{Api, Choice, Config, Headers, InterfaceName, Limits, Log, NeverBlock, Protected, State, Top};
 
 /// Most entries a table may be sized for: all public lists together have a few million, and the kernel sets this memory
 /// aside when the table is made.
 const MOST_ENTRIES: u64 = 1 << 26;
+
+/// Most kernel memory of a generation's tables, in MiB: their lines have 32-bit numbers.
+const MOST_MIB: u64 = 1 << 16;
 
 /// Most sources that may be followed over their limit at once; the kernel sets this memory aside at start.
 const MOST_SOURCES: u64 = 1 << 24;
@@ -63,6 +66,7 @@ pub(super) fn config(raw: &Raw) -> Result<Config, Fault> {
         api: api(&raw.api)?,
         limits: Limits { source: source_limit(&raw.limits.source)? },
         headers: Headers { over_budget: choice("headers.over_budget", &raw.headers.over_budget)? },
+        top: Top { track: raw.top.track },
         samples: NonZeroU32::new(number("samples.per_second", raw.samples.per_second, 0, MOST_SAMPLES)?),
         protected: Protected {
             addresses: prefixes("protected.addresses", &raw.protected.addresses)?,
@@ -94,10 +98,11 @@ fn interfaces(names: &[String]) -> Result<Vec<InterfaceName>, Fault> {
 fn state(raw: &RawState) -> Result<State, Fault> {
     let addresses = number("state.max_addresses", raw.max_addresses, 1, MOST_ENTRIES)?;
     let prefixes = number("state.max_prefixes", raw.max_prefixes, 1, MOST_ENTRIES)?;
+    let mib: u64 = number("state.max_table_mib", raw.max_table_mib, 1, MOST_MIB)?;
     Ok(State {
         dir: absolute("state.dir", &raw.dir)?,
         bpffs: if raw.bpffs.is_empty() { None } else { Some(absolute("state.bpffs", &raw.bpffs)?) },
-        capacity: Capacity { addresses, prefixes },
+        capacity: Capacity { addresses, prefixes, bytes: mib << 20 },
         max_sources: number("state.max_sources", raw.max_sources, 1, MOST_SOURCES)?,
     })
 }
@@ -140,7 +145,7 @@ fn source_limit(raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
     })
 }
 
-fn lists(raw: &[RawList]) -> Result<BTreeMap<String, Enforcement>, Fault> {
+fn lists(raw: &[RawList]) -> Result<BTreeMap<String, ListEnforcement>, Fault> {
     let mut lists = BTreeMap::new();
     for (at, list) in raw.iter().enumerate() {
         let key = format!("lists[{at}].name");

@@ -74,6 +74,7 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         source_words: source_limit(limit, cpus),
         observe_source: limit.is_some_and(|limit| limit.enforcement() == Enforcement::Observe),
         budget_passes: config.headers.over_budget == OverBudget::Pass,
+        track_sources: config.top.track,
         samples_per_second: config.samples.map_or(0, std::num::NonZeroU32::get),
         lists: config.lists.clone(),
         protected: config.protected.addresses.iter().map(|prefix| (*prefix, "set in [protected]".to_owned())).collect(),

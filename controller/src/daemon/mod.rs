@@ -31,6 +31,7 @@ use crate::domain::decision::Enforcement;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
+use crate::domain::tables::Class;
 use crate::domain::time::BootSeconds;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
 use crate::sync::{
@@ -77,7 +78,7 @@ impl Remembered {
         let set = |key: &str, value: String| Change::SetSetting { key: key.to_owned(), value };
         let mut changes = vec![Change::PutClassLists {
             generation: first.generation,
-            classes: crate::sync::class_lists_of(&first.class_lists),
+            classes: crate::sync::class_lists_of(&first.classes),
         }];
         if self.pending.is_none() {
             changes.push(set(CONFIG_KEY, self.settings.text.to_string()));
@@ -282,9 +283,9 @@ fn state_of(
         total.0 += tally.packets;
         total.1 += tally.bytes;
     }
-    let mut slots: [Vec<Vec<u16>>; weir_common::abi::SLOTS as usize] = Default::default();
+    let mut slots: [Arc<Vec<Class>>; weir_common::abi::SLOTS as usize] = Default::default();
     if let Some(place) = slots.get_mut(first.current.slot) {
-        *place = first.class_lists;
+        *place = Arc::new(first.classes);
     }
     let pending = remembered.pending.as_ref().zip(first.fallback).map(|((settings, deadline), slot)| {
         let now = clock::now();
@@ -307,10 +308,11 @@ fn state_of(
         building: None,
         sequence,
         totals,
-        class_lists: slots,
+        classes: slots,
         interfaces: Vec::new(),
         problems: BTreeMap::new(),
-        table_entries: first.entries,
+        tables: first.tables,
+        is_switchable: first.is_switchable,
         overlay_room: u64::from(sizes.counters),
         offender_room: u64::from(kernel.reader.offender_capacity().unwrap_or(0)),
     })

@@ -31,6 +31,19 @@ pub enum Enforcement {
     Observe,
 }
 
+/// What becomes of a list as a whole: carried out, only counted, or neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListEnforcement {
+    /// Its entries are carried out, but for those that are only observed themselves.
+    #[default]
+    Enforce,
+    /// All of its entries are only counted.
+    Observe,
+    /// As if it had no entries; what other lists say shows through.
+    Off,
+}
+
 /// On whose word a decision stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
@@ -157,11 +170,22 @@ pub struct Decision {
     pub origin: Origin,
     /// The list it is on.
     pub list: ListId,
+    /// Whether the list is off, so that the decision is none.
+    pub is_off: bool,
     /// The rest.
     pub info: EntryInfo,
 }
 
 impl Decision {
+    /// What becomes of it, its list considered.
+    pub fn standing(&self) -> ListEnforcement {
+        match (self.is_off, self.info.enforcement) {
+            (true, _) => ListEnforcement::Off,
+            (false, Enforcement::Observe) => ListEnforcement::Observe,
+            (false, Enforcement::Enforce) => ListEnforcement::Enforce,
+        }
+    }
+
     /// Place in the order: origin first, then the longer prefix. The smallest decides.
     pub fn order(&self) -> (u16, u8) {
         (self.origin.rank(self.kind), u8::MAX - self.prefix.prefix_len())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::decision::{Decision, Enforcement, EntryInfo, Kind, ListId, Origin};
+use super::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use super::prefixes::{self, Prefixes};
 use super::time::BootSeconds;
 
@@ -25,8 +25,8 @@ pub struct List {
     pub kind: Kind,
     /// On whose word.
     pub origin: Origin,
-    /// Carried out or counted, for all its entries.
-    pub enforcement: Enforcement,
+    /// What becomes of all its entries.
+    pub enforcement: ListEnforcement,
     /// What was imported as a whole; replaced by the next import under the name.
     pub imported: Prefixes,
     /// When it was imported.
@@ -64,17 +64,23 @@ impl List {
         self.len() == 0
     }
 
+    /// What becomes of an entry that says this of itself.
+    fn of_entry(&self, entry: Enforcement) -> Enforcement {
+        if self.enforcement == ListEnforcement::Observe { Enforcement::Observe } else { entry }
+    }
+
     fn imported_decision(&self, prefix: IpNet) -> Decision {
         Decision {
             prefix,
             kind: self.kind,
             origin: self.origin.clone(),
             list: self.id,
+            is_off: self.enforcement == ListEnforcement::Off,
             info: EntryInfo {
                 reason: Arc::clone(&self.name),
                 added_at: self.imported_at.unwrap_or(Timestamp::UNIX_EPOCH),
                 expiry: None,
-                enforcement: self.enforcement,
+                enforcement: self.of_entry(Enforcement::Enforce),
                 forced: false,
                 sequence: self.imported_sequence,
             },
@@ -82,11 +88,9 @@ impl List {
     }
 
     fn entry_decision(&self, prefix: IpNet, info: &EntryInfo) -> Decision {
-        let mut info = info.clone();
-        if self.enforcement == Enforcement::Observe {
-            info.enforcement = Enforcement::Observe;
-        }
-        Decision { prefix, kind: self.kind, origin: self.origin.clone(), list: self.id, info }
+        let info = EntryInfo { enforcement: self.of_entry(info.enforcement), ..info.clone() };
+        let is_off = self.enforcement == ListEnforcement::Off;
+        Decision { prefix, kind: self.kind, origin: self.origin.clone(), list: self.id, is_off, info }
     }
 
     /// The decisions of the entries added one by one.
@@ -94,9 +98,9 @@ impl List {
         self.entries.iter().map(|(prefix, info)| self.entry_decision(*prefix, info))
     }
 
-    /// What all imported entries share, as the decision on one of them; `None` where nothing was imported.
-    pub fn imported_template(&self) -> Option<Decision> {
-        self.imported.iter().next().map(|prefix| self.imported_decision(prefix))
+    /// The decisions of what was imported.
+    pub fn imported_decisions(&self) -> impl Iterator<Item = Decision> + '_ {
+        self.imported.iter().map(|prefix| self.imported_decision(prefix))
     }
 
     /// The decisions of this list on this very prefix: its own entry, and the imported one.
@@ -142,7 +146,7 @@ impl Desired {
                 name: Arc::from(name),
                 kind,
                 origin: Origin::Operator,
-                enforcement: Enforcement::Enforce,
+                enforcement: ListEnforcement::Enforce,
                 imported: Prefixes::default(),
                 imported_at: None,
                 imported_sequence: 0,
@@ -213,7 +217,7 @@ impl Desired {
             name: Arc::from(name),
             kind,
             origin: origin.clone(),
-            enforcement: Enforcement::Enforce,
+            enforcement: ListEnforcement::Enforce,
             imported: Prefixes::default(),
             imported_at: None,
             imported_sequence: 0,
@@ -260,9 +264,6 @@ impl Desired {
 
     /// Every decision, list by list, imported ones first.
     pub fn decisions(&self) -> impl Iterator<Item = Decision> + '_ {
-        self.lists.values().flat_map(|list| {
-            let imported = list.imported.iter().map(|prefix| list.imported_decision(prefix));
-            imported.chain(list.entry_decisions())
-        })
+        self.lists.values().flat_map(|list| list.imported_decisions().chain(list.entry_decisions()))
     }
 }

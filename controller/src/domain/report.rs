@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Enforcement, Kind};
+use super::decision::{Enforcement, Kind, ListEnforcement};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub struct ListRow {
     /// Their bytes.
     pub bytes: u64,
     /// Carried out or counted.
-    pub enforcement: Enforcement,
+    pub enforcement: ListEnforcement,
 }
 
 /// How full something is.
@@ -193,7 +193,7 @@ pub struct EntryRow {
     /// Packets it hit: exact while it is live in the overlay, else `null` (the list's total counts them).
     pub packets: Option<u64>,
     /// Carried out or counted.
-    pub enforcement: Enforcement,
+    pub enforcement: ListEnforcement,
 }
 
 /// One decision in the chain behind an explanation.
@@ -212,7 +212,7 @@ pub struct ExplainEntry {
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// Carried out or counted.
-    pub enforcement: Enforcement,
+    pub enforcement: ListEnforcement,
     /// Whether it is the one that decides.
     pub decides: bool,
 }

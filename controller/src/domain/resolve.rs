@@ -24,6 +24,8 @@ pub struct Item {
     pub verdict: Verdict,
     /// Boot-time second from which it no longer holds; 0: never.
     pub expires_at_s: u32,
+    /// Its list is off.
+    pub is_off: bool,
 }
 
 impl From<&Decision> for Item {
@@ -37,6 +39,7 @@ impl From<&Decision> for Item {
             forced: decision.info.forced,
             verdict: decision.origin.verdict(),
             expires_at_s: decision.info.expiry.map_or(0, super::time::Expiry::kernel_seconds),
+            is_off: decision.is_off,
         }
     }
 }
@@ -44,8 +47,8 @@ impl From<&Decision> for Item {
 impl Item {
     /// Whether protection leaves it standing; `flags` are [`class_flag`] bits.
     pub fn stands(&self, flags: u32) -> bool {
-        if self.kind == Kind::Allow || self.forced {
-            return true;
+        if self.is_off || self.kind == Kind::Allow || self.forced {
+            return !self.is_off;
         }
         let automatic = self.rank > RANK_OPERATOR_DENY;
         flags & class_flag::PROTECTED == 0 && !(automatic && flags & class_flag::NEVER_BLOCK != 0)
@@ -80,8 +83,6 @@ pub struct Step {
     pub enforced: Ruling,
     /// The strongest observed denial.
     pub observed: Ruling,
-    /// Every list that covers the address, whether it decides or not; sorted.
-    pub lists: Vec<u16>,
 }
 
 impl Step {
@@ -89,6 +90,11 @@ impl Step {
     pub fn segment(&self) -> Segment {
         Segment { expires_at_s: self.expires_at_s, enforced: self.enforced, observed: self.observed }
     }
+}
+
+/// The ruling of the one that decides: the better origin, then the longer prefix, then the first.
+pub fn strongest<'a>(items: impl Iterator<Item = &'a Item>) -> Ruling {
+    items.min_by_key(|item| item.order()).map_or(Ruling::NONE, Item::ruling)
 }
 
 /// The steps from `now_s` on, until nothing more changes. Empty where nothing holds.
@@ -106,19 +112,13 @@ pub fn resolve(items: &[Item], flags: u32, now_s: u32) -> Vec<Step> {
     for end in ends {
         let live = || items.iter().filter(|item| item.is_live(start));
         let best = |observe: bool| {
-            live()
-                .filter(|item| item.observe == observe && item.stands(flags))
-                .filter(|item| !observe || item.kind == Kind::Deny)
-                .min_by_key(|item| item.order())
-                .map_or(Ruling::NONE, Item::ruling)
+            let heeded = live().filter(|item| item.observe == observe && item.stands(flags));
+            strongest(heeded.filter(|item| !observe || item.kind == Kind::Deny))
         };
-        let mut lists: Vec<u16> = live().map(|item| item.list).collect();
-        if lists.is_empty() {
+        if live().next().is_none() {
             break;
         }
-        lists.sort_unstable();
-        lists.dedup();
-        let step = Step { expires_at_s: end, enforced: best(false), observed: best(true), lists };
+        let step = Step { expires_at_s: end, enforced: best(false), observed: best(true) };
         match steps.last_mut() {
             Some(last) if last.enforced == step.enforced && last.observed == step.observed => last.expires_at_s = end,
             _ => steps.push(step),
@@ -143,6 +143,7 @@ mod tests {
             forced: false,
             verdict: Verdict::Denied,
             expires_at_s,
+            is_off: false,
         }
     }
 
@@ -152,7 +153,6 @@ mod tests {
         assert_eq!(steps.len(), 2);
         assert_eq!((steps[0].enforced.rank(), steps[0].expires_at_s), (1, 100));
         assert_eq!((steps[1].enforced.rank(), steps[1].expires_at_s), (3, 0));
-        assert_eq!(steps[1].lists, [3]);
     }
 
     #[test]

@@ -1,44 +1,72 @@
 //! From what is desired to what the kernel's tables hold: a pure, deterministic function.
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+mod classes;
+mod flatten;
+pub mod layout;
+
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use weir_common::abi::{CHAIN_STEPS, ClassRow, Entry, PrefixV4, PrefixV6, class_flag, feature};
+use sha2::{Digest as _, Sha256};
+use weir_common::abi::{ClassRow, Line, RUN_STEPS};
 
+pub use self::classes::{Class, MAX_CLASSES, Member, Standing};
+use self::layout::{LayoutError, Tables};
 use super::desired::Desired;
 use super::guard::Guards;
-use super::prefixes;
-use super::resolve::{Item, Step, resolve};
-
-/// Most classes a generation can have.
-pub const MAX_CLASSES: usize = 65_536;
 
 /// The tables of one generation, ready to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
-    /// Exact IPv4 addresses, in order.
-    pub exact_v4: Vec<([u8; 4], Entry)>,
-    /// Exact IPv6 addresses, in order.
-    pub exact_v6: Vec<([u8; 16], Entry)>,
-    /// IPv4 prefixes, in order.
-    pub prefix_v4: Vec<(PrefixV4, Entry)>,
-    /// IPv6 prefixes, in order.
-    pub prefix_v6: Vec<(PrefixV6, Entry)>,
-    /// What lies beneath entries that end.
-    pub chain: Vec<Entry>,
+    /// The address tables.
+    pub tables: Tables,
     /// Class rows; 0 is the class of the unlisted.
-    pub classes: Vec<ClassRow>,
+    pub rows: Vec<ClassRow>,
     /// The lists each class stands for.
-    pub class_lists: Vec<Vec<u16>>,
+    pub classes: Vec<Class>,
+    /// How large they are.
+    pub sizes: Sizes,
+    /// Whether new rows are enough when a list is switched: the classes keep apart whatever lists keep apart.
+    pub is_switchable: bool,
 }
 
-/// How many entries fit into each of the kernel's tables.
+/// How large the tables of a generation are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Single addresses, IPv4 and IPv6.
+    pub addresses: [usize; 2],
+    /// Prefixes, IPv4 and IPv6.
+    pub prefixes: [usize; 2],
+    /// Classes.
+    pub classes: usize,
+    /// Kernel memory of address tables and class rows, in bytes; class counters come to 16 for each class and CPU.
+    pub bytes: u64,
+}
+
+impl Sizes {
+    /// Addresses and prefixes that the tables tell apart.
+    pub fn entries(&self) -> usize {
+        self.addresses.iter().chain(&self.prefixes).sum()
+    }
+
+    /// Whether tables with so many more entries of whatever kind fit for sure. Where this says no, only [`build`] can
+    /// tell.
+    pub fn surely_fit(&self, more: usize, capacity: Capacity) -> bool {
+        let bytes = u64::try_from(more).unwrap_or(u64::MAX).saturating_mul(BYTES_AT_MOST);
+        self.addresses.iter().all(|count| count + more <= capacity.addresses)
+            && self.prefixes.iter().all(|count| count + more <= capacity.prefixes)
+            && self.bytes.saturating_add(bytes).saturating_add(BYTES_ALWAYS) <= capacity.bytes
+    }
+}
+
+/// How much the tables may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Single addresses per family.
     pub addresses: usize,
     /// Prefixes per family.
     pub prefixes: usize,
+    /// Kernel memory of one generation's tables, in bytes.
+    pub bytes: u64,
 }
 
 /// Why no tables can be made. Nothing has changed.
@@ -63,6 +91,19 @@ pub enum BuildError {
         /// The setting that holds the ceiling.
         setting: &'static str,
     },
+    /// Too much memory.
+    #[error(
+        "the tables would take {wanted} bytes of kernel memory and may take {fit} ({lists}); nothing was changed; raise \
+         `[state] max_table_mib` or drop a list"
+    )]
+    TooLarge {
+        /// Bytes they would take.
+        wanted: u64,
+        /// Bytes they may take.
+        fit: u64,
+        /// The largest lists behind them.
+        lists: String,
+    },
     /// Too many combinations of lists.
     #[error(
         "the lists overlap in more than {MAX_CLASSES} different ways; nothing was changed; merge or drop some of: {0}"
@@ -70,95 +111,85 @@ pub enum BuildError {
     TooManyClasses(String),
     /// Too many entries that end one after the other over one address.
     #[error(
-        "{prefix} is covered by {steps} entries that end one after the other; the kernel follows {}; nothing was \
+        "{prefix} is covered by {ends} entries that end one after the other; the kernel follows {}; nothing was \
          changed; remove some of them",
-        CHAIN_STEPS
+        RUN_STEPS
     )]
-    ChainTooLong {
+    TooManyEnds {
         /// The prefix.
         prefix: IpNet,
-        /// The steps it would need.
-        steps: usize,
+        /// The ends it has.
+        ends: usize,
     },
+    /// The tables cannot be laid out.
+    #[error("{0}; nothing was changed; drop a list")]
+    Layout(#[from] LayoutError),
 }
 
-impl Image {
-    /// [`feature`] bits for the tables that hold something.
-    pub fn features(&self) -> u32 {
-        let mut features = 0;
-        for (bit, empty) in [
-            (feature::EXACT_V4, self.exact_v4.is_empty()),
-            (feature::EXACT_V6, self.exact_v6.is_empty()),
-            (feature::PREFIX_V4, self.prefix_v4.is_empty()),
-            (feature::PREFIX_V6, self.prefix_v6.is_empty()),
-        ] {
-            if !empty {
-                features |= bit;
-            }
-        }
-        features
-    }
-
-    /// Entries in all address tables.
-    pub fn len(&self) -> usize {
-        self.exact_v4.len() + self.exact_v6.len() + self.prefix_v4.len() + self.prefix_v6.len()
-    }
-
-    /// Whether no address table has an entry.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+fn bytes(tables: &Tables, rows: usize) -> u64 {
+    let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    count(tables.lines.len() * size_of::<Line>()).saturating_add(count(rows * size_of::<ClassRow>()))
 }
 
-/// What one prefix carries by itself, before what covers it is added.
-struct Own {
-    address: u128,
-    len: u8,
-    item: Option<Item>,
-    flags: u32,
-}
-
-/// Makes the tables.
+/// Makes the tables. `key` keys their hashes: who does not know it cannot aim at a line.
 ///
-/// Each entry is complete: its class is the set of all lists that cover it, so the kernel needs the longest match only.
+/// An address's value is complete: its class is the set of all lists that cover it, so the kernel needs one answer only.
 ///
 /// # Errors
 /// [`BuildError`]; nothing has changed then.
-pub fn build(desired: &Desired, guards: &Guards, capacity: Capacity, now_s: u32) -> Result<Image, BuildError> {
-    let mut builder = Builder {
-        now_s,
-        image: Image { classes: vec![ClassRow::default()], class_lists: vec![Vec::new()], ..Image::default() },
-        class_ids: HashMap::new(),
-        chain_ids: HashMap::new(),
-        desired,
-    };
-    let (mut v4, mut v6) = owned_prefixes(desired, guards, now_s);
-    builder.family(&mut v4, 32)?;
-    builder.family(&mut v6, 128)?;
-    let image = builder.image;
-    check(desired, "IPv4 addresses", image.exact_v4.len(), capacity.addresses, "max_addresses")?;
-    check(desired, "IPv6 addresses", image.exact_v6.len(), capacity.addresses, "max_addresses")?;
-    check(desired, "IPv4 prefixes", image.prefix_v4.len(), capacity.prefixes, "max_prefixes")?;
-    check(desired, "IPv6 prefixes", image.prefix_v6.len(), capacity.prefixes, "max_prefixes")?;
-    Ok(image)
+pub fn build(
+    desired: &Desired,
+    guards: &Guards,
+    capacity: Capacity,
+    now_s: u32,
+    key: [u64; 2],
+) -> Result<Image, BuildError> {
+    let flat = flatten::flatten(desired, guards, now_s).map_err(|error| match error {
+        BuildError::TooManyClasses(_) => BuildError::TooManyClasses(largest_lists(desired)),
+        other => other,
+    })?;
+    let ([v4, v6], [nets_v4, nets_v6]) = (flat.addresses, flat.prefixes);
+    check(desired, "IPv4 addresses", v4, capacity.addresses, "max_addresses")?;
+    check(desired, "IPv6 addresses", v6, capacity.addresses, "max_addresses")?;
+    check(desired, "IPv4 prefixes", nets_v4, capacity.prefixes, "max_prefixes")?;
+    check(desired, "IPv6 prefixes", nets_v6, capacity.prefixes, "max_prefixes")?;
+    let tables = layout::lay_out(&flat.values, key)?;
+    drop(flat.values);
+    let wanted = bytes(&tables, flat.classes.len());
+    if wanted > capacity.bytes {
+        return Err(BuildError::TooLarge { wanted, fit: capacity.bytes, lists: largest_lists(desired) });
+    }
+    let rows = rows(&flat.classes, desired);
+    let (addresses, prefixes, classes) = (flat.addresses, flat.prefixes, flat.classes.len());
+    let sizes = Sizes { addresses, prefixes, classes, bytes: wanted };
+    Ok(Image { tables, rows, classes: flat.classes, sizes, is_switchable: !flat.is_merged })
 }
 
-/// Whether tables of all that is desired and of `more` fit for sure: entries that several lists share are counted for
-/// each. Where this says no, only [`build`] can tell.
-pub fn surely_fit(desired: &Desired, guards: &Guards, more: &[IpNet], capacity: Capacity) -> bool {
-    let guarded = || guards.protected_prefixes().chain(guards.never_block_prefixes()).chain(more.iter().copied());
-    let all = desired.len() + guarded().count();
-    if all <= capacity.addresses.min(capacity.prefixes) {
-        return true;
-    }
-    let (mut addresses, mut nets) = ([0; 2], [0; 2]);
-    let listed = desired.lists().flat_map(|list| list.imported.iter().chain(list.entries.keys().copied()));
-    for prefix in listed.chain(guarded()) {
-        let kind = if prefixes::is_single(&prefix) { &mut addresses } else { &mut nets };
-        kind[usize::from(matches!(prefix, IpNet::V6(_)))] += 1;
-    }
-    addresses.iter().all(|count| *count <= capacity.addresses) && nets.iter().all(|count| *count <= capacity.prefixes)
+/// The rows of classes, as the lists stand.
+pub fn rows(classes: &[Class], desired: &Desired) -> Vec<ClassRow> {
+    let standing = Standing::of(desired);
+    classes.iter().map(|class| standing.row(class)).collect()
 }
+
+/// Keys for one generation's hashes, from the secret of this boot.
+pub fn generation_key(secret: u64, generation: u64) -> [u64; 2] {
+    let mut hash = Sha256::new();
+    hash.update(secret.to_le_bytes());
+    hash.update(generation.to_le_bytes());
+    let digest = hash.finalize();
+    let mut key = [0; 2];
+    for (word, bytes) in key.iter_mut().zip(digest.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    key
+}
+
+/// Bytes that one more entry takes at most: half a group of IPv6 that no longer says what its background says, a line
+/// for each chunk; two chunks with more lines, a /64 that is looked into, and a class.
+const BYTES_AT_MOST: u64 = 32 * 64 + 512;
+
+/// Bytes of the tables that have a size of their own: chunks of both families, the least quotient table.
+const BYTES_ALWAYS: u64 = 9 << 20;
 
 fn check(
     desired: &Desired,
@@ -181,180 +212,12 @@ fn largest_lists(desired: &Desired) -> String {
     named.join(", ")
 }
 
-fn owned_prefixes(desired: &Desired, guards: &Guards, now_s: u32) -> (Vec<Own>, Vec<Own>) {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    let mut put = |prefix: IpNet, item: Option<Item>, flags: u32| {
-        let own = |address| Own { address, len: prefix.prefix_len(), item, flags };
-        match prefix.network() {
-            IpAddr::V4(a) => v4.push(own(u128::from(u32::from(a)))),
-            IpAddr::V6(a) => v6.push(own(u128::from(a))),
-        }
-    };
-    for list in desired.lists() {
-        // One template for a million entries that share everything but the prefix.
-        let Some(template) = list.imported_template().as_ref().map(Item::from) else { continue };
-        for prefix in list.imported.iter() {
-            put(prefix, Some(Item { len: prefix.prefix_len(), ..template }), 0);
-        }
-    }
-    for list in desired.lists() {
-        for decision in list.entry_decisions() {
-            let item = Item::from(&decision);
-            if item.is_live(now_s) {
-                put(decision.prefix, Some(item), 0);
-            }
-        }
-    }
-    for prefix in guards.protected_prefixes() {
-        put(prefix, None, class_flag::PROTECTED);
-    }
-    for prefix in guards.never_block_prefixes() {
-        put(prefix, None, class_flag::NEVER_BLOCK);
-    }
-    (v4, v6)
-}
-
-struct Builder<'a> {
-    now_s: u32,
-    image: Image,
-    class_ids: HashMap<(ClassKey, Vec<u16>), u32>,
-    chain_ids: HashMap<EntryKey, u32>,
-    desired: &'a Desired,
-}
-
-/// A class row as a key.
-type ClassKey = (u64, u64, u32);
-/// An entry as a key.
-type EntryKey = (u32, u32, u32);
-
-/// A prefix on the way from the root to the one being built.
-struct Ancestor {
-    address: u128,
-    len: u8,
-    items: Vec<Item>,
-    flags: u32,
-}
-
-impl Builder<'_> {
-    /// Walks a family's prefixes in order with the stack of those that cover the current one.
-    fn family(&mut self, own: &mut [Own], bits: u8) -> Result<(), BuildError> {
-        own.sort_unstable_by_key(|own| (own.address, own.len, own.item.map_or(0, |item| item.list)));
-        let mut stack: Vec<Ancestor> = Vec::new();
-        let mut at = 0;
-        while at < own.len() {
-            let (address, len) = (own[at].address, own[at].len);
-            while stack.last().is_some_and(|top| !covers(top, address, bits)) {
-                stack.pop();
-            }
-            let (mut items, mut flags) = stack.last().map_or((Vec::new(), 0), |top| (top.items.clone(), top.flags));
-            while at < own.len() && own[at].address == address && own[at].len == len {
-                items.extend(own[at].item);
-                flags |= own[at].flags;
-                at += 1;
-            }
-            self.entry(address, len, bits, &items, flags)?;
-            if len < bits {
-                stack.push(Ancestor { address, len, items, flags });
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, address: u128, len: u8, bits: u8, items: &[Item], flags: u32) -> Result<(), BuildError> {
-        let steps = resolve(items, flags, self.now_s);
-        if steps.len() > CHAIN_STEPS {
-            return Err(BuildError::ChainTooLong { prefix: prefix_of(address, len, bits), steps: steps.len() });
-        }
-        // From the last step back to the first, so that each entry can name the one beneath it.
-        let unlisted = self.class(Ruled::default(), flags, &[])?;
-        let mut entry = Entry { class: unlisted, expires_at_s: 0, next: 0 };
-        for (i, step) in steps.iter().enumerate().rev() {
-            let last = i + 1 == steps.len();
-            let next = if step.expires_at_s == 0 || (last && unlisted == 0) { 0 } else { self.chain(entry) };
-            let class = self.class(Ruled::from(step), flags, &step.lists)?;
-            entry = Entry { class, expires_at_s: step.expires_at_s, next };
-        }
-        if entry.class == 0 {
-            return Ok(());
-        }
-        if bits == 32 {
-            let address = u32::try_from(address).unwrap_or(0).to_be_bytes();
-            if len == bits {
-                self.image.exact_v4.push((address, entry));
-            } else {
-                self.image.prefix_v4.push((PrefixV4 { prefix_len: u32::from(len), address }, entry));
-            }
-        } else if len == bits {
-            self.image.exact_v6.push((address.to_be_bytes(), entry));
-        } else {
-            let key = PrefixV6 { prefix_len: u32::from(len), address: address.to_be_bytes() };
-            self.image.prefix_v6.push((key, entry));
-        }
-        Ok(())
-    }
-
-    fn chain(&mut self, entry: Entry) -> u32 {
-        let key = (entry.class, entry.expires_at_s, entry.next);
-        if let Some(id) = self.chain_ids.get(&key) {
-            return *id;
-        }
-        self.image.chain.push(entry);
-        let id = u32::try_from(self.image.chain.len()).unwrap_or(u32::MAX);
-        self.chain_ids.insert(key, id);
-        id
-    }
-
-    fn class(&mut self, ruled: Ruled, flags: u32, lists: &[u16]) -> Result<u32, BuildError> {
-        let row = ClassRow { enforced: ruled.0, observed: ruled.1, flags, rate_profile: 0 };
-        if row == ClassRow::default() && lists.is_empty() {
-            return Ok(0);
-        }
-        let key = ((row.enforced.word(), row.observed.word(), flags), lists.to_vec());
-        if let Some(id) = self.class_ids.get(&key) {
-            return Ok(*id);
-        }
-        if self.image.classes.len() >= MAX_CLASSES {
-            return Err(BuildError::TooManyClasses(largest_lists(self.desired)));
-        }
-        let id = u32::try_from(self.image.classes.len()).unwrap_or(u32::MAX);
-        self.image.classes.push(row);
-        self.image.class_lists.push(lists.to_vec());
-        self.class_ids.insert(key, id);
-        Ok(id)
-    }
-}
-
-/// The two rulings of a class row.
-#[derive(Clone, Copy, Default)]
-struct Ruled(weir_common::abi::Ruling, weir_common::abi::Ruling);
-
-impl From<&Step> for Ruled {
-    fn from(step: &Step) -> Self {
-        Self(step.enforced, step.observed)
-    }
-}
-
-fn covers(ancestor: &Ancestor, address: u128, bits: u8) -> bool {
-    let shift = u32::from(bits - ancestor.len);
-    let mask = u128::MAX.checked_shl(shift).unwrap_or(0);
-    ancestor.address & mask == address & mask
-}
-
-fn prefix_of(address: u128, len: u8, bits: u8) -> IpNet {
-    let address = if bits == 32 {
-        IpAddr::from(u32::try_from(address).unwrap_or(0).to_be_bytes())
-    } else {
-        IpAddr::from(address.to_be_bytes())
-    };
-    IpNet::new(address, len).unwrap_or_else(|_| prefixes::single(address))
-}
-
 /// Packets and bytes of each list, from a generation's class counters.
-pub fn attribute(class_lists: &[Vec<u16>], hits: &[(u64, u64)]) -> BTreeMap<u16, (u64, u64)> {
+pub fn attribute(classes: &[Class], hits: &[(u64, u64)]) -> BTreeMap<u16, (u64, u64)> {
     let mut totals: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
-    for (lists, (packets, bytes)) in class_lists.iter().zip(hits) {
-        for list in lists {
-            let total = totals.entry(*list).or_default();
+    for (class, (packets, bytes)) in classes.iter().zip(hits) {
+        for list in class.lists() {
+            let total = totals.entry(list).or_default();
             total.0 += packets;
             total.1 += bytes;
         }

@@ -29,9 +29,10 @@ pub struct Expiry {
 }
 
 impl Now {
-    /// The moment `seconds` from now.
+    /// The moment `seconds` from now. The boot-time clock is read in whole seconds, and the one that has begun does not
+    /// count: what is to last so long is never over early, and less than a second late.
     pub fn after(self, seconds: u64) -> Expiry {
-        let boot = BootSeconds(self.boot.0.saturating_add(seconds));
+        let boot = BootSeconds(self.boot.0.saturating_add(seconds).saturating_add(1));
         let span = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
         Expiry { boot, wall: self.wall.checked_add(span).unwrap_or(Timestamp::MAX) }
     }

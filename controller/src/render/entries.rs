@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::grid::{Grid, figures, words};
 use super::numbers::short;
 use super::{Style, plain, times};
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::ListEnforcement;
 use crate::domain::report::{EntryRow, SettingRow};
 
 /// Writes a line for each entry.
@@ -36,8 +36,9 @@ pub fn entries(rows: &[EntryRow], now: Timestamp, style: Style, into: &mut impl 
             times::ago(row.added_at, now),
             row.packets.map_or("-".to_owned(), short),
             match row.enforcement {
-                Enforcement::Enforce => reason.into_owned(),
-                Enforcement::Observe => format!("{} {reason}", style.yellow("(observe)")),
+                ListEnforcement::Enforce => reason.into_owned(),
+                ListEnforcement::Off => format!("{} {reason}", style.yellow("(off)")),
+                ListEnforcement::Observe => format!("{} {reason}", style.yellow("(observe)")),
             },
         ]);
     }
@@ -82,8 +83,8 @@ mod tests {
             enforcement,
         };
         let rows = [
-            row("192.0.2.7/32", Some("2026-11-21T05:15:00Z"), Some(1_234), "scan\nner", Enforcement::Enforce),
-            row("2001:db8::/32", None, None, "", Enforcement::Observe),
+            row("192.0.2.7/32", Some("2026-11-21T05:15:00Z"), Some(1_234), "scan\nner", ListEnforcement::Enforce),
+            row("2001:db8::/32", None, None, "", ListEnforcement::Observe),
         ];
         let mut text = String::new();
         entries(&rows, at("2026-11-21T05:00:00Z"), Style::Plain, &mut text).unwrap();

@@ -47,7 +47,7 @@ fn entries(entries: &[ExplainEntry], now: Timestamp, style: Style, into: &mut im
             kind(entry.kind).to_owned(),
             plain::line(&entry.origin).into_owned(),
             times::until(entry.expires_at, now),
-            style.enforcement(entry.enforcement).into_owned(),
+            style.list_enforcement(entry.enforcement).into_owned(),
             plain::line(&entry.reason).into_owned(),
         ]);
     }
@@ -79,7 +79,7 @@ fn rate(rate: &ExplainRate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::decision::{Enforcement, Kind};
+    use crate::domain::decision::{Kind, ListEnforcement};
 
     fn nothing() -> Explain {
         Explain {
@@ -126,8 +126,8 @@ mod tests {
         explain.verdict = "denied".to_owned();
         explain.reason = "on the operator's list block".to_owned();
         explain.entries = vec![
-            entry("192.0.2.7/32", "trial", Enforcement::Observe, false),
-            entry("192.0.2.0/24", "block", Enforcement::Enforce, true),
+            entry("192.0.2.7/32", "trial", ListEnforcement::Observe, false),
+            entry("192.0.2.0/24", "block", ListEnforcement::Enforce, true),
         ];
         explain.never_block = Some("search engine".to_owned());
         explain.asn = Some(64_496);

@@ -103,7 +103,7 @@ fn lists(status: &Status, style: Style, into: &mut impl Write) -> fmt::Result {
             whole(list.entries),
             short(list.packets),
             bytes(list.bytes),
-            style.enforcement(list.enforcement).into_owned(),
+            style.list_enforcement(list.enforcement).into_owned(),
         ]);
     }
     into.write_char('\n')?;
@@ -129,7 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::decision::{Enforcement, Kind};
+    use crate::domain::decision::{Enforcement, Kind, ListEnforcement};
     use crate::domain::report::{EmergencyRow, Fill, Health, ListRow, PendingRow, VerdictRow};
 
     fn at(text: &str) -> Timestamp {
@@ -204,7 +204,7 @@ bytes        2.0 GB seen, 1.9 GB passed, 100 MB dropped
             entries: 120_430,
             packets: 34_567,
             bytes: 2_000_000,
-            enforcement: Enforcement::Observe,
+            enforcement: ListEnforcement::Observe,
         }];
         status.capacity = BTreeMap::from([("tables".into(), Fill { used: 120_430, capacity: 2_000_000 })]);
         let expected = "\

@@ -307,7 +307,7 @@ impl Sync {
                 list.imported = import.prefixes;
             }
             let now_s = u32::try_from(clock::now().boot.0).unwrap_or(u32::MAX);
-            tables::build(&trial, &state.guards, state.settings.capacity, now_s)?;
+            tables::build(&trial, &state.guards, state.settings.capacity, now_s, [0; 2])?;
             return Ok((Imported { changed: true, generation }, None));
         }
         if let Some(pending) = &state.pending {
@@ -380,7 +380,8 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
 /// with them.
 fn has_room(state: &super::State, add: &Add, name: &str) -> Result<(), SyncError> {
     let capacity = state.settings.capacity;
-    if tables::surely_fit(&state.desired, &state.guards, &add.prefixes, capacity) {
+    // What is live will be folded into them.
+    if state.tables.surely_fit(state.overlay.len() + add.prefixes.len(), capacity) {
         return Ok(());
     }
     let mut trial = state.desired.clone();
@@ -398,7 +399,7 @@ fn has_room(state: &super::State, add: &Add, name: &str) -> Result<(), SyncError
         list.entries.extend(add.prefixes.iter().map(|prefix| (*prefix, info.clone())));
     }
     let now_s = u32::try_from(now.boot.0).unwrap_or(u32::MAX);
-    tables::build(&trial, &state.guards, capacity, now_s)?;
+    tables::build(&trial, &state.guards, capacity, now_s, [0; 2])?;
     Ok(())
 }
 

@@ -45,7 +45,8 @@ impl Sync {
         let job = Job::new(undo, move |task| {
             task.unsaved.push(Change::SetSetting { key: ENFORCEMENT_KEY.to_owned(), value: name.to_owned() });
             task.audit(&actor, "enforcement", name, &json!({}));
-        });
+        })
+        .keeping_tables();
         self.queue_job(job.with(move |task, done| match done {
             Ok(()) => task.answer_saved(reply, SwitchReport { changed, state: name.to_owned() }),
             Err(error) => answer(reply, Err(error)),
@@ -115,7 +116,8 @@ impl Sync {
                 }
             }
             task.audit(&actor, "config apply", "", &json!({"changes": notes, "confirm_by": deadline}));
-        });
+        })
+        .keeping_tables();
         job.confirm = confirm_s.map(|seconds| (seconds, old));
         self.queue_job(job.with(move |task, done| match done {
             Ok(()) => {
@@ -195,7 +197,8 @@ impl Sync {
 /// The pending change, for people.
 pub fn pending_row(state: &State) -> Option<PendingRow> {
     let pending = state.pending.as_ref()?;
-    let left = pending.deadline.0.saturating_sub(clock::now().boot.0);
+    // The second that has begun does not count.
+    let left = pending.deadline.0.saturating_sub(clock::now().boot.0).saturating_sub(1);
     Some(PendingRow { deadline: pending.deadline_wall, seconds_left: left })
 }
 

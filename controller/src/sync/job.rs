@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::change::restore;
 use super::{Settings, State, Sync, SyncError};
-use crate::domain::decision::{Enforcement, EntryInfo, ListId};
+use crate::domain::decision::{Enforcement, EntryInfo, ListEnforcement, ListId};
 use crate::domain::desired::List;
 use crate::domain::guard::Guards;
 use crate::domain::prefixes::Prefixes;
@@ -22,7 +22,7 @@ pub(super) enum Undo {
     /// The enforcement switch as it was.
     Enforcement(Option<Enforcement>),
     /// Settings as they were.
-    Settings(Arc<Settings>, Vec<(ListId, Enforcement)>),
+    Settings(Arc<Settings>, Vec<(ListId, ListEnforcement)>),
     /// Guards as they were.
     Guards(Guards),
     /// Several.
@@ -82,6 +82,8 @@ pub(super) struct Job {
     pub(super) saves: Saves,
     /// What follows.
     pub(super) done: Done,
+    /// Whether the address tables stay as they are: settings changed, or what becomes of lists as a whole.
+    pub(super) keeps_tables: bool,
     /// Undone unless confirmed within so many seconds.
     pub(super) confirm: Option<(u64, Arc<Settings>)>,
 }
@@ -89,7 +91,13 @@ pub(super) struct Job {
 impl Job {
     /// A change that is in the desired state already. `saves` queues what the store must hold once it is in force.
     pub(super) fn new(undo: Undo, saves: impl FnOnce(&mut Sync) + Send + 'static) -> Self {
-        Self { undo, saves: Box::new(saves), done: Box::new(|_, _| {}), confirm: None }
+        Self { undo, saves: Box::new(saves), done: Box::new(|_, _| {}), keeps_tables: false, confirm: None }
+    }
+
+    /// The same change, of settings or of what becomes of lists as a whole: the address tables stay as they are.
+    pub(super) fn keeping_tables(mut self) -> Self {
+        self.keeps_tables = true;
+        self
     }
 
     /// What follows the flip, or its failure.

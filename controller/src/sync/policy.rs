@@ -2,17 +2,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_common::abi::{Control, SLOTS};
+use weir_common::abi::{Control, SLOTS, Slot, control_word};
 
 use super::job::Job;
 use super::state::Pending;
 use super::{Command, State, Sync, SyncError};
 use crate::adapters::clock;
-use crate::adapters::kernel::writer::WriteError;
+use crate::adapters::kernel::writer::{KernelWriter, WriteError};
 use crate::adapters::store::{Change, ClassLists, ListTotals as StoredTotals};
 use crate::domain::decision::ListId;
+use crate::domain::desired::Desired;
+use crate::domain::guard::Guards;
 use crate::domain::overlay::{Context, SlotView};
-use crate::domain::tables::{self, BuildError};
+use crate::domain::tables::{self, BuildError, Capacity, Class, Image, Sizes, Standing};
+use crate::domain::time::BootSeconds;
 
 /// Overlay values that start a fold into the tables.
 const FOLD_AT: usize = 1_024;
@@ -39,8 +42,37 @@ pub struct Built {
 
 #[derive(Debug)]
 struct BuiltSlot {
-    class_lists: Vec<Vec<u16>>,
-    entries: u64,
+    classes: Arc<Vec<Class>>,
+    tables: Sizes,
+    is_switchable: bool,
+}
+
+/// What a worker is to make.
+enum Work {
+    /// Everything.
+    Tables { desired: Desired, guards: Guards, capacity: Capacity, now: BootSeconds, key: [u64; 2] },
+    /// Rows beside the address tables of another slot.
+    Rows { from: u32, classes: Arc<Vec<Class>>, standing: Standing, tables: Sizes },
+}
+
+impl Work {
+    fn carry_out(self, writer: &KernelWriter, slot: u32, descriptor: &Slot) -> Result<BuiltSlot, BuildFailure> {
+        match self {
+            Self::Tables { desired, guards, capacity, now, key } => {
+                let now_s = u32::try_from(now.0).unwrap_or(u32::MAX);
+                let image = tables::build(&desired, &guards, capacity, now_s, key)?;
+                drop(desired);
+                writer.write_slot(slot, &image, *descriptor)?;
+                let Image { classes, sizes, is_switchable, .. } = image;
+                Ok(BuiltSlot { classes: Arc::new(classes), tables: sizes, is_switchable })
+            }
+            Self::Rows { from, classes, standing, tables } => {
+                let rows: Vec<_> = classes.iter().map(|class| standing.row(class)).collect();
+                writer.write_rows(slot, from, &rows, *descriptor)?;
+                Ok(BuiltSlot { classes, tables, is_switchable: true })
+            }
+        }
+    }
 }
 
 /// Why a generation could not be made. What was in force still is.
@@ -84,7 +116,10 @@ impl Sync {
         else {
             return;
         };
-        let view = SlotView { slot, snapshot: state.sequence };
+        // Where lists are only switched, the tables in force serve on; what is live beside them stays live.
+        let keeps_tables = state.is_switchable && !jobs.is_empty() && jobs.iter().all(|job| job.keeps_tables);
+        let snapshot = if keeps_tables { state.current.snapshot } else { state.sequence };
+        let view = SlotView { slot, snapshot };
         state.building = Some(view);
         let slots = state.slots();
         let State { overlay, desired, guards, .. } = &mut *state;
@@ -92,26 +127,30 @@ impl Sync {
         let flags = overlay.flags();
         let mut descriptor = state.settings.slot(state.generation + 1, state.enforcement());
         if let Some(seconds) = confirm {
-            descriptor.confirm_deadline_s = now.boot.0 + seconds;
+            descriptor.confirm_deadline_s = now.after(seconds).boot.0;
             descriptor.fallback = u32::try_from(state.current.slot).unwrap_or(0);
         }
-        let (desired, guards, capacity) = (state.desired.clone(), state.guards.clone(), state.settings.capacity);
+        let slot = u32::try_from(slot).unwrap_or(0);
+        let work = if keeps_tables {
+            Work::Rows {
+                from: u32::try_from(state.current.slot).unwrap_or(0),
+                classes: state.classes.get(state.current.slot).cloned().unwrap_or_default(),
+                standing: Standing::of(&state.desired),
+                tables: state.tables,
+            }
+        } else {
+            let key = tables::generation_key(self.writer.word(control_word::SEED), state.generation + 1);
+            let (desired, guards) = (state.desired.clone(), state.guards.clone());
+            Work::Tables { desired, guards, capacity: state.settings.capacity, now: now.boot, key }
+        };
         drop(state);
         self.job = Some(Running { jobs, view, started: Instant::now() });
         if let Err(error) = self.writer.overlay(&ops, flags) {
             self.problem("kernel", Some(error.to_string()));
         }
         let (writer, to_self) = (Arc::clone(&self.writer), self.to_self.clone());
-        let slot = u32::try_from(slot).unwrap_or(0);
         std::thread::spawn(move || {
-            let now_s = u32::try_from(now.boot.0).unwrap_or(u32::MAX);
-            let result = tables::build(&desired, &guards, capacity, now_s).map_err(BuildFailure::Build);
-            drop(desired);
-            let result = result.and_then(|image| {
-                writer.write_slot(slot, &image, descriptor).map_err(BuildFailure::Write)?;
-                let entries = u64::try_from(image.len()).unwrap_or(u64::MAX);
-                Ok(BuiltSlot { class_lists: image.class_lists, entries })
-            });
+            let result = work.carry_out(&writer, slot, &descriptor);
             // The task may have stopped; then nobody flips.
             let _stopped = to_self.send(Command::Built(Box::new(Built { slot, result })));
         });
@@ -135,9 +174,10 @@ impl Sync {
         self.writer.flip(Control::new(slot, state.generation, confirm.is_some()));
         state.current = running.view;
         state.building = None;
-        state.table_entries = made.entries;
-        if let Some(lists) = state.class_lists.get_mut(slot as usize) {
-            *lists = made.class_lists;
+        state.tables = made.tables;
+        state.is_switchable = made.is_switchable;
+        if let Some(classes) = state.classes.get_mut(slot as usize) {
+            *classes = made.classes;
         }
         let mut retire = Some(u32::try_from(old.slot).unwrap_or(0));
         if let Some((seconds, fallback)) = confirm {
@@ -145,22 +185,19 @@ impl Sync {
             let expiry = now.after(seconds);
             // The kernel's own deadline was set when the build began.
             let deadline = self.writer.slot(slot).map_or(expiry.boot.0, |slot| slot.confirm_deadline_s);
-            state.pending = Some(Pending {
-                deadline: crate::domain::time::BootSeconds(deadline),
-                deadline_wall: expiry.wall,
-                fallback,
-                slot: old,
-            });
+            state.pending =
+                Some(Pending { deadline: BootSeconds(deadline), deadline_wall: expiry.wall, fallback, slot: old });
             retire = None;
         }
         tracing::info!(
             generation = state.generation,
-            entries = state.table_entries,
+            entries = state.tables.entries(),
+            bytes = state.tables.bytes,
             milliseconds = running.started.elapsed().as_millis(),
             "policy in force"
         );
         let generation = state.generation;
-        let classes = class_lists_of(state.class_lists.get(slot as usize).map_or(&[], Vec::as_slice));
+        let classes = class_lists_of(state.classes.get(slot as usize).map_or(&[], |classes| classes.as_slice()));
         // The one before the last is in no slot any more.
         self.unsaved.push(Change::RemoveClassLists { generation: generation.saturating_sub(2) });
         self.unsaved.push(Change::PutClassLists { generation, classes });
@@ -195,14 +232,14 @@ impl Sync {
         if let Some(slot) = retired.slot {
             let hits = self.writer.class_hits(slot);
             let mut state = self.shared.write();
-            let lists = state.class_lists.get(slot as usize).cloned().unwrap_or_default();
-            for (list, (packets, bytes)) in tables::attribute(&lists, &hits) {
+            let classes = state.classes.get(slot as usize).cloned().unwrap_or_default();
+            for (list, (packets, bytes)) in tables::attribute(&classes, &hits) {
                 let total = state.totals.entry(list).or_default();
                 total.0 += packets;
                 total.1 += bytes;
             }
-            if let Some(lists) = state.class_lists.get_mut(slot as usize) {
-                lists.clear();
+            if let Some(classes) = state.classes.get_mut(slot as usize) {
+                *classes = Arc::default();
             }
         }
         if let Err(error) = self.refresh_overlay() {
@@ -337,6 +374,6 @@ pub fn totals_of(state: &State) -> Vec<Change> {
 }
 
 /// The lists of a generation's classes, as the store keeps them.
-pub fn class_lists_of(classes: &[Vec<u16>]) -> ClassLists {
-    (0u32..).zip(classes).map(|(class, lists)| (class, lists.iter().map(|list| ListId(*list)).collect())).collect()
+pub fn class_lists_of(classes: &[Class]) -> ClassLists {
+    (0u32..).zip(classes).map(|(number, class)| (number, class.lists().map(ListId).collect())).collect()
 }

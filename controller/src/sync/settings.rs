@@ -7,13 +7,14 @@ use weir_common::abi::{Slot, feature};
 use weir_common::rate;
 use zerocopy::FromZeros as _;
 
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::limits::LimitWords;
 use crate::domain::report::SettingRow;
 use crate::domain::tables::Capacity;
 
 /// What the kernel's policy depends on, beside the lists.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// Whether drops are carried out.
     pub enforcement: Enforcement,
@@ -25,10 +26,12 @@ pub struct Settings {
     pub observe_source: bool,
     /// Whether a packet over the header budget passes.
     pub budget_passes: bool,
+    /// Whether every packet is counted for its source, for `top`.
+    pub track_sources: bool,
     /// Sampled drops per second and CPU.
     pub samples_per_second: u32,
     /// Lists whose enforcement is set.
-    pub lists: BTreeMap<String, Enforcement>,
+    pub lists: BTreeMap<String, ListEnforcement>,
     /// Protected by the operator's word.
     pub protected: Vec<(IpNet, String)>,
     /// Whether remote ends of login sessions are protected.
@@ -56,6 +59,9 @@ impl Settings {
         }
         if self.observe_source {
             slot.features |= feature::OBSERVE_SOURCE_LIMIT;
+        }
+        if self.track_sources {
+            slot.features |= feature::TRACK_SOURCES;
         }
         slot.source_cost = self.source_words.source_cost;
         slot.source_window = self.source_words.source_window;

@@ -13,6 +13,7 @@ use crate::domain::decision::Enforcement;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, SlotView};
+use crate::domain::tables::{Class, Sizes};
 use crate::domain::time::BootSeconds;
 
 use super::settings::Settings;
@@ -70,13 +71,15 @@ pub struct State {
     /// Packets and bytes by list, up to the slot in force.
     pub totals: ListTotals,
     /// The lists each class of a slot stands for.
-    pub class_lists: [Vec<Vec<u16>>; SLOTS as usize],
+    pub classes: [Arc<Vec<Class>>; SLOTS as usize],
     /// Interfaces.
     pub interfaces: Vec<InterfaceState>,
     /// What is wrong, by the part it is wrong with.
     pub problems: BTreeMap<String, String>,
-    /// Entries in the slot in force.
-    pub table_entries: u64,
+    /// How large the tables in force are.
+    pub tables: Sizes,
+    /// Whether new rows are enough when a list is switched.
+    pub is_switchable: bool,
     /// Keys that fit into the overlay.
     pub overlay_room: u64,
     /// Sources that can have an exact bucket at once.

@@ -22,7 +22,7 @@ use crate::domain::decision::Enforcement;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::SlotView;
-use crate::domain::tables;
+use crate::domain::tables::{self, Class};
 
 /// The kernel's side, ready.
 #[derive(Debug)]
@@ -174,9 +174,11 @@ pub struct First {
     /// Its number.
     pub generation: u64,
     /// The lists of its classes.
-    pub class_lists: Vec<Vec<u16>>,
-    /// Its entries.
-    pub entries: u64,
+    pub classes: Vec<Class>,
+    /// How large its tables are.
+    pub tables: tables::Sizes,
+    /// Whether new rows are enough when a list is switched.
+    pub is_switchable: bool,
     /// A slot with the settings to fall back to, if a confirm is pending.
     pub fallback: Option<SlotView>,
     /// Hits of each class of the slot that was in force before, and its generation.
@@ -208,9 +210,10 @@ pub fn first_policy(
     pending: Option<&StillPending<'_>>,
 ) -> Result<First> {
     let now_s = u32::try_from(clock::now().boot.0).unwrap_or(u32::MAX);
-    let image = tables::build(desired, guards, settings.capacity, now_s)?;
     let old = writer.descriptor();
     let mut generation = old.generation() + 1;
+    let key = tables::generation_key(writer.word(control_word::SEED), generation);
+    let image = tables::build(desired, guards, settings.capacity, now_s, key)?;
     let in_use = used_slots(writer, old);
     let mut free = (0..SLOTS).filter(|slot| !in_use.contains(slot));
     let mut next = || free.next().ok_or_else(|| anyhow!("all policy slots are in use"));
@@ -229,7 +232,6 @@ pub fn first_policy(
         fallback = Some(SlotView { slot: behind as usize, snapshot: sequence });
     }
     writer.write_slot(slot, &image, descriptor)?;
-    let entries = u64::try_from(image.len()).unwrap_or(u64::MAX);
     let before = (old.generation() > 0).then(|| old.generation());
     writer.flip(Control::new(slot, generation, pending.is_some()));
     // After the grace period nobody is judged by the old slots or needs the old overlay.
@@ -242,8 +244,9 @@ pub fn first_policy(
     Ok(First {
         current: SlotView { slot: slot as usize, snapshot: sequence },
         generation,
-        class_lists: image.class_lists,
-        entries,
+        classes: image.classes,
+        tables: image.sizes,
+        is_switchable: image.is_switchable,
         fallback,
         before,
         overlay,

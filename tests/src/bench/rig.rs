@@ -13,7 +13,7 @@ use weir::adapters::kernel::sys;
 use weir::adapters::kernel::writer::KernelWriter;
 use weir::domain::limits::LimitWords;
 use weir::domain::tables::Image;
-use weir_common::abi::{Control, Slot, control_word};
+use weir_common::abi::{Control, Slot, control_word, feature};
 use weir_common::rate;
 use weir_common::verdict::Verdict;
 use zerocopy::FromZeros as _;
@@ -86,6 +86,15 @@ pub struct Numbers {
     pub first: u64,
     /// How many.
     pub count: u64,
+}
+
+/// What is done beside the list verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extras {
+    /// Packets are counted for their source.
+    pub track: bool,
+    /// Drops are sampled.
+    pub samples: bool,
 }
 
 /// What a run came to.
@@ -175,6 +184,25 @@ impl Rig {
         }
     }
 
+    /// Sets what is done beside the list verdict, of the slot in force.
+    pub fn extras(&self, extras: Extras) {
+        let index = self.writer.descriptor().slot() as usize;
+        if let Some(mut slot) = self.policy.read(index) {
+            slot.features &= !feature::TRACK_SOURCES;
+            if extras.track {
+                slot.features |= feature::TRACK_SOURCES;
+            }
+            slot.sample_cost = if extras.samples { rate::cost(SAMPLES) } else { 0 };
+            slot.sample_window = slot.sample_cost * SAMPLES;
+            self.policy.write(index, slot);
+        }
+    }
+
+    /// Draws from the first number on again.
+    pub fn restart_draws(&self) {
+        self.draw.write(0, Draw { first: 0, count: 1, counter: 0 });
+    }
+
     /// Has a program judge so many packets.
     ///
     /// # Errors
@@ -218,6 +246,7 @@ pub fn put_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Re
     let slot = (old + 1) % weir_common::abi::SLOTS;
     let mut descriptor = Slot::new_zeroed();
     descriptor.generation = generation;
+    descriptor.features = feature::TRACK_SOURCES;
     descriptor.sample_cost = rate::cost(SAMPLES);
     descriptor.sample_window = descriptor.sample_cost * SAMPLES;
     writer.write_slot(slot, image, descriptor)?;

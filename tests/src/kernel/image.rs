@@ -5,11 +5,13 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use weir::domain::tables::layout::{Flat, RUN, Values, lay_out};
 use weir_common::abi::{
-    CHAIN_STEPS, ClassRow, Control, Entry, OVERLAY_LIFT, OverlayValue, Ruling, Segment, Slot, class_flag, control_word,
+    ClassRow, Control, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot, class_flag, control_word,
     feature, overlay_flag, ruling_flag,
 };
 use weir_common::addr::Source;
+use weir_common::lookup::run_word;
 use weir_common::model::Model;
 use zerocopy::FromZeros as _;
 
@@ -27,12 +29,8 @@ pub struct TooManyEnds;
 pub struct SlotImage {
     /// The descriptor.
     pub slot: Slot,
-    /// Addresses.
-    pub exact: Vec<(Source, Entry)>,
-    /// Prefixes.
-    pub prefixes: Vec<(Source, u8, Entry)>,
-    /// What lies beneath.
-    pub chain: Vec<Entry>,
+    /// Address tables.
+    pub lines: Vec<Line>,
     /// Class rows.
     pub classes: Vec<ClassRow>,
 }
@@ -93,16 +91,10 @@ impl Image {
     /// The host model with this policy.
     pub fn model(&self, offenders: usize) -> Model {
         let mut model = Model::new();
-        for (index, slot) in (0..).zip(&self.slots) {
-            for (source, entry) in &slot.exact {
-                model.put(index, *source, full(*source), *entry);
-            }
-            for (source, len, entry) in &slot.prefixes {
-                model.put(index, *source, *len, *entry);
-            }
-            model.slots[index as usize] = slot.slot;
-            model.tables[index as usize].chain.clone_from(&slot.chain);
-            model.tables[index as usize].classes.clone_from(&slot.classes);
+        for (index, slot) in self.slots.iter().enumerate() {
+            model.slots[index] = slot.slot;
+            model.tables[index].lines.clone_from(&slot.lines);
+            model.tables[index].classes.clone_from(&slot.classes);
         }
         for (source, value) in &self.overlay_exact {
             model.put_overlay(*source, full(*source), false, *value);
@@ -215,74 +207,115 @@ impl SlotImage {
             slot.sample_cost = weir_common::rate::cost(policy.samples);
             slot.sample_window = slot.sample_cost * policy.samples;
         }
-        let mut image = Self {
-            slot,
-            exact: Vec::new(),
-            prefixes: Vec::new(),
-            chain: Vec::new(),
-            classes: vec![ClassRow::default()],
-        };
+        if policy.tracks {
+            slot.features |= feature::TRACK_SOURCES;
+        }
+        let mut answers = Answers { runs: Vec::new(), classes: vec![ClassRow::default()] };
         let mut keys: Vec<IpNet> = policy.decisions.iter().map(|decision| decision.prefix).collect();
         keys.extend(policy.protected.iter().chain(&policy.never_block));
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| !policy.torn.iter().any(|torn| IpNet::from(*torn) == *key));
+        let mut values = Vec::new();
         for key in keys {
-            let entry = image.entry(policy, key)?;
-            image.put(source(key.network()), key.prefix_len(), entry);
+            values.push((key, answers.value(policy, key)?));
         }
         for (at, torn) in policy.torn.iter().enumerate() {
-            // A class without a row, or a chain that leads nowhere.
-            let class = Entry { class: 9_999, expires_at_s: 0, next: 0 };
-            let chain = Entry { class: 0, expires_at_s: 1, next: 9_999 };
-            image.put(source(*torn), full(source(*torn)), if at % 2 == 0 { class } else { chain });
+            // A class without a row, or a run that is nowhere.
+            values.push((IpNet::from(*torn), if at % 2 == 0 { 9_999 } else { RUN | 0x98_967f }));
         }
-        image.slot.class_stride = u32::try_from(image.classes.len()).expect("few classes");
-        Ok(image)
-    }
-
-    fn put(&mut self, source: Source, len: u8, entry: Entry) {
-        let (exact, prefix) = match source {
-            Source::V4(_) => (feature::EXACT_V4, feature::PREFIX_V4),
-            Source::V6(_) => (feature::EXACT_V6, feature::PREFIX_V6),
-        };
-        if len == full(source) {
-            self.exact.push((source, entry));
-            self.slot.features |= exact;
-        } else {
-            self.prefixes.push((source, len, entry));
-            self.slot.features |= prefix;
+        // The torn class must still be taken for one.
+        let classes = 10_000;
+        let (v4, v6) = (flat(&values, bits_v4), flat(&values, bits_v6));
+        let tables = lay_out(&Values { v4, v6, runs: answers.runs, classes }, [SEED, !SEED]).expect("few values");
+        slot.layout = tables.layout;
+        slot.hits_stride = u32::try_from(answers.classes.len().div_ceil(4)).expect("few classes");
+        for (near, row) in slot.near_rows.iter_mut().zip(&answers.classes) {
+            *near = *row;
         }
+        Ok(Self { slot, lines: tables.lines, classes: answers.classes })
     }
+}
 
-    fn entry(&mut self, policy: &Policy, key: IpNet) -> Result<Entry, TooManyEnds> {
+/// First and last address of a prefix, and the one behind.
+type Span<A> = (A, A, Option<A>);
+
+/// The addresses of one family and the ranges around them, by looking at every prefix for every one.
+fn flat<A: Copy + Ord>(values: &[(IpNet, u32)], bits: impl Fn(IpNet) -> Option<Span<A>>) -> Flat<A> {
+    let mine: Vec<(IpNet, u32, Span<A>)> =
+        values.iter().filter_map(|(key, value)| Some((*key, *value, bits(*key)?))).collect();
+    let mut exact: Vec<(A, u32)> = mine
+        .iter()
+        .filter(|(key, value, _)| is_single(*key) && *value != 0)
+        .map(|(_, value, (first, ..))| (*first, *value))
+        .collect();
+    exact.sort_unstable();
+    let prefixes = || mine.iter().filter(|(key, ..)| !is_single(*key));
+    let mut starts: Vec<A> =
+        prefixes().flat_map(|(_, _, (first, _, behind))| [Some(*first), *behind]).flatten().collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let narrowest = |start: A| {
+        prefixes()
+            .filter(|(_, _, (first, last, _))| *first <= start && start <= *last)
+            .max_by_key(|(key, ..)| key.prefix_len())
+            .map_or(0, |(_, value, _)| *value)
+    };
+    let ranges = starts.into_iter().map(|start| (start, narrowest(start))).collect();
+    Flat { exact, ranges }
+}
+
+/// First and last address of an IPv4 prefix, and the one behind.
+fn bits_v4(prefix: IpNet) -> Option<Span<u32>> {
+    let IpNet::V4(net) = prefix else { return None };
+    let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
+    Some((first, last, last.checked_add(1)))
+}
+
+/// The same of an IPv6 prefix.
+fn bits_v6(prefix: IpNet) -> Option<Span<u128>> {
+    let IpNet::V6(net) = prefix else { return None };
+    let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
+    Some((first, last, last.checked_add(1)))
+}
+
+/// Class rows, and what ends.
+struct Answers {
+    runs: Vec<u64>,
+    classes: Vec<ClassRow>,
+}
+
+impl Answers {
+    fn value(&mut self, policy: &Policy, key: IpNet) -> Result<u32, TooManyEnds> {
         let guard = Guard::of(policy, key);
         let steps = steps(&policy.covering(key), guard);
-        if steps.len() > CHAIN_STEPS + 1 {
+        if steps.len() > RUN_STEPS as usize + 1 {
             return Err(TooManyEnds);
         }
-        let mut entry = Entry::default();
-        for step in steps.iter().rev() {
-            let row =
-                ClassRow { enforced: step.enforced, observed: step.observed, flags: guard.flags(), rate_profile: 0 };
-            let next = if step.expires_at_s == 0 || entry == Entry::default() {
-                0
-            } else {
-                self.chain.push(entry);
-                u32::try_from(self.chain.len()).expect("a short chain")
-            };
-            entry = Entry { class: self.class(row), expires_at_s: step.expires_at_s, next };
+        let mut classes = Vec::new();
+        for step in &steps {
+            let (enforced, observed) = (step.enforced, step.observed);
+            classes.push(self.class(ClassRow { enforced, observed, flags: guard.flags(), ..ClassRow::default() }));
         }
-        Ok(entry)
+        let [first, after @ ..] = classes.as_slice() else { return Ok(0) };
+        if after.is_empty() {
+            return Ok(u32::from(*first));
+        }
+        let at = u32::try_from(self.runs.len()).expect("few runs");
+        for (step, (class, segment)) in classes.iter().zip(&steps).take(after.len()).enumerate() {
+            let next = if step + 1 == after.len() { after[step] } else { u16::MAX };
+            self.runs.push(run_word(segment.expires_at_s, *class, next));
+        }
+        Ok(RUN | at)
     }
 
-    fn class(&mut self, row: ClassRow) -> u32 {
+    fn class(&mut self, row: ClassRow) -> u16 {
         let known = self.classes.iter().position(|other| *other == row);
         let index = known.unwrap_or_else(|| {
             self.classes.push(row);
             self.classes.len() - 1
         });
-        u32::try_from(index).expect("few classes")
+        u16::try_from(index).expect("few classes")
     }
 }
 

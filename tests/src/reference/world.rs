@@ -46,6 +46,8 @@ pub struct Policy {
     pub never_block: Vec<IpNet>,
     /// Addresses whose entry leads nowhere: weir's own fault.
     pub torn: Vec<IpAddr>,
+    /// Whether packets are counted for their source.
+    pub tracks: bool,
     /// The limit for each source that is not listed.
     pub limit: Option<Limit>,
     /// A packet over the header budget passes.

@@ -56,8 +56,8 @@ fn undone(site: &Site, start: Instant) -> Duration {
 
 #[track_caller]
 fn at_the_deadline(after: Duration) {
-    // Whole seconds of the kernel's clock: between one and two after the command, and not before the answer.
-    assert!(after > Duration::from_secs(1) && after < Duration::from_millis(3_200), "undone after {after:?}");
+    // Whole seconds of the kernel's clock: never early, and less than a second late.
+    assert!(after >= Duration::from_secs(2) && after < Duration::from_millis(3_300), "undone after {after:?}");
 }
 
 #[track_caller]

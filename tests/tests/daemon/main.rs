@@ -16,6 +16,7 @@ mod inputs;
 mod interfaces;
 mod latency;
 mod lists;
+mod lookup;
 mod rates;
 mod restart;
 mod starts;

@@ -167,7 +167,11 @@ impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
             ));
         }
         let len = info.entries as usize;
-        let bytes = (stride * len).next_multiple_of(4096);
+        Self::over(map, len, stride * len)
+    }
+
+    fn over(map: BorrowedFd<'_>, len: usize, bytes: usize) -> io::Result<Self> {
+        let bytes = bytes.next_multiple_of(4096);
         // SAFETY: a fresh mapping of a descriptor we hold, at an address the kernel chooses.
         let start = unsafe {
             libc::mmap(
@@ -209,6 +213,18 @@ impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
         Some(unsafe { element.read_volatile() })
     }
 
+    /// Stores a part of an element, so many bytes from its start, and leaves the rest to whoever writes it; `false` beyond
+    /// the end.
+    pub fn write_part<U: IntoBytes + Copy>(&self, index: usize, offset: usize, part: U) -> bool {
+        let Some(element) = self.at(index) else { return false };
+        if !offset.is_multiple_of(align_of::<U>()) || offset.saturating_add(size_of::<U>()) > size_of::<T>() {
+            return false;
+        }
+        // SAFETY: inside the element, which is inside the mapping and aligned to eight bytes.
+        unsafe { element.add(offset).cast::<U>().write_volatile(part) };
+        true
+    }
+
     /// Stores an element; `false` beyond the end.
     pub fn write(&self, index: usize, value: T) -> bool {
         let Some(element) = self.at(index) else { return false };
@@ -219,6 +235,20 @@ impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
 }
 
 impl Mapped<u64> {
+    /// Maps an array of one element of several words, as those words.
+    ///
+    /// # Errors
+    /// `mmap`'s; `InvalidData` where the map is not of that kind.
+    pub fn words(map: BorrowedFd<'_>) -> io::Result<Self> {
+        let info = sys::map_info(map)?;
+        if info.entries != 1 || info.value % 8 != 0 {
+            let what =
+                format!("array {} holds {} values of {} bytes, not one of words", info.id, info.entries, info.value);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Self::over(map, info.value as usize / 8, info.value as usize)
+    }
+
     /// Publishes a word: all earlier writes are visible to whoever sees it. `false` beyond the end.
     pub fn publish(&self, index: usize, value: u64) -> bool {
         let Some(word) = self.at(index) else { return false };

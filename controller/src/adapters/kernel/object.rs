@@ -19,14 +19,10 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/weir.bpf.o")));
 
 /// Names of all maps, in the object and as pins.
-pub const MAPS: [&str; 19] = [
+pub const MAPS: [&str; 15] = [
     "CONTROL",
     "POLICY",
-    "EXACT_V4",
-    "EXACT_V6",
-    "PREFIX_V4",
-    "PREFIX_V6",
-    "CHAIN",
+    "TABLES",
     "CLASSES",
     "CLASS_HITS",
     "OVERLAY_V4",
@@ -45,13 +41,9 @@ pub const MAPS: [&str; 19] = [
 pub const SAMPLES: &str = "SAMPLES";
 
 /// Maps that a private instance shares with the running daemon's: policy, which it only reads.
-pub const POLICY_MAPS: [&str; 13] = [
+pub const POLICY_MAPS: [&str; 9] = [
     "POLICY",
-    "EXACT_V4",
-    "EXACT_V6",
-    "PREFIX_V4",
-    "PREFIX_V6",
-    "CHAIN",
+    "TABLES",
     "CLASSES",
     "OVERLAY_V4",
     "OVERLAY_V6",

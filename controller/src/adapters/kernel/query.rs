@@ -1,11 +1,9 @@
 //! One question to the kernel's own tables, answered by the same code that judges packets.
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use weir_common::abi::{
-    ClassRow, CpuState, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, Sample, Slot, SourceSet,
-};
+use weir_common::abi::{ClassRow, CpuState, Line, Offender, OverlayValue, PrefixV4, PrefixV6, Sample, Slot, SourceSet};
 use weir_common::addr::{Source, SourceKey};
 use weir_common::judge::{Classification, classify, slot_in_force};
 use weir_common::tables::{Bucket, Fault, Tables};
@@ -20,11 +18,11 @@ use crate::domain::time::BootSeconds;
 pub struct KernelPolicy {
     control: Mapped<u64>,
     policy: Mapped<Slot>,
-    outer: [OwnedFd; 6],
+    tables: OwnedFd,
+    classes: OwnedFd,
     overlay: [OwnedFd; 6],
 }
 
-const OUTER: [&str; 6] = ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN", "CLASSES"];
 const OVERLAY: [&str; 6] =
     ["OVERLAY_V4", "OVERLAY_V6", "OVERLAY_ALLOW_V4", "OVERLAY_ALLOW_V6", "OVERLAY_DENY_V4", "OVERLAY_DENY_V6"];
 
@@ -39,9 +37,10 @@ impl KernelPolicy {
             fds.try_into().map_err(|fds: Vec<OwnedFd>| io::Error::other(format!("{} maps of 6", fds.len())))
         };
         Ok(Self {
-            control: Mapped::new(open("CONTROL")?.as_fd())?,
+            control: Mapped::words(open("CONTROL")?.as_fd())?,
             policy: Mapped::new(open("POLICY")?.as_fd())?,
-            outer: all(OUTER)?,
+            tables: open("TABLES")?,
+            classes: open("CLASSES")?,
             overlay: all(OVERLAY)?,
         })
     }
@@ -51,30 +50,41 @@ impl KernelPolicy {
     /// # Errors
     /// [`Fault`] where a table that should be there is not.
     pub fn classify(&self, source: Source, now: BootSeconds) -> Result<(Classification, Slot), Fault> {
-        let question =
-            Question { policy: self, now, slots: Default::default(), row: OnceCell::new(), values: Default::default() };
+        let question = Question {
+            policy: self,
+            now,
+            slots: Default::default(),
+            lines: vec![OnceCell::new(); LINES],
+            read: Cell::new(0),
+            row: OnceCell::new(),
+            values: Default::default(),
+        };
         let (index, slot) = slot_in_force(&question).ok_or(Fault)?;
         let slot = *slot;
         Ok((classify(&question, index, &slot, source)?, slot))
     }
 }
 
+/// Lines that the longest look-up reads, and more.
+const LINES: usize = 128;
+
 /// One question; what it read stays until it is answered.
 struct Question<'a> {
     policy: &'a KernelPolicy,
     now: BootSeconds,
     slots: [OnceCell<Slot>; weir_common::abi::SLOTS as usize],
+    lines: Vec<OnceCell<Line>>,
+    read: Cell<usize>,
     row: OnceCell<ClassRow>,
     values: [OnceCell<Option<OverlayValue>>; 3],
 }
 
 impl Question<'_> {
-    fn inner(&self, outer: usize, slot: u32) -> Result<OwnedFd, Fault> {
+    fn inner(outer: &OwnedFd, slot: u32) -> Option<OwnedFd> {
         let mut id = [0; 4];
-        let outer = self.policy.outer.get(outer).ok_or(Fault)?;
         match sys::map_lookup(outer.as_fd(), &slot.to_ne_bytes(), &mut id) {
-            Ok(true) => sys::map_by_id(u32::from_ne_bytes(id)).or(Err(Fault)),
-            _ => Err(Fault),
+            Ok(true) => sys::map_by_id(u32::from_ne_bytes(id)).ok(),
+            _ => None,
         }
     }
 
@@ -129,23 +139,15 @@ impl Tables for Question<'_> {
         }
         cell.get()
     }
-    fn exact(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        match source {
-            Source::V4(address) => get(self.inner(0, slot)?, &address),
-            Source::V6(address) => get(self.inner(1, slot)?, &address),
-        }
+    fn line(&self, slot: u32, index: u32) -> Option<&Line> {
+        let line: Line = get(Self::inner(&self.policy.tables, slot)?, &index).ok().flatten()?;
+        let at = self.read.replace(self.read.get() + 1);
+        Some(self.lines.get(at)?.get_or_init(|| line))
     }
-    fn prefix(&self, slot: u32, source: Source) -> Result<Option<Entry>, Fault> {
-        match source {
-            Source::V4(address) => get(self.inner(2, slot)?, &PrefixV4 { prefix_len: 32, address }),
-            Source::V6(address) => get(self.inner(3, slot)?, &PrefixV6 { prefix_len: 128, address }),
-        }
-    }
-    fn chain(&self, slot: u32, index: u32) -> Option<Entry> {
-        get(self.inner(4, slot).ok()?, &index).ok().flatten()
-    }
-    fn class(&self, slot: u32, class: u32) -> Option<&ClassRow> {
-        let row: ClassRow = get(self.inner(5, slot).ok()?, &class).ok().flatten()?;
+    fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
+        let line: Line = get(Self::inner(&self.policy.classes, slot)?, &(class >> 1)).ok().flatten()?;
+        let half = line.as_bytes().chunks(size_of::<ClassRow>()).nth((class & 1) as usize)?;
+        let row = ClassRow::read_from_bytes(half).ok()?;
         Some(self.row.get_or_init(|| row))
     }
     fn overlay_exact(&self, source: Source) -> Option<&OverlayValue> {
@@ -169,7 +171,7 @@ impl Tables for Question<'_> {
     fn with_sources<R>(&self, _: u32, _: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
         None
     }
-    fn count_class(&self, _: &Slot, _: u32, _: u32, _: u64) {}
+    fn count_far_class(&self, _: &Slot, _: u32, _: u32, _: u64) {}
     fn count_overlay(&self, _: u32, _: u64) {}
     fn offender(&self, _: SourceKey) -> Option<NoBucket> {
         None

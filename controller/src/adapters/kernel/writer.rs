@@ -1,12 +1,14 @@
 //! The one writer of tables, classes and overlay. Only the sync task holds it.
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
 use weir_common::abi::{
-    ClassRow, Control, Entry, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
+    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, Slot, Tally,
+    control_word,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -17,7 +19,15 @@ use crate::domain::overlay::{Key, Op};
 use crate::domain::tables::Image;
 
 /// The outer maps: one inner map per slot.
-const OUTER: [&str; 7] = ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN", "CLASSES", "CLASS_HITS"];
+const OUTER: [&str; 3] = [TABLES, CLASSES, CLASS_HITS];
+const TABLES: &str = "TABLES";
+const CLASSES: &str = "CLASSES";
+const CLASS_HITS: &str = "CLASS_HITS";
+
+/// Class rows in a line.
+const ROWS_EACH: usize = size_of::<Line>() / size_of::<ClassRow>();
+/// Class counters in a line.
+const HITS_EACH: usize = size_of::<Line>() / size_of::<Tally>();
 
 /// Write access to the kernel's policy.
 #[derive(Debug)]
@@ -33,9 +43,13 @@ pub struct KernelWriter {
     deny_v6: Table<PrefixV6, OverlayValue>,
     overlay_hits: Mapped<Tally>,
     offenders: Table<u64, Offender>,
-    hits: Mutex<Vec<Option<Mapped<Tally>>>>,
+    hits: Mutex<Vec<Option<Mapped<Line>>>>,
+    cpu_states: Mapped<CpuState>,
     cpus: u32,
 }
+
+/// One slot's counters of the near classes on one CPU, at zero.
+const NO_HITS: [u64; NEAR_CLASSES * size_of::<Tally>() / 8] = [0; _];
 
 /// Sizes of the overlay as the kernel's maps have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +88,7 @@ impl KernelWriter {
         let control = get("CONTROL")?;
         let hits = get("OVERLAY_HITS")?;
         let mut writer = Self {
-            control: Mapped::new(control.as_fd()).map_err(failed("map the control words"))?,
+            control: Mapped::words(control.as_fd()).map_err(failed("map the control words"))?,
             policy: Mapped::new(policy.as_fd()).map_err(failed("map the policy slots"))?,
             outer: Vec::new(),
             exact_v4: table(get("OVERLAY_V4")?)?,
@@ -86,13 +100,15 @@ impl KernelWriter {
             overlay_hits: Mapped::new(hits.as_fd()).map_err(failed("map the overlay's counters"))?,
             offenders: table(get("OFFENDERS")?)?,
             hits: Mutex::new((0..SLOTS).map(|_| None).collect()),
+            cpu_states: Mapped::new(get("CPUS")?.as_fd()).map_err(failed("map the CPUs' counters"))?,
             cpus,
         };
         for name in OUTER {
             writer.outer.push((name, get(name)?));
         }
         for slot in 0..SLOTS {
-            writer.keep_hits(slot);
+            let hits = writer.inner(CLASS_HITS, slot).ok().flatten().and_then(|inner| Mapped::new(inner.as_fd()).ok());
+            writer.keep_hits(slot, hits);
         }
         Ok(writer)
     }
@@ -134,18 +150,52 @@ impl KernelWriter {
     /// # Errors
     /// [`WriteError`]; the slot is then of no use, and none of the others has changed.
     pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot) -> Result<(), WriteError> {
-        descriptor.features |= image.features();
-        let stride = u32::try_from(image.classes.len()).unwrap_or(u32::MAX);
-        descriptor.class_stride = stride;
-        self.put_pairs(slot, "EXACT_V4", MapKind::Hash, &image.exact_v4)?;
-        self.put_pairs(slot, "EXACT_V6", MapKind::Hash, &image.exact_v6)?;
-        self.put_pairs(slot, "PREFIX_V4", MapKind::Lpm, &image.prefix_v4)?;
-        self.put_pairs(slot, "PREFIX_V6", MapKind::Lpm, &image.prefix_v6)?;
-        self.put_array::<Entry>(slot, "CHAIN", &image.chain, image.chain.len())?;
-        self.put_array::<ClassRow>(slot, "CLASSES", &image.classes, image.classes.len())?;
-        let counters = stride.saturating_mul(self.cpus) as usize;
-        self.put_array::<Tally>(slot, "CLASS_HITS", &[], counters)?;
-        self.keep_hits(slot);
+        descriptor.layout = image.tables.layout;
+        let lines = filled(TABLES, image.tables.lines.len(), &image.tables.lines)?;
+        self.put(slot, TABLES, lines.0.as_fd())?;
+        self.put_rows(slot, &image.rows, descriptor)
+    }
+
+    /// Writes a generation that has the address tables of another slot, with rows of its own: lists were switched, none
+    /// was changed.
+    ///
+    /// # Errors
+    /// As [`Self::write_slot`].
+    pub fn write_rows(&self, slot: u32, from: u32, rows: &[ClassRow], mut descriptor: Slot) -> Result<(), WriteError> {
+        let missing = || failed(format!("read the tables of slot {from}"))(io::Error::from(io::ErrorKind::NotFound));
+        descriptor.layout = self.policy.read(from as usize).ok_or_else(missing)?.layout;
+        let lines = self.inner(TABLES, from)?.ok_or_else(missing)?;
+        self.put(slot, TABLES, lines.as_fd())?;
+        self.put_rows(slot, rows, descriptor)
+    }
+
+    /// Class rows, and counters at zero behind them; then the descriptor, which says where both are.
+    fn put_rows(&self, slot: u32, rows: &[ClassRow], mut descriptor: Slot) -> Result<(), WriteError> {
+        let packed: Vec<Line> = rows
+            .chunks(ROWS_EACH)
+            .map(|rows| {
+                let mut line = Line::default();
+                for (place, row) in line.as_mut_bytes().chunks_mut(size_of::<ClassRow>()).zip(rows) {
+                    place.copy_from_slice(row.as_bytes());
+                }
+                line
+            })
+            .collect();
+        let stride = rows.len().div_ceil(HITS_EACH);
+        for (near, row) in descriptor.near_rows.iter_mut().zip(rows) {
+            *near = *row;
+        }
+        let near = slot as usize % SLOTS as usize;
+        for cpu in 0..self.cpu_states.len() {
+            let offset = offset_of!(CpuState, near_hits) + near * size_of_val(&NO_HITS);
+            self.cpu_states.write_part(cpu, offset, NO_HITS);
+        }
+        descriptor.hits_stride = u32::try_from(stride).unwrap_or(u32::MAX);
+        let (rows, _) = filled(CLASSES, packed.len(), &packed)?;
+        self.put(slot, CLASSES, rows.as_fd())?;
+        let (hits, mapped) = filled(CLASS_HITS, stride * self.cpus as usize, &[])?;
+        self.put(slot, CLASS_HITS, hits.as_fd())?;
+        self.keep_hits(slot, Some(mapped));
         self.policy.write(slot as usize, descriptor);
         Ok(())
     }
@@ -162,11 +212,8 @@ impl KernelWriter {
     /// # Errors
     /// The system call's.
     pub fn retire(&self, slot: u32) -> Result<(), WriteError> {
-        // The counters stay readable: they are folded after this.
-        for name in ["EXACT_V4", "EXACT_V6", "PREFIX_V4", "PREFIX_V6", "CHAIN"] {
-            self.clear(slot, name)?;
-        }
-        Ok(())
+        // The counters stay readable through their mapping: they are folded after this.
+        self.clear(slot, TABLES)
     }
 
     fn clear(&self, slot: u32, name: &'static str) -> Result<(), WriteError> {
@@ -178,15 +225,28 @@ impl KernelWriter {
     /// Packets and bytes of each class of a slot, summed over CPUs.
     pub fn class_hits(&self, slot: u32) -> Vec<(u64, u64)> {
         let all = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Some(hits)) = all.get(slot as usize) else { return Vec::new() };
-        let stride = hits.len() / self.cpus.max(1) as usize;
-        (0..stride)
-            .map(|class| {
-                (0..self.cpus as usize)
-                    .filter_map(|cpu| hits.read(cpu * stride + class))
-                    .fold((0, 0), |sum, tally| (sum.0 + tally.packets, sum.1 + tally.bytes))
-            })
-            .collect()
+        let Some(Some(lines)) = all.get(slot as usize) else { return Vec::new() };
+        let near: Vec<[Tally; NEAR_CLASSES]> = (0..self.cpu_states.len())
+            .filter_map(|cpu| self.cpu_states.read(cpu)?.near_hits.get(slot as usize).copied())
+            .collect();
+        let stride = lines.len() / self.cpus.max(1) as usize;
+        let mut sums = vec![(0u64, 0u64); stride * HITS_EACH];
+        for cpu in 0..self.cpus as usize {
+            for (at, sums) in sums.chunks_mut(HITS_EACH).enumerate() {
+                let line = lines.read(cpu * stride + at).unwrap_or_default();
+                for (sum, tally) in sums.iter_mut().zip(line.words.as_chunks::<2>().0) {
+                    sum.0 += tally[0];
+                    sum.1 += tally[1];
+                }
+            }
+        }
+        for of_cpu in near {
+            for (sum, tally) in sums.iter_mut().zip(of_cpu) {
+                sum.0 += tally.packets;
+                sum.1 += tally.bytes;
+            }
+        }
+        sums
     }
 
     /// Carries out overlay writes, then tells the packets which maps hold anything. Values appear before their flag and
@@ -326,53 +386,34 @@ impl KernelWriter {
             .map_err(failed(format!("put {name} into slot {slot}")))
     }
 
-    fn put_pairs<K>(&self, slot: u32, name: &'static str, kind: MapKind, pairs: &[(K, Entry)]) -> Result<(), WriteError>
-    where
-        K: FromBytes + IntoBytes + Immutable + Copy,
-    {
-        if pairs.is_empty() {
-            return self.clear(slot, name);
+    /// The inner map of a slot, if it has one.
+    fn inner(&self, name: &str, slot: u32) -> Result<Option<OwnedFd>, WriteError> {
+        let what = || format!("open {name} of slot {slot}");
+        let mut id = [0; 4];
+        let found = sys::map_lookup(self.outer(name)?, &slot.to_ne_bytes(), &mut id).map_err(failed(what()))?;
+        if !found {
+            return Ok(None);
         }
-        let entries = u32::try_from(pairs.len()).unwrap_or(u32::MAX);
-        let sizes = (size_of::<K>(), size_of::<Entry>());
-        let inner = create(kind, name, sizes, entries)?;
-        let keys: Vec<K> = pairs.iter().map(|(key, _)| *key).collect();
-        let values: Vec<Entry> = pairs.iter().map(|(_, entry)| *entry).collect();
-        let table = table::<K, Entry>(inner)?;
-        table.fill(&keys, &values).map_err(failed(format!("fill {name} with {entries} entries")))?;
-        self.put(slot, name, table.fd())
+        sys::map_by_id(u32::from_ne_bytes(id)).map(Some).map_err(failed(what()))
     }
 
-    fn put_array<T>(&self, slot: u32, name: &'static str, values: &[T], len: usize) -> Result<(), WriteError>
-    where
-        T: FromBytes + IntoBytes + Copy,
-    {
-        let entries = u32::try_from(len.max(1)).unwrap_or(u32::MAX);
-        let inner = create(MapKind::InnerArray, name, (size_of::<u32>(), size_of::<T>()), entries)?;
-        let mapped = Mapped::new(inner.as_fd()).map_err(failed(format!("map {name}")))?;
-        for (at, value) in values.iter().enumerate() {
-            mapped.write(at, *value);
-        }
-        self.put(slot, name, inner.as_fd())
-    }
-
-    fn keep_hits(&self, slot: u32) {
-        let hits = self.open_hits(slot);
+    fn keep_hits(&self, slot: u32, hits: Option<Mapped<Line>>) {
         let mut all = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = all.get_mut(slot as usize) {
             *place = hits;
         }
     }
+}
 
-    fn open_hits(&self, slot: u32) -> Option<Mapped<Tally>> {
-        let mut id = [0; 4];
-        let found = sys::map_lookup(self.outer("CLASS_HITS").ok()?, &slot.to_ne_bytes(), &mut id).ok()?;
-        if !found {
-            return None;
-        }
-        let inner = sys::map_by_id(u32::from_ne_bytes(id)).ok()?;
-        Mapped::new(inner.as_fd()).ok()
+/// A new inner map of so many lines, the first of them filled.
+fn filled(name: &str, len: usize, lines: &[Line]) -> Result<(OwnedFd, Mapped<Line>), WriteError> {
+    let entries = u32::try_from(len.max(1)).unwrap_or(u32::MAX);
+    let inner = create(MapKind::InnerArray, name, (size_of::<u32>(), size_of::<Line>()), entries)?;
+    let mapped = Mapped::new(inner.as_fd()).map_err(failed(format!("map {name}")))?;
+    for (at, line) in lines.iter().enumerate() {
+        mapped.write(at, *line);
     }
+    Ok((inner, mapped))
 }
 
 fn create(kind: MapKind, name: &str, (key, value): (usize, usize), entries: u32) -> Result<OwnedFd, WriteError> {

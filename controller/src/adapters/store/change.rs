@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListId, Origin};
+use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
 use crate::domain::prefixes::Prefixes;
 
@@ -109,7 +109,7 @@ pub struct ListHeader {
     /// On whose word.
     pub origin: Origin,
     /// Carried out or counted.
-    pub enforcement: Enforcement,
+    pub enforcement: ListEnforcement,
     /// When it was last imported.
     pub imported_at: Option<Timestamp>,
     /// Sequence number of that import.

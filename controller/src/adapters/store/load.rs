@@ -98,8 +98,9 @@ impl Loading<'_> {
         } else {
             left
         };
-        // Up to the next whole second: never early.
-        let seconds = left.as_secs() + i64::from(left.subsec_nanos() > 0);
+        // Up to the next whole second, and not counting the one that has begun on the boot-time clock: never early.
+        let ends_later = left > SignedDuration::ZERO;
+        let seconds = if ends_later { left.as_secs() + i64::from(left.subsec_nanos() > 0) + 1 } else { 0 };
         let boot = self.now.boot.0.saturating_add(u64::try_from(seconds).unwrap_or(0));
         Expiry { boot: BootSeconds(boot), wall: saved.wall }
     }

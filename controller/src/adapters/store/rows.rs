@@ -8,7 +8,7 @@ use rusqlite::types::{Value, ValueRef};
 use super::change::{ClassLists, ListHeader, ListTotals};
 use super::chunks::Chunk;
 use super::sealed::Table;
-use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListId, Origin};
+use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::time::{BootSeconds, Expiry};
 
 // A new word in a column, or a new column, is a new schema version: see `schema.rs`.
@@ -96,7 +96,7 @@ impl Row {
                     Kind::Deny => "deny",
                 }),
                 text(list.origin.name()),
-                text(enforcement_word(list.enforcement)),
+                text(list_enforcement_word(list.enforcement)),
                 moment(list.imported_at),
                 unsigned(list.imported_sequence),
             ],
@@ -146,6 +146,14 @@ pub(super) fn unsigned(number: u64) -> Value {
 
 fn moment(moment: Option<Timestamp>) -> Value {
     moment.map_or(Value::Null, |moment| Value::Text(moment.to_string()))
+}
+
+fn list_enforcement_word(enforcement: ListEnforcement) -> &'static str {
+    match enforcement {
+        ListEnforcement::Enforce => "enforce",
+        ListEnforcement::Observe => "observe",
+        ListEnforcement::Off => "off",
+    }
 }
 
 fn enforcement_word(enforcement: Enforcement) -> &'static str {
@@ -203,6 +211,15 @@ impl<'r> Columns<'r> {
         }
     }
 
+    fn list_enforcement(&mut self) -> Option<ListEnforcement> {
+        match self.text()? {
+            "enforce" => Some(ListEnforcement::Enforce),
+            "observe" => Some(ListEnforcement::Observe),
+            "off" => Some(ListEnforcement::Off),
+            _ => None,
+        }
+    }
+
     fn flag(&mut self) -> Option<bool> {
         match self.unsigned()? {
             0 => Some(false),
@@ -229,7 +246,7 @@ fn list(columns: &mut Columns<'_>) -> Option<ListHeader> {
             _ => return None,
         },
         origin: columns.text()?.parse::<Origin>().ok()?,
-        enforcement: columns.enforcement()?,
+        enforcement: columns.list_enforcement()?,
         imported_at: if columns.skip_empty() { None } else { Some(columns.moment()?) },
         imported_sequence: columns.unsigned()?,
     })

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListId, Origin};
+use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{ALLOW, BLOCK, Desired};
 use crate::domain::prefixes::Prefixes;
 use crate::domain::time::{BootSeconds, Expiry};
@@ -131,7 +131,7 @@ fn sample_of(entries: u16) -> Vec<Change> {
     }));
     feed.imported_at = Some(now().wall);
     feed.imported_sequence = 7;
-    desired.list_mut(WATCHED).unwrap().enforcement = Enforcement::Observe;
+    desired.list_mut(WATCHED).unwrap().enforcement = ListEnforcement::Observe;
     let block = desired.list_mut(BLOCK).unwrap();
     for n in 0..entries {
         let expiry = (n % 2 == 0).then(|| now().after(3_600 + u64::from(n)));

@@ -10,35 +10,43 @@ use crate::adapters::kernel::object::{self, Sizes};
 use crate::adapters::kernel::probes::Outcome;
 use crate::commands::failure::said;
 use crate::config::State;
-use crate::render::numbers::{memory as words, whole};
+use crate::domain::tables::MAX_CLASSES;
+use crate::render::numbers::memory as words;
 
-/// Bytes of kernel memory an entry takes, with what the kernel keeps beside it: measured with a million entries in a
-/// hash of IPv4 addresses, one of IPv6 addresses, and a prefix tree, rounded up.
-const ADDRESS_V4: u64 = 81;
-const ADDRESS_V6: u64 = 85;
-const PREFIX: u64 = 130;
 /// The generation in force, the one to fall back to, and the one that is being built.
 const GENERATIONS: u64 = 3;
 /// What a hash keeps beside key and value.
 const ELEMENT: u64 = 56;
 
+/// What weir takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    /// As soon as it runs.
+    at_once: u64,
+    /// Live changes, when as many as can be wait for the next generation.
+    live: u64,
+    /// Full tables in as many generations as there are at a time.
+    tables: u64,
+}
+
 /// What the ceilings cost in memory, against what the machine has to spare.
 pub(super) fn memory(state: &State) -> Finding {
     const NAME: &str = "memory";
     let cpus = object::possible_cpus().unwrap_or(1);
-    let (fixed, full) = cost(state, cpus);
-    let capacity = state.capacity;
+    let cost = cost(state, cpus);
+    let full = cost.live.saturating_add(cost.tables);
     let found = format!(
-        "{} at once, and up to {} with {} addresses and {} prefixes a family in {GENERATIONS} generations",
-        words(fixed),
+        "{} at once, and up to {} more: {} for full tables of {} in {GENERATIONS} generations, {} for live changes",
+        words(cost.at_once),
         words(full),
-        whole(capacity.addresses as u64),
-        whole(capacity.prefixes as u64)
+        words(cost.tables),
+        words(state.capacity.bytes),
+        words(cost.live)
     );
     match available() {
-        Some(available) if fixed.saturating_add(full) > available => {
+        Some(available) if cost.at_once.saturating_add(full) > available => {
             let found = format!("{found}; {} are available", words(available));
-            Finding::new(NAME, Outcome::Degraded, found, Some("lower max_addresses and max_prefixes under [state]"))
+            Finding::new(NAME, Outcome::Degraded, found, Some("lower max_table_mib under [state]"))
         }
         Some(available) => {
             Finding::new(NAME, Outcome::Good, format!("{found}; {} are available", words(available)), None)
@@ -47,20 +55,18 @@ pub(super) fn memory(state: &State) -> Finding {
     }
 }
 
-/// Bytes that are taken as soon as weir runs, and bytes that full tables take on top.
-fn cost(state: &State, cpus: u32) -> (u64, u64) {
+fn cost(state: &State, cpus: u32) -> Cost {
     let sizes = Sizes { offenders: state.max_sources, ..Sizes::default() };
     let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
     let each_cpu = size(size_of::<CpuState>())
         + u64::from(SOURCE_SETS) * size(size_of::<SourceSet>())
         + u64::from(sizes.overlay_counters()) * size(size_of::<Tally>());
     let offenders = u64::from(sizes.offenders) * (ELEMENT + 8 + size(size_of::<Offender>()));
-    let overlay = u64::from(sizes.overlay_counters()) * (ELEMENT + 16 + size(size_of::<OverlayValue>()));
-    let capacity = state.capacity;
-    let generation = (capacity.addresses as u64)
-        .saturating_mul(ADDRESS_V4 + ADDRESS_V6)
-        .saturating_add((capacity.prefixes as u64).saturating_mul(2 * PREFIX));
-    (u64::from(cpus) * each_cpu + offenders, generation.saturating_mul(GENERATIONS).saturating_add(overlay))
+    let live = u64::from(sizes.overlay_counters()) * (ELEMENT + 16 + size(size_of::<OverlayValue>()));
+    // Class rows are part of what a generation may take; the counters behind them come on top, for each CPU.
+    let hits = u64::from(cpus) * size(MAX_CLASSES * size_of::<Tally>());
+    let tables = state.capacity.bytes.saturating_add(hits).saturating_mul(GENERATIONS);
+    Cost { at_once: u64::from(cpus) * each_cpu + offenders, live, tables }
 }
 
 /// Bytes that can be had without swapping.
@@ -102,27 +108,31 @@ mod tests {
     use super::*;
     use crate::domain::tables::Capacity;
 
-    fn state(addresses: usize, prefixes: usize) -> State {
-        let capacity = Capacity { addresses, prefixes };
+    fn state(bytes: u64) -> State {
+        let capacity = Capacity { addresses: 1_000_000, prefixes: 100_000, bytes };
         State { dir: "/nonexistent".into(), bpffs: None, capacity, max_sources: 1_000 }
     }
 
     #[test]
-    fn full_tables_cost_what_was_measured_in_each_generation() {
-        let (fixed, full) = cost(&state(1_000_000, 100_000), 2);
-        let (less_fixed, empty) = cost(&state(0, 0), 1);
-        assert_eq!(full - empty, 3 * (1_000_000 * (81 + 85) + 100_000 * 2 * 130));
+    fn full_tables_cost_their_ceiling_and_their_counters_in_each_generation() {
+        let (one, two) = (cost(&state(0), 1), cost(&state(128 << 20), 2));
+        assert_eq!(one.tables, 3 * 65_535 * 16);
+        assert_eq!(two.tables, 3 * ((128 << 20) + 2 * 65_535 * 16));
         // A CPU's counters, tracked sources (1 MiB) and overlay counters.
-        assert_eq!(fixed - less_fixed, 1_152 + 8_192 * 128 + 147_456 * 16);
-        assert_eq!(less_fixed - (fixed - less_fixed), 1_000 * (56 + 8 + 40));
+        let each_cpu = two.at_once - one.at_once;
+        assert_eq!(each_cpu, 17_536 + 8_192 * 128 + 147_456 * 16);
+        assert_eq!(one.at_once - each_cpu, 1_000 * (56 + 8 + 40));
+        assert_eq!((one.live, two.live), (147_456 * (56 + 16 + 236), 147_456 * (56 + 16 + 236)));
     }
 
     #[test]
     fn ceilings_beyond_the_machine_are_found() {
-        assert_eq!(memory(&state(1, 1)).outcome, Outcome::Good);
-        let finding = memory(&state(1 << 50, 1));
+        let finding = memory(&state(1));
+        assert_eq!(finding.outcome, Outcome::Good, "{}", finding.found);
+        let finding = memory(&state(1 << 50));
         assert_eq!(finding.outcome, Outcome::Degraded);
-        assert!(finding.remedy.is_some_and(|remedy| remedy.contains("max_addresses")));
+        assert!(finding.found.contains("for full tables of 1024 TiB in 3 generations"), "{}", finding.found);
+        assert!(finding.remedy.is_some_and(|remedy| remedy.contains("max_table_mib")));
     }
 
     #[test]

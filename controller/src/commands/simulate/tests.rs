@@ -152,8 +152,8 @@ fn the_running_policy_judges_and_counts_nothing() {
 #[test]
 fn pins_that_are_not_all_there_are_not_made_up_for() {
     let pinned = Pinned::new("", &[]);
-    let chain = pinned.instance.maps().join("CHAIN");
-    std::fs::remove_file(&chain).unwrap();
+    let tables = pinned.instance.maps().join("TABLES");
+    std::fs::remove_file(&tables).unwrap();
     let error = Machine::of_instance(&pinned.instance).unwrap_err().to_string();
-    assert!(error.contains("CHAIN") && !chain.exists(), "{error}");
+    assert!(error.contains("TABLES") && !tables.exists(), "{error}");
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::decision::{Enforcement, EntryInfo};
 use crate::domain::desired::{ALLOW, BLOCK};
-use crate::domain::tables::{Capacity, Image, build};
+use crate::domain::tables::{Capacity, Image, build, generation_key};
 use crate::domain::time::Expiry;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -117,8 +117,9 @@ impl Node {
     }
 
     fn start(&mut self) {
-        let room = Capacity { addresses: 100, prefixes: 100 };
-        let image = build(&self.desired, &self.guards, room, u32::try_from(self.now).unwrap()).unwrap();
+        let room = Capacity { addresses: 100, prefixes: 100, bytes: 16 << 20 };
+        let now_s = u32::try_from(self.now).unwrap();
+        let image = build(&self.desired, &self.guards, room, now_s, generation_key(7, self.sequence)).unwrap();
         let slot = (self.current.slot + 1) % 4;
         self.building = Some((SlotView { slot, snapshot: self.sequence }, image));
         self.refresh();
@@ -216,7 +217,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn overlay_and_tables_together_always_say_what_is_desired(
         steps in proptest::collection::vec(step(), 1..40), protect in any::<bool>(),

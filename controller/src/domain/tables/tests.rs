@@ -1,56 +1,52 @@
 use super::*;
-use crate::domain::decision::{EntryInfo, Kind, Origin};
+use crate::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{ALLOW, BLOCK};
 use crate::domain::prefixes::Prefixes;
 use crate::domain::time::{BootSeconds, Expiry};
 use jiff::Timestamp;
 use proptest::prelude::*;
+use std::net::IpAddr;
 use std::sync::Arc;
+use weir_common::abi::{NEAR_CLASSES, Ruling, Slot};
 use weir_common::addr::Source;
-use weir_common::judge::classify;
+use weir_common::judge::{Classification, classify};
 use weir_common::model::Model;
 
-const ROOM: Capacity = Capacity { addresses: 1000, prefixes: 1000 };
+mod switched;
+
+const ROOM: Capacity = Capacity { addresses: 100_000, prefixes: 1000, bytes: 64 << 20 };
+const KEY: [u64; 2] = [0x5eed, 0xfeed];
 
 fn info(expires: u32, observe: bool, forced: bool) -> EntryInfo {
     EntryInfo {
         reason: Arc::from("test"),
         added_at: Timestamp::UNIX_EPOCH,
         expiry: (expires != 0).then(|| Expiry { boot: BootSeconds(u64::from(expires)), wall: Timestamp::UNIX_EPOCH }),
-        enforcement: if observe {
-            crate::domain::decision::Enforcement::Observe
-        } else {
-            crate::domain::decision::Enforcement::Enforce
-        },
+        enforcement: if observe { Enforcement::Observe } else { Enforcement::Enforce },
         forced,
         sequence: 0,
     }
 }
 
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
 /// The image as the kernel would hold it.
-pub(crate) fn model(image: &Image, now_s: u32) -> Model {
+fn model(image: &Image, rows: &[ClassRow]) -> Model {
     let mut model = Model::new();
-    for (address, entry) in &image.exact_v4 {
-        model.put(0, Source::V4(*address), 32, *entry);
+    model.tables[0].lines.clone_from(&image.tables.lines);
+    model.tables[0].classes = rows.to_vec();
+    model.slots[0].layout = image.tables.layout;
+    for (near, row) in model.slots[0].near_rows.iter_mut().zip(rows) {
+        *near = *row;
     }
-    for (address, entry) in &image.exact_v6 {
-        model.put(0, Source::V6(*address), 128, *entry);
-    }
-    for (key, entry) in &image.prefix_v4 {
-        model.put(0, Source::V4(key.address), u8::try_from(key.prefix_len).unwrap(), *entry);
-    }
-    for (key, entry) in &image.prefix_v6 {
-        model.put(0, Source::V6(key.address), u8::try_from(key.prefix_len).unwrap(), *entry);
-    }
-    model.tables[0].chain.clone_from(&image.chain);
-    model.tables[0].classes.clone_from(&image.classes);
-    model.boot_seconds.set(u64::from(now_s));
     model
 }
 
 /// The image in slot 0 of a model.
 pub(crate) fn model_at_zero(image: &Image) -> Model {
-    model(image, 0)
+    model(image, &image.rows)
 }
 
 fn source(address: IpAddr) -> Source {
@@ -60,23 +56,71 @@ fn source(address: IpAddr) -> Source {
     }
 }
 
+fn ask(model: &Model, address: IpAddr) -> Classification {
+    let slot: &Slot = &model.slots[0];
+    classify(model, 0, slot, source(address)).unwrap()
+}
+
+/// Who decides: rank, whether it lets through, list.
+type Decider = Option<(u16, bool, u16)>;
+
+fn decider(ruling: Ruling) -> Decider {
+    (!ruling.is_none()).then(|| (ruling.rank(), ruling.is_allow(), ruling.list()))
+}
+
+fn said(model: &Model, address: IpAddr) -> (Decider, Decider) {
+    let got = ask(model, address);
+    (decider(got.enforced()), decider(got.observed()))
+}
+
+/// The naive model of one address: all decisions that cover it and that its protection leaves standing.
+struct Naive<'a>(Vec<&'a Decision>);
+
+impl<'a> Naive<'a> {
+    fn of(decisions: &'a [Decision], guards: &Guards, address: IpAddr) -> Self {
+        let is_protected = guards.protects(address).is_some();
+        let is_never_blocked = guards.never_blocks(address).is_some();
+        let stands = |decision: &&Decision| {
+            let is_voided = is_protected || (is_never_blocked && !decision.origin.is_operator());
+            !decision.is_off && (decision.kind == Kind::Allow || decision.info.forced || !is_voided)
+        };
+        Self(decisions.iter().filter(|decision| decision.prefix.contains(&address)).filter(stands).collect())
+    }
+
+    /// Of those that hold, the best origin's decides, then the longest prefix, then the first list. An observed denial
+    /// counts if it is stronger than what is enforced.
+    fn at(&self, now_s: u32) -> (Decider, Decider) {
+        let holds = |decision: &Decision| {
+            !decision.info.expiry.is_some_and(|expiry| expiry.is_over(BootSeconds(u64::from(now_s))))
+        };
+        let best = |enforcement: Enforcement| {
+            let of_it = self.0.iter().filter(|one| one.info.enforcement == enforcement && holds(one));
+            let of_it = of_it.filter(|one| enforcement == Enforcement::Enforce || one.kind == Kind::Deny);
+            let first = of_it.min_by_key(|one| (one.order(), one.list));
+            first.map(|one| (one.origin.rank(one.kind), one.kind == Kind::Allow, one.list.0))
+        };
+        let (enforced, observed) = (best(Enforcement::Enforce), best(Enforcement::Observe));
+        let is_stronger = |observed: &(u16, bool, u16)| enforced.is_none_or(|enforced| observed.0 < enforced.0);
+        (enforced, observed.filter(is_stronger))
+    }
+}
+
 #[test]
 fn what_surely_fits_fits_and_what_is_shared_needs_a_build() {
-    let net = |text: &str| -> IpNet { text.parse().unwrap() };
-    let capacity = Capacity { addresses: 2, prefixes: 1 };
+    let capacity = Capacity { addresses: 2, prefixes: 1, bytes: 64 << 20 };
     let guards = Guards::new([(net("192.0.2.1/32"), "own".to_owned())], []);
     let mut desired = Desired::new();
-    let fits = |desired: &Desired, more: &[&str]| {
-        let more: Vec<IpNet> = more.iter().map(|text| net(text)).collect();
-        surely_fit(desired, &guards, &more, capacity)
+    let fits = |desired: &Desired, more: usize| {
+        build(desired, &guards, capacity, 0, KEY).unwrap().sizes.surely_fit(more, capacity)
     };
-    assert!(fits(&desired, &[]) && fits(&desired, &["192.0.2.2/32", "2001:db8::1/128", "192.0.2.0/24"]));
-    assert!(!fits(&desired, &["192.0.2.2/32", "192.0.2.3/32"]));
+    assert!(fits(&desired, 0) && fits(&desired, 1) && !fits(&desired, 2));
     desired.list_mut(BLOCK).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
+    assert!(fits(&desired, 0) && !fits(&desired, 1));
+    // Another list, the same address: it is not sure, and it does.
     desired.list_mut(ALLOW).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
-    // Two lists, one address: it is not sure, and it does.
-    assert!(!fits(&desired, &[]));
-    assert!(build(&desired, &guards, capacity, 0).is_ok());
+    assert_eq!(build(&desired, &guards, capacity, 0, KEY).unwrap().sizes.addresses, [2, 0]);
+    let little = Capacity { bytes: 8 << 20, ..capacity };
+    assert!(!build(&desired, &guards, little, 0, KEY).unwrap().sizes.surely_fit(0, little), "memory");
 }
 
 #[test]
@@ -85,10 +129,24 @@ fn what_does_not_fit_is_refused_with_the_number_and_the_list() {
     let id = desired.list_for("big", Kind::Deny, &Origin::Operator).unwrap();
     desired.list_mut(id).unwrap().imported =
         Prefixes::new((0..20u8).map(|i| IpNet::from(IpAddr::from([203, 0, 113, i]))));
-    let room = Capacity { addresses: 15, prefixes: 15 };
-    let error = build(&desired, &Guards::default(), room, 0).unwrap_err();
+    let room = Capacity { addresses: 15, prefixes: 15, ..ROOM };
+    let error = build(&desired, &Guards::default(), room, 0, KEY).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("5 IPv4 addresses do not fit") && text.contains("big: 20"), "{text}");
+    assert!(text.contains("nothing was changed") && text.contains("max_addresses"), "{text}");
+}
+
+#[test]
+fn tables_of_more_memory_than_they_may_take_are_refused() {
+    let mut desired = Desired::new();
+    desired.list_mut(BLOCK).unwrap().entries.insert(net("2001:db8::/32"), info(0, false, false));
+    let sizes = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap().sizes;
+    let room = |bytes| Capacity { bytes, ..ROOM };
+    assert!(build(&desired, &Guards::default(), room(sizes.bytes), 0, KEY).is_ok());
+    let error = build(&desired, &Guards::default(), room(sizes.bytes - 1), 0, KEY).unwrap_err();
+    assert!(matches!(error, BuildError::TooLarge { wanted, fit, .. } if wanted == sizes.bytes && fit == wanted - 1));
+    let text = error.to_string();
+    assert!(text.contains("block: 1") && text.contains("max_table_mib"), "{text}");
 }
 
 #[test]
@@ -99,106 +157,150 @@ fn one_list_or_a_hundred_over_an_address_are_one_class() {
         desired.list_mut(id).unwrap().imported =
             Prefixes::new((0..50u8).map(|i| IpNet::from(IpAddr::from([203, 0, 113, i]))));
     }
-    let image = build(&desired, &Guards::default(), ROOM, 0).unwrap();
-    assert_eq!(image.classes.len(), 2);
-    assert_eq!(image.class_lists[1].len(), 100);
+    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
+    assert_eq!((image.rows.len(), image.classes.len(), image.sizes.classes), (2, 2, 2));
+    assert_eq!(image.classes[1].lists().count(), 100);
+    assert!(image.is_switchable);
 }
 
 #[test]
 fn counters_go_to_every_list_of_the_set() {
-    let totals = attribute(&[vec![], vec![1, 3], vec![3]], &[(9, 9), (2, 20), (5, 50)]);
+    let class = |lists: &[u16]| Class {
+        flags: 0,
+        members: lists.iter().map(|list| Member { list: *list, observe: false, forced: false }).collect(),
+    };
+    let classes = [class(&[]), class(&[1, 3, 1]), class(&[3])];
+    let totals = attribute(&classes, &[(9, 9), (2, 20), (5, 50)]);
     assert_eq!(totals, BTreeMap::from([(1, (2, 20)), (3, (7, 70))]));
 }
 
-fn any_prefix() -> impl Strategy<Value = IpNet> {
-    // Few distinct bits, so that prefixes nest, touch and repeat.
-    let v4 = (0u32..16, 0u8..=32).prop_map(|(bits, len)| {
-        let address = std::net::Ipv4Addr::from(bits << 28 | bits);
-        IpNet::new(IpAddr::V4(address), len).unwrap().trunc()
-    });
-    let v6 = (0u128..16, 0u8..=128).prop_map(|(bits, len)| {
-        let address = std::net::Ipv6Addr::from(bits << 124 | bits << 62 | bits);
-        IpNet::new(IpAddr::V6(address), len).unwrap().trunc()
-    });
-    prop_oneof![v4, v6]
-}
-
-#[derive(Clone, Debug)]
-struct Made {
-    prefix: IpNet,
-    list: u8,
-    expires: u32,
-    observe: bool,
-    forced: bool,
-}
-
-fn made() -> impl Strategy<Value = Made> {
-    (any_prefix(), 0u8..5, prop_oneof![Just(0u32), 1u32..8], any::<bool>(), any::<bool>())
-        .prop_map(|(prefix, list, expires, observe, forced)| Made { prefix, list, expires, observe, forced })
-}
-
-fn desired_of(all: &[Made]) -> Desired {
+/// Eight lists over /24s and eight over addresses in them: every set of the sixteen is a class.
+fn all_sets_of_sixteen() -> Desired {
     let mut desired = Desired::new();
-    let automation: Origin = "robot".parse().unwrap();
-    let robot = desired.list_for("robot", Kind::Deny, &automation).unwrap();
-    let named = desired.list_for("named", Kind::Deny, &Origin::Operator).unwrap();
-    let mut imported = Vec::new();
-    for m in all {
-        let id = match m.list {
-            0 => ALLOW,
-            1 => BLOCK,
-            2 => robot,
-            3 => named,
-            _ => {
-                imported.push(m.prefix);
-                continue;
-            }
-        };
-        let observe = m.observe && id != ALLOW;
-        let forced = m.forced && id != robot;
-        desired.list_mut(id).unwrap().entries.insert(m.prefix, info(m.expires, observe, forced));
+    let lists: Vec<ListId> =
+        (0..16).map(|i| desired.list_for(&format!("list{i}"), Kind::Deny, &Origin::Operator).unwrap()).collect();
+    for (bit, id) in lists.into_iter().enumerate() {
+        let prefixes = (0..=u8::MAX).filter(|set| set >> (bit % 8) & 1 == 1).flat_map(|set| {
+            let narrow = (0..=u8::MAX).map(move |wide| (IpAddr::from([10, 0, wide, set]), 32));
+            let all = std::iter::once((IpAddr::from([10, 0, set, 0]), 24)).chain(narrow);
+            all.filter(move |(_, len)| (*len == 24) == (bit < 8)).map(|(a, len)| IpNet::new(a, len).unwrap())
+        });
+        desired.list_mut(id).unwrap().imported = Prefixes::new(prefixes);
     }
-    desired.list_mut(named).unwrap().imported = Prefixes::new(imported);
     desired
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-    #[test]
-    fn tables_say_what_the_decisions_say(
-        all in proptest::collection::vec(made(), 0..14),
-        protected in proptest::collection::vec(any_prefix(), 0..2),
-        never in proptest::collection::vec(any_prefix(), 0..2),
-        probes in proptest::collection::vec((0u128..16, 0u128..16), 12),
-    ) {
-        let desired = desired_of(&all);
-        let guards = Guards::new(
-            protected.iter().map(|p| (*p, "p".to_owned())), never.iter().map(|p| (*p, "n".to_owned())));
-        let Ok(image) = build(&desired, &guards, ROOM, 0) else { return Ok(()) };
-        for now_s in [0u32, 1, 3, 7, 8, 100] {
-            let model = model(&image, now_s);
-            let slot = model.slots[0];
-            for (high, low) in &probes {
-                let v4 = IpAddr::V4(std::net::Ipv4Addr::from(u32::try_from(high << 28 | low).unwrap()));
-                let v6 = IpAddr::V6(std::net::Ipv6Addr::from(high << 124 | low << 62 | low));
-                for address in [v4, v6] {
-                    let got = classify(&model, 0, &slot, source(address)).unwrap();
-                    // The naive model: every live decision that covers the address and stands, the best order wins.
-                    let covering: Vec<Item> = desired.covering(prefixes::single(address)).iter().map(Item::from).collect();
-                    let flags = guards.flags(prefixes::single(address));
-                    let best = |observe: bool| covering.iter()
-                        .filter(|i| i.is_live(now_s.max(1)) || (now_s == 0))
-                        .filter(|i| i.observe == observe && i.stands(flags))
-                        .min_by_key(|i| (i.rank, u8::MAX - i.len)).map(|i| (i.rank, i.kind));
-                    let enforced = got.enforced();
-                    let seen = (!enforced.is_none()).then(|| (enforced.rank(), if enforced.is_allow() { Kind::Allow } else { Kind::Deny }));
-                    prop_assert_eq!(seen, best(false), "{} at {}", address, now_s);
-                    let weaker = |rank: u16| !enforced.is_none() && enforced.rank() <= rank;
-                    let want = best(true).map(|(rank, _)| rank).filter(|rank| !weaker(*rank));
-                    let observed = got.observed();
-                    prop_assert_eq!((!observed.is_none()).then(|| observed.rank()), want, "{} at {}", address, now_s);
-                }
-            }
-        }
+#[test]
+fn as_many_classes_as_there_are_numbers_fit_and_one_more_is_refused_with_its_lists() {
+    let mut desired = all_sets_of_sixteen();
+    let error = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap_err();
+    assert_eq!(error, BuildError::TooManyClasses("list9: 32768, list8: 32768, list15: 32768".to_owned()));
+    // Address 255 of the last /24 was the only one with all sixteen.
+    let last = IpNet::from(IpAddr::from([10, 0, 255, 255]));
+    for list in desired.lists_mut() {
+        list.imported = Prefixes::new(list.imported.iter().filter(|prefix| *prefix != last));
     }
+    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
+    assert_eq!(image.classes.len(), MAX_CLASSES);
+    let model = model_at_zero(&image);
+    for (wide, set) in (0..=u8::MAX).flat_map(|wide| (0..=u8::MAX).map(move |set| (wide, set))) {
+        let got = ask(&model, IpAddr::from([10, 0, wide, set]));
+        let set = if (wide, set) == (255, 255) { 0 } else { set };
+        let lists: Vec<u16> = image.classes[got.class as usize].lists().collect();
+        let bits = u32::from(wide) | u32::from(set) << 8;
+        let wanted: Vec<u16> = (0..16u16).filter(|bit| bits >> bit & 1 == 1).map(|bit| 3 + bit).collect();
+        assert_eq!(lists, wanted, "{wide} {set}");
+    }
+    assert!(image.rows.len() > NEAR_CLASSES);
+}
+
+/// An address covered by so many entries that end one after the other, the narrowest first; `list` says whose each is.
+fn ends(count: u8, list: impl Fn(u8) -> ListId) -> Desired {
+    let mut desired = Desired::new();
+    assert_eq!(desired.list_for("named", Kind::Deny, &Origin::Operator), Ok(ListId(3)));
+    for i in 0..count {
+        let prefix = IpNet::new(IpAddr::from([203, 0, 113, 0]), 32 - i).unwrap();
+        desired.list_mut(list(i)).unwrap().entries.insert(prefix, info(10 + u32::from(i), false, false));
+    }
+    desired
+}
+
+#[track_caller]
+fn check_ends(image: &Image, desired: &Desired) {
+    let model = model_at_zero(image);
+    let address = IpAddr::from([203, 0, 113, 0]);
+    let decisions: Vec<Decision> = desired.decisions().collect();
+    let naive = Naive::of(&decisions, &Guards::default(), address);
+    for now_s in 0..40 {
+        model.boot_seconds.set(u64::from(now_s));
+        assert_eq!(said(&model, address), naive.at(now_s), "at {now_s}");
+    }
+}
+
+#[test]
+fn many_ends_on_one_list_are_one_whatever_becomes_of_the_list() {
+    let mut desired = ends(20, |_| BLOCK);
+    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
+    check_ends(&image, &desired);
+    assert!(image.is_switchable);
+    assert_eq!(image.sizes.classes, 2);
+    desired.list_mut(BLOCK).unwrap().enforcement = ListEnforcement::Observe;
+    check_ends(&Image { rows: rows(&image.classes, &desired), ..image }, &desired);
+}
+
+/// They are told apart no longer, so a switch of one of the lists needs a build.
+#[test]
+fn many_ends_that_decide_alike_as_the_lists_stand_are_one() {
+    let mut desired = ends(0, |_| BLOCK);
+    let prefix = net("203.0.113.0/24");
+    desired.list_mut(BLOCK).unwrap().entries.insert(prefix, info(0, false, false));
+    for i in 0..12u8 {
+        let origin: Origin = format!("robot{i}").parse().unwrap();
+        let id = desired.list_for(origin.name(), Kind::Deny, &origin).unwrap();
+        desired.list_mut(id).unwrap().entries.insert(prefix, info(10 + u32::from(i), false, false));
+    }
+    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
+    check_ends(&image, &desired);
+    assert!(!image.is_switchable);
+    desired.list_mut(BLOCK).unwrap().enforcement = ListEnforcement::Off;
+    let error = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap_err();
+    assert_eq!(error, BuildError::TooManyEnds { prefix, ends: 12 });
+}
+
+/// A feed that names a network and addresses in it is no other class than one that names addresses.
+#[test]
+fn prefixes_of_one_list_inside_each_other_are_one_class() {
+    let mut desired = Desired::new();
+    let nested = (0..=32).map(|len| IpNet::new(IpAddr::from([203, 0, 113, 97]), len).unwrap().trunc());
+    desired.list_mut(BLOCK).unwrap().imported = Prefixes::new(nested);
+    assert_eq!(build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap().sizes.classes, 2);
+}
+
+/// The dearest prefixes there are: each makes half a group of IPv6 differ from its background.
+#[test]
+fn what_surely_fits_fits_whatever_it_costs() {
+    let halves = (0..5_000u128).map(|group| IpNet::new(IpAddr::V6((1 << 125 | group << 108).into()), 21).unwrap());
+    let mut desired = Desired::new();
+    let empty = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap().sizes;
+    desired.list_mut(BLOCK).unwrap().imported = Prefixes::new(halves);
+    let prefixes = 10_000;
+    let wanted = build(&desired, &Guards::default(), Capacity { prefixes, ..ROOM }, 0, KEY).unwrap().sizes.bytes;
+    assert!(!empty.surely_fit(5_000, Capacity { prefixes, bytes: wanted - 1, ..ROOM }));
+}
+
+#[test]
+fn more_ends_than_the_kernel_follows_are_refused_with_the_prefix() {
+    let in_turn = |i: u8| if i.is_multiple_of(2) { BLOCK } else { ListId(3) };
+    assert!(build(&ends(8, in_turn), &Guards::default(), ROOM, 0, KEY).is_ok());
+    let error = build(&ends(9, in_turn), &Guards::default(), ROOM, 0, KEY).unwrap_err();
+    assert_eq!(error, BuildError::TooManyEnds { prefix: net("203.0.113.0/32"), ends: 9 });
+    // Once the first is over they are few enough.
+    assert!(build(&ends(9, in_turn), &Guards::default(), ROOM, 10, KEY).is_ok());
+}
+
+#[test]
+fn a_generations_keys_are_its_own() {
+    assert_eq!(generation_key(7, 1), generation_key(7, 1));
+    assert_ne!(generation_key(7, 1), generation_key(7, 2));
+    assert_ne!(generation_key(7, 1), generation_key(8, 1));
 }

@@ -27,6 +27,10 @@ fn enforcements() -> impl Strategy<Value = Enforcement> {
     prop_oneof![Just(Enforcement::Enforce), Just(Enforcement::Observe)]
 }
 
+fn list_enforcements() -> impl Strategy<Value = ListEnforcement> {
+    prop_oneof![Just(ListEnforcement::Enforce), Just(ListEnforcement::Observe), Just(ListEnforcement::Off)]
+}
+
 fn infos() -> impl Strategy<Value = EntryInfo> {
     let expiry = prop_oneof![
         Just(None),
@@ -50,7 +54,7 @@ fn origins() -> impl Strategy<Value = Origin> {
 
 fn desireds() -> impl Strategy<Value = Desired> {
     let list = (
-        (any::<String>(), any::<bool>(), origins(), enforcements()),
+        (any::<String>(), any::<bool>(), origins(), list_enforcements()),
         vec(prefixes(), 0..40),
         (proptest::option::of(timestamps()), any::<u64>()),
         btree_map(prefixes(), infos(), 0..20),

@@ -39,17 +39,18 @@ fn check(now: Now, boot_id: &str, expected: Option<u64>, problems: &[Problem]) {
 #[test]
 fn same_boot_counts_by_the_boot_clock_whatever_the_wall_clock_says() {
     for wall in ["1970-01-01T00:00:00Z", "2026-03-01T12:30:00Z", "2036-01-01T00:00:00Z"] {
-        check(at(2_800, wall), BOOT, Some(4_600), &[]);
-        check(at(4_599, wall), BOOT, Some(4_600), &[]);
-        check(at(4_600, wall), BOOT, None, &[]);
+        // The second that had begun when it was made does not count.
+        check(at(2_800, wall), BOOT, Some(4_601), &[]);
+        check(at(4_600, wall), BOOT, Some(4_601), &[]);
+        check(at(4_601, wall), BOOT, None, &[]);
     }
 }
 
 #[test]
 fn another_boot_counts_what_the_wall_clock_says_is_left() {
-    check(at(30, "2026-03-01T12:10:00Z"), NEXT_BOOT, Some(30 + 3_000), &[]);
-    // Never early: part of a second is a second.
-    check(at(30, "2026-03-01T12:59:58.3Z"), NEXT_BOOT, Some(30 + 2), &[]);
+    check(at(30, "2026-03-01T12:10:00Z"), NEXT_BOOT, Some(30 + 3_001), &[]);
+    // Never early: part of a second is a second, and the one that has begun does not count.
+    check(at(30, "2026-03-01T12:59:58.3Z"), NEXT_BOOT, Some(30 + 3), &[]);
     check(at(30, "2026-03-01T13:00:00Z"), NEXT_BOOT, None, &[]);
     check(at(30, "2036-03-01T13:00:00Z"), NEXT_BOOT, None, &[]);
 }
@@ -57,7 +58,7 @@ fn another_boot_counts_what_the_wall_clock_says_is_left() {
 #[test]
 fn clock_that_starts_in_1970_lengthens_by_no_more_than_the_full_length() {
     for wall in ["1970-01-01T00:00:05Z", "2016-03-01T12:00:00Z", "2026-03-01T11:00:00Z"] {
-        check(at(5, wall), NEXT_BOOT, Some(5 + 3_600), &[Problem::ClockBehind { entries: 1 }]);
+        check(at(5, wall), NEXT_BOOT, Some(5 + 3_601), &[Problem::ClockBehind { entries: 1 }]);
     }
 }
 
@@ -77,7 +78,7 @@ fn expiry_saved_before_any_load_is_of_no_known_boot() {
     open(folder.path()).apply(&[put("192.0.2.1/32", entry)]).unwrap();
     let loaded = open(folder.path()).load(at(7, "2026-03-01T12:30:00Z"), BOOT).unwrap();
     let entry = loaded.desired.list(BLOCK).unwrap().entries[&net("192.0.2.1/32")].clone();
-    assert_eq!(entry.expiry.unwrap().boot, BootSeconds(7 + 1_800));
+    assert_eq!(entry.expiry.unwrap().boot, BootSeconds(7 + 1_801));
 }
 
 #[test]

@@ -1,0 +1,445 @@
+//! What the flat tables say of an address: lines, words and arithmetic, the same in the kernel and on the host.
+//!
+//! Every look-up ends in a *value*: a class, a run of classes that end one after the other, or (IPv6) a place where the
+//! lower half of the address decides. Value 0 is the class of the unlisted. Tables hold whole answers, so the first one
+//! that has the address decides: exact tables before ranges.
+//!
+//! Comparisons over a line are arithmetic without branches: which word matches is as good as random, and a mispredicted
+//! branch costs more than the other words.
+use crate::abi::{Layout, Line, RUN_STEPS, low};
+use crate::tables::{Fault, Tables};
+
+/// Bits of a value in a word of ranges.
+pub const VALUE_BITS: u32 = 26;
+/// The greatest value.
+pub const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
+
+/// Addresses that a line of a quotient table holds.
+pub const QUOTIENT_WAYS: usize = 16;
+/// Value in a quotient table that says: the spill has the true one.
+pub const QUOTIENT_SPILLED: u64 = 0xffff;
+/// Entries of a line of a hashed table; its first word links to a line that goes on.
+pub const HASHED_WAYS: usize = 7;
+/// Lines of a hashed table that are looked at for one address.
+pub const HASHED_STEPS: u32 = 8;
+
+/// Bits of an IPv4 address below its chunk.
+pub const CHUNK_V4_BITS: u32 = 14;
+/// Bits of the upper half of an IPv6 address below its chunk: a chunk is a /26.
+pub const CHUNK_V6_BITS: u32 = 38;
+/// Chunks of IPv6 in `2000::/3`.
+pub const CHUNKS_V6: u32 = 1 << 23;
+/// Chunks that share a background.
+pub const GROUP_V6: u32 = 64;
+
+/// Halvings of a search, which thus reaches over 2^24 lines.
+const SEARCH_STEPS: u32 = 24;
+
+const LANES: u64 = 0x0001_0001_0001_0001;
+const LANE_TOPS: u64 = 0x8000_8000_8000_8000;
+
+/// A one-to-one keyed mix of IPv4 addresses.
+#[inline(always)]
+pub const fn mix_v4(key: &[u64; 2], address: u32) -> u32 {
+    let mut h = (address ^ low(key[0])).wrapping_mul(low(key[0] >> 32) | 1);
+    h ^= h >> 16;
+    h.wrapping_mul(low(key[1]) | 1)
+}
+
+/// A keyed hash of an IPv6 address: the upper half chooses the line, the lower is the fingerprint.
+#[inline(always)]
+pub const fn hash_v6(key: &[u64; 2], upper: u64, lower: u64) -> u64 {
+    let mut h = (upper ^ key[0]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    h ^= h >> 32;
+    h = (h ^ lower).wrapping_mul(key[1] | 1);
+    h ^= h >> 29;
+    h = h.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    h ^ (h >> 32)
+}
+
+/// Line and tag of a mixed IPv4 address in a quotient table of so many lines.
+///
+/// `h × lines` puts the line into the upper half; what is left in the lower one differs between two addresses of a line
+/// by at least `lines`, so with 2^16 lines its upper 16 bits tell them apart: nothing is lost, the tag is exact.
+#[inline(always)]
+pub const fn quotient(mixed: u32, lines: u32) -> (u32, u64) {
+    let product = mixed as u64 * lines as u64;
+    (low(product >> 32), (product >> 16) & 0xffff)
+}
+
+/// The line of a hash among so many.
+#[inline(always)]
+pub const fn line_of(hash: u32, lines: u32) -> u32 {
+    low((hash as u64 * lines as u64) >> 32)
+}
+
+/// What is known of an IPv4 address: a class, or a run.
+///
+/// # Errors
+/// [`Fault`] where a table is not as its layout says.
+#[inline(always)]
+pub fn v4<T: Tables>(tables: &T, slot: u32, layout: &Layout, address: u32) -> Result<u32, Fault> {
+    let mut spilled = true;
+    if layout.exact_v4_lines != 0 {
+        let (line, tag) = quotient(mix_v4(&layout.key, address), layout.exact_v4_lines);
+        let line = tables.line(slot, layout.exact_v4.wrapping_add(line)).ok_or(Fault)?;
+        let value = find_quotient(tables, line, tag);
+        if value != 0 && value != QUOTIENT_SPILLED {
+            return Ok(low(value));
+        }
+        // The table has a spill for what found its line full.
+        spilled = value != 0 || is_full(line);
+    }
+    if spilled && layout.spill_v4_lines != 0 {
+        let line = layout.spill_v4.wrapping_add(line_of(mix_v4(&layout.key, address), layout.spill_v4_lines));
+        let value = find_hashed(tables, slot, line, address)?;
+        if value != 0 {
+            return Ok(value);
+        }
+    }
+    if layout.direct_v4 == 0 {
+        return Ok(0);
+    }
+    let chunk = address >> CHUNK_V4_BITS;
+    let line = tables.line(slot, layout.direct_v4.wrapping_add(chunk >> 3)).ok_or(Fault)?;
+    let word = line.words[tables.hide(chunk & 7) as usize & 7];
+    let offset = u64::from(address) & ((1 << CHUNK_V4_BITS) - 1);
+    if word >> 63 != 0 {
+        return search(tables, slot, low(word), low(word >> 32) & 0x7fff_ffff, offset);
+    }
+    Ok(low(inline_value(word, offset)))
+}
+
+/// A chunk's word that holds at most one prefix: the value inside (26 bits), outside (16 bits), the prefix's first
+/// address (14 bits) and size (4 bits).
+#[inline(always)]
+pub const fn inline_word(inside: u32, outside: u16, start: u32, bits: u32) -> u64 {
+    inside as u64 | (outside as u64) << 26 | (start as u64) << 42 | (bits as u64) << 56
+}
+
+/// A chunk's word that points to lines of ranges.
+#[inline(always)]
+pub const fn search_word(first: u32, lines: u32) -> u64 {
+    1 << 63 | (lines as u64) << 32 | first as u64
+}
+
+#[inline(always)]
+const fn inline_value(word: u64, offset: u64) -> u64 {
+    let start = (word >> 42) & 0x3fff;
+    let away = (offset ^ start) >> ((word >> 56) & 0xf);
+    // All ones where nothing is left of the difference.
+    let inside = 0u64.wrapping_sub(away.wrapping_sub(1) >> 63);
+    let (yes, no) = (word & VALUE_MASK, (word >> 26) & 0xffff);
+    no ^ ((no ^ yes) & inside)
+}
+
+/// What is known of an IPv6 address, by its halves: a class, or a run.
+///
+/// # Errors
+/// [`Fault`] where a table is not as its layout says.
+#[inline(always)]
+pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: u64) -> Result<u32, Fault> {
+    if layout.exact_v6_lines != 0 {
+        let hash = hash_v6(&layout.key, upper, lower);
+        let line = layout.exact_v6.wrapping_add(line_of(low(hash >> 32), layout.exact_v6_lines));
+        let record = find_hashed(tables, slot, line, low(hash))?;
+        if record != 0 {
+            let line = tables.line(slot, layout.records_v6.wrapping_add(record >> 1)).ok_or(Fault)?;
+            let half = tables.hide(record & 1) as usize & 1;
+            if line.words[half * 4] == upper && line.words[half * 4 + 1] == lower {
+                return Ok(low(line.words[half * 4 + 2]));
+            }
+        }
+    }
+    let mut value = 0;
+    let (mut first, mut lines) = (layout.elsewhere_v6, layout.elsewhere_v6_lines);
+    if upper >> 61 == 1 {
+        if layout.bitmap_v6 == 0 {
+            return Ok(0);
+        }
+        lines = 0;
+        let chunk = low(upper >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
+        let line = tables.line(slot, layout.bitmap_v6.wrapping_add(chunk >> 8)).ok_or(Fault)?;
+        let pair = tables.hide((chunk >> 6) & 3) as usize & 3;
+        let (bits, group) = (line.words[pair * 2], line.words[pair * 2 + 1]);
+        let bit = 1 << (chunk & 63);
+        if bits & bit == 0 {
+            value = low(group >> 32);
+        } else {
+            let rank = low(group).wrapping_add(ones(bits & (bit - 1)));
+            let line = tables.line(slot, layout.primary_v6.wrapping_add(rank)).ok_or(Fault)?;
+            if line.words[0] == LINKED {
+                (first, lines) = (low(line.words[1]), low(line.words[2]));
+            } else {
+                value = pick(tables, line, upper & ((1 << CHUNK_V6_BITS) - 1));
+            }
+        }
+    }
+    if lines != 0 {
+        value = search_wide(tables, slot, tables.forget_half(5, first), tables.forget_half(6, lines), upper)?;
+    }
+    value = tables.forget_half(7, value);
+    if value < layout.deep_from {
+        return Ok(value);
+    }
+    let place = value - layout.deep_from;
+    let line = tables.line(slot, layout.deep.wrapping_add(place >> 3)).ok_or(Fault)?;
+    let word = line.words[tables.hide(place & 7) as usize & 7];
+    search_wide(tables, slot, low(word), low(word >> 32), lower)
+}
+
+/// The first word of a primary line whose chunk has more ranges than a line; the first of the lines that hold them, by
+/// the whole upper half, and their number follow.
+pub const LINKED: u64 = u64::MAX;
+
+/// The class that holds now: what has ended uncovers what lies beneath it.
+///
+/// # Errors
+/// [`Fault`] where a run is not as long as it says.
+#[inline(always)]
+pub fn live_class<T: Tables>(tables: &T, slot: u32, layout: &Layout, value: u32) -> Result<u32, Fault> {
+    if value < layout.runs_from {
+        return Ok(value);
+    }
+    let now = tables.boot_seconds();
+    let mut at = value - layout.runs_from;
+    let mut step = 0;
+    while step < RUN_STEPS {
+        at = tables.hide(at);
+        let line = tables.line(slot, layout.runs.wrapping_add(at >> 3)).ok_or(Fault)?;
+        let word = line.words[(at & 7) as usize];
+        if now < word >> 32 {
+            return Ok(low(word >> 16) & 0xffff);
+        }
+        if word & 0xffff != RUN_GOES_ON {
+            return Ok(low(word & 0xffff));
+        }
+        at = at.wrapping_add(1);
+        step += 1;
+    }
+    Err(Fault)
+}
+
+/// In a run's word instead of the class that holds afterwards: the next word says.
+pub const RUN_GOES_ON: u64 = 0xffff;
+
+/// A word of a run: until when a class holds, and which class holds afterwards.
+#[inline(always)]
+pub const fn run_word(expires_at_s: u32, class: u16, after: u16) -> u64 {
+    (expires_at_s as u64) << 32 | (class as u64) << 16 | after as u64
+}
+
+/// The value beside a tag in a line of a quotient table; 0: none.
+///
+/// Words 0–3 hold the tags, words 4–7 the values. An empty place has value 0, and ways fill in the order in which they
+/// are found, so an empty one never hides a tag of 0.
+#[inline(always)]
+fn find_quotient<T: Tables>(tables: &T, line: &Line, tag: u64) -> u64 {
+    let pattern = tag.wrapping_mul(LANES);
+    let w = &line.words;
+    let ways = (zero_lanes(w[0] ^ pattern) >> 15)
+        | (zero_lanes(w[1] ^ pattern) >> 14)
+        | (zero_lanes(w[2] ^ pattern) >> 13)
+        | (zero_lanes(w[3] ^ pattern) >> 12);
+    if ways == 0 {
+        return 0;
+    }
+    let place = place_of_bit(ways & 0u64.wrapping_sub(ways));
+    (w[4 + (tables.hide(place >> 2) as usize & 3)] >> (16 * (place & 3))) & 0xffff
+}
+
+/// The top bit of the lowest 16-bit lane that is zero, and maybe of lanes above it; 0 where none is.
+#[inline(always)]
+const fn zero_lanes(word: u64) -> u64 {
+    word.wrapping_sub(LANES) & !word & LANE_TOPS
+}
+
+/// Where the value of the way with this bit stands: the product's top four bits differ for all sixteen.
+#[inline(always)]
+const fn place_of_bit(bit: u64) -> u32 {
+    low(bit.wrapping_mul(0x5f7a_e55a_3406_434f) >> 60)
+}
+
+/// Word and lane of a way's tag in a line of a quotient table, and place of its value, both in lanes of 16 bits.
+pub const fn way(way: usize) -> (usize, usize) {
+    let (word, lane) = (way % 4, way / 4);
+    (word * 4 + lane, 16 + place_of_bit(1 << (16 * lane + word)) as usize)
+}
+
+/// Whether no way of a line is empty: the last one's value is there.
+#[inline(always)]
+fn is_full(line: &Line) -> bool {
+    const LAST: usize = way(QUOTIENT_WAYS - 1).1;
+    (line.words[LAST / 4] >> (16 * (LAST % 4))) & 0xffff != 0
+}
+
+/// The value beside a tag in a line of a hashed table, or in the lines it links to; 0: none.
+#[inline(always)]
+fn find_hashed<T: Tables>(tables: &T, slot: u32, first: u32, tag: u32) -> Result<u32, Fault> {
+    let mut at = first;
+    let mut step = 0;
+    while step < HASHED_STEPS {
+        let line = tables.line(slot, at).ok_or(Fault)?;
+        let tag = u64::from(tag);
+        let mut value = 0;
+        let mut way = 1;
+        while way <= HASHED_WAYS {
+            let word = line.words[way];
+            let differs = (word >> 32) ^ tag;
+            value |= word & 0u64.wrapping_sub(tables.hide_word(differs.wrapping_sub(1) >> 63));
+            way += 1;
+        }
+        if low(value) != 0 {
+            return Ok(low(value));
+        }
+        at = low(line.words[0]);
+        if at == 0 {
+            return Ok(0);
+        }
+        step += 1;
+    }
+    Err(Fault)
+}
+
+/// The value of the last range that starts at or before `offset`, over lines in order.
+#[inline(always)]
+fn search<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, offset: u64) -> Result<u32, Fault> {
+    let (mut first, mut lines) = (first, lines);
+    let mut step = 0;
+    while lines > 1 {
+        if step == SEARCH_STEPS {
+            return Err(Fault);
+        }
+        let half = lines >> 1;
+        let line = tables.line(slot, first.wrapping_add(half)).ok_or(Fault)?;
+        if line.words[0] >> VALUE_BITS <= offset {
+            first = first.wrapping_add(half);
+            lines -= half;
+        } else {
+            lines = half;
+        }
+        first = tables.hide(first);
+        lines = tables.hide(lines);
+        step += 1;
+    }
+    let line = tables.line(slot, first).ok_or(Fault)?;
+    Ok(pick(tables, line, offset))
+}
+
+/// The value of the last word of a line whose range starts at or before `offset`; the first word's if none does.
+#[inline(always)]
+fn pick<T: Tables>(tables: &T, line: &Line, offset: u64) -> u32 {
+    let mut started = 0;
+    let mut word = 1;
+    while word < 8 {
+        // 1 where the start is not beyond the offset.
+        started += (line.words[word] >> VALUE_BITS).wrapping_sub(offset + 1) >> 63;
+        word += 1;
+    }
+    low(line.words[tables.hide(low(started)) as usize & 7] & VALUE_MASK)
+}
+
+/// As [`search`], over ranges of 64 bits: each line holds four starts with their values.
+#[inline(always)]
+fn search_wide<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, key: u64) -> Result<u32, Fault> {
+    let (mut first, mut lines) = (first, lines);
+    let mut step = 0;
+    while lines > 1 {
+        if step == SEARCH_STEPS {
+            return Err(Fault);
+        }
+        let half = lines >> 1;
+        let line = tables.line(slot, first.wrapping_add(half)).ok_or(Fault)?;
+        if line.words[0] <= key {
+            first = first.wrapping_add(half);
+            lines -= half;
+        } else {
+            lines = half;
+        }
+        first = tables.hide(first);
+        lines = tables.hide(lines);
+        step += 1;
+    }
+    let w = &tables.line(slot, first).ok_or(Fault)?.words;
+    let mut value = w[1];
+    if w[2] <= key {
+        value = w[3];
+    }
+    if w[4] <= key {
+        value = w[5];
+    }
+    if w[6] <= key {
+        value = w[7];
+    }
+    Ok(low(value))
+}
+
+/// Bits that are set. The BPF target has no instruction for it.
+#[inline(always)]
+const fn ones(word: u64) -> u32 {
+    let pairs = word - ((word >> 1) & 0x5555_5555_5555_5555);
+    let nibbles = (pairs & 0x3333_3333_3333_3333) + ((pairs >> 2) & 0x3333_3333_3333_3333);
+    let bytes = (nibbles + (nibbles >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    low(bytes.wrapping_mul(0x0101_0101_0101_0101) >> 56)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mix_is_one_to_one_and_the_tag_tells_addresses_of_a_line_apart() {
+        let key = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
+        for lines in [QUOTIENT, 65_537, 100_003, 1 << 20, 0xffff_ffff] {
+            // Neighbours, and addresses from all over.
+            let addresses: std::collections::HashSet<u32> =
+                (0..300_000u32).chain((0..100_000).map(|step| step * 42_949)).collect();
+            let seen: Vec<_> = addresses.iter().map(|address| quotient(mix_v4(&key, *address), lines)).collect();
+            let places: std::collections::HashSet<_> = seen.iter().collect();
+            assert_eq!(places.len(), seen.len(), "{lines} lines");
+        }
+    }
+
+    const QUOTIENT: u32 = crate::abi::QUOTIENT_LINES;
+
+    #[test]
+    fn a_tag_is_found_at_every_place_and_an_empty_place_hides_none() {
+        let model = crate::model::Model::new();
+        let places: std::collections::HashSet<_> = (0..QUOTIENT_WAYS).flat_map(|at| [way(at).0, way(at).1]).collect();
+        assert_eq!(places.len(), 2 * QUOTIENT_WAYS);
+        for tag in [0u64, 1, 0x7fff, 0x8000, 0xffff] {
+            for last in 0..QUOTIENT_WAYS {
+                let mut line = Line::default();
+                for before in 0..=last {
+                    let other = if before == last { tag } else { (tag + 1 + before as u64) & 0xffff };
+                    let (tag_at, value_at) = way(before);
+                    line.words[tag_at / 4] |= other << (16 * (tag_at % 4));
+                    line.words[value_at / 4] |= (100 + before as u64) << (16 * (value_at % 4));
+                }
+                assert_eq!(find_quotient(&model, &line, tag), 100 + last as u64, "tag {tag} at {last}");
+                assert_eq!(find_quotient(&model, &line, (tag + 40) & 0xffff), 0);
+                assert_eq!(is_full(&line), last + 1 == QUOTIENT_WAYS);
+            }
+        }
+        assert_eq!(find_quotient(&model, &Line::default(), 0), 0);
+    }
+
+    #[test]
+    fn an_inline_word_knows_inside_from_outside() {
+        let word = inline_word(0x3ff_ffff, 7, 0x1230, 4);
+        assert_eq!(inline_value(word, 0x1230), 0x3ff_ffff);
+        assert_eq!(inline_value(word, 0x123f), 0x3ff_ffff);
+        assert_eq!((inline_value(word, 0x122f), inline_value(word, 0x1240), inline_value(word, 0)), (7, 7, 7));
+        let whole = inline_word(9, 0, 0, CHUNK_V4_BITS);
+        assert_eq!((inline_value(whole, 0), inline_value(whole, 0x3fff)), (9, 9));
+        let one = inline_word(5, 0, 0x3fff, 0);
+        assert_eq!((inline_value(one, 0x3fff), inline_value(one, 0x3ffe)), (5, 0));
+    }
+
+    #[test]
+    fn ones_are_counted() {
+        for word in [0u64, 1, u64::MAX, 0x8000_0000_0000_0001, 0x5555_5555_5555_5555, 0x1234_5678_9abc_def0] {
+            assert_eq!(ones(word), word.count_ones());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The short way of the packets that floods are made of: an IPv4 or IPv6 header without options, extension headers,
+//! fragments or tags, from a source that nothing odd is known of.
+//!
+//! It gives the verdict that [`crate::judge`] gives on the long way, or none: whatever it does not see to by itself is
+//! left to the long way before anything is counted. The differential tests hold both against the reference.
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::abi::{Control, Slot, control_word, feature};
+use crate::addr::Source;
+use crate::frame::Frame;
+use crate::judge::{Judgement, count, over_source_limit, refuse, track};
+use crate::lookup;
+use crate::tables::Tables;
+use crate::verdict::Verdict;
+use crate::walk::protocol;
+
+const ETHERNET_LEN: u32 = 14;
+
+/// An Ethernet header with the first bytes of what follows.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+struct FrameV4 {
+    addresses: [u8; 12],
+    ethertype: [u8; 2],
+    version_ihl: u8,
+    tos: u8,
+    total_len: [u8; 2],
+    id: [u8; 2],
+    fragment: [u8; 2],
+    ttl: u8,
+    protocol: u8,
+    checksum: [u8; 2],
+    source: [u8; 4],
+    destination: [u8; 4],
+}
+
+/// The same with an IPv6 header.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+struct FrameV6 {
+    addresses: [u8; 12],
+    ethertype: [u8; 2],
+    version_class: u8,
+    class_flow: [u8; 3],
+    payload_len: [u8; 2],
+    next: u8,
+    hop_limit: u8,
+    source: [u8; 16],
+    destination: [u8; 16],
+}
+
+/// The verdict on a frame, counted, if the short way leads to one.
+#[inline(always)]
+pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
+    let header = frame.read::<FrameV4>(0)?;
+    if header.ethertype == [0x86, 0xdd] {
+        return v6(frame, tables);
+    }
+    let total_len = u32::from(u16::from_be_bytes(header.total_len));
+    let is_plain = header.ethertype == [0x08, 0x00]
+        && header.version_ihl == 0x45
+        && u16::from_be_bytes(header.fragment) << 2 == 0
+        && header.protocol != protocol::IGMP
+        && total_len >= 20
+        && total_len + ETHERNET_LEN <= frame.len();
+    let (source, destination) = (u32::from_be_bytes(header.source), u32::from_be_bytes(header.destination));
+    // 0/8, 127/8 and 224/3 cannot be sources; and what goes to 255.255.255.255 may be essential.
+    let first = source >> 24;
+    let is_odd = first.wrapping_sub(1) >= 223 || first == 127 || source == destination || destination == u32::MAX;
+    if !is_plain || is_odd {
+        return None;
+    }
+    let (index, slot) = policy(tables)?;
+    let value = lookup::v4(tables, index, &slot.layout, source).ok()?;
+    decide(frame, tables, (index, slot), Source::V4(header.source), value)
+}
+
+#[inline(always)]
+fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
+    let header = frame.read::<FrameV6>(0)?;
+    let end = ETHERNET_LEN + 40 + u32::from(u16::from_be_bytes(header.payload_len));
+    let is_plain = header.version_class >> 4 == 6
+        && (header.next == protocol::TCP || header.next == protocol::UDP)
+        && end <= frame.len();
+    let [s, d] = [header.source, header.destination];
+    let upper = u64::from_be_bytes([s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]]);
+    let lower = u64::from_be_bytes([s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]]);
+    // From the global space only: nothing there is a bogon or essential link traffic.
+    if !is_plain || upper >> 61 != 1 || s == d {
+        return None;
+    }
+    let (index, slot) = policy(tables)?;
+    let value = lookup::v6(tables, index, &slot.layout, upper, lower).ok()?;
+    decide(frame, tables, (index, slot), Source::V6(s), value)
+}
+
+/// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm, not all observed.
+#[inline(always)]
+fn policy<T: Tables>(tables: &T) -> Option<(u32, &Slot)> {
+    let control = Control::from_word(tables.control(control_word::CONTROL)?);
+    if tables.control(control_word::BYPASS)? | tables.control(control_word::OVERLAY)? != 0 || control.confirm_pending()
+    {
+        return None;
+    }
+    let slot = tables.slot(control.slot())?;
+    if slot.features & feature::OBSERVE_ALL != 0 {
+        return None;
+    }
+    Some((control.slot(), slot))
+}
+
+/// The verdict by what the tables hold.
+#[inline(always)]
+fn decide<F: Frame + ?Sized, T: Tables>(
+    frame: &F,
+    tables: &T,
+    (index, slot): (u32, &Slot),
+    source: Source,
+    value: u32,
+) -> Option<Judgement> {
+    let bytes = u64::from(frame.len());
+    let mut judgement = Judgement::of(Verdict::Pass.slot(), 0);
+    if value != 0 {
+        // What ends is compared with the clock on the long way.
+        if value >= slot.layout.runs_from {
+            return None;
+        }
+        let row = tables.row(index, slot, value)?;
+        // Who is protected, or observed, is judged on the long way.
+        if row.flags != 0 || row.enforced.is_none() || !row.observed.is_none() {
+            return None;
+        }
+        let dropped = row.enforced.is_deny();
+        let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
+        judgement = Judgement::of(verdict, row.enforced.list());
+        tables.count_class(slot, index, value, bytes);
+        track(tables, slot, source, bytes, dropped);
+    } else if slot.source_cost == 0 {
+        track(tables, slot, source, bytes, false);
+    } else if over_source_limit(tables, slot, source, bytes) {
+        if slot.features & feature::OBSERVE_SOURCE_LIMIT != 0 {
+            judgement = judgement.observing(Verdict::RateSource.slot());
+        } else {
+            refuse(tables, source);
+            judgement = Judgement::of(Verdict::RateSource.slot(), 0);
+        }
+    }
+    count(frame, tables, &judgement, slot.sample_cost, slot.sample_window);
+    Some(judgement)
+}

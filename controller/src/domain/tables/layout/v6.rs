@@ -1,0 +1,182 @@
+//! IPv6 ranges: by the upper half of the address, and where that is not enough by the lower.
+//!
+//! In `2000::/3` a bitmap says which /26s differ from what most of their /20 say; those have a line each. Ranges that
+//! do not fit it, the rest of the space, and /64s with prefixes inside are searched in lines of four.
+use weir_common::abi::{Line, low};
+use weir_common::lookup::{CHUNK_V6_BITS, CHUNKS_V6, GROUP_V6, LINKED, VALUE_BITS};
+
+use super::exact::halves;
+use super::v4::put;
+use super::{Lines, line_of_words, padded};
+
+/// Ranges that a chunk's own line holds.
+const EACH: usize = 8;
+/// Ranges that a line holds where starts are whole words.
+const EACH_WIDE: usize = 4;
+
+const GROUPS: u32 = CHUNKS_V6 / GROUP_V6;
+/// The first upper half of the global space, and the first behind it.
+const GLOBAL: (u64, u64) = (1 << 61, 2 << 61);
+
+/// Bits of the upper half of an address below its chunk.
+const BELOW: u64 = (1 << CHUNK_V6_BITS) - 1;
+
+/// Ranges by one half of the address, from 0 on, with the words that tables hold.
+type Ranges = Vec<(u64, u32)>;
+
+impl Lines {
+    /// Says how many /64s are looked into.
+    pub(super) fn ranges_v6(&mut self, ranges: &[(u128, u32)], word: impl Fn(u32) -> u32) -> u32 {
+        if ranges.iter().all(|(_, value)| *value == 0) {
+            return 0;
+        }
+        let (upper, deep) = self.split(ranges, word);
+        let inner: Vec<u64> = deep
+            .iter()
+            .map(|ranges| {
+                let (first, lines) = self.wide(ranges);
+                u64::from(lines) << 32 | u64::from(first)
+            })
+            .collect();
+        if !inner.is_empty() {
+            self.layout.deep = self.words(&inner);
+        }
+        let elsewhere = outside_global(&upper);
+        if elsewhere.iter().any(|(_, value)| *value != 0) {
+            (self.layout.elsewhere_v6, self.layout.elsewhere_v6_lines) = self.wide(&elsewhere);
+        }
+        self.global(&upper);
+        u32::try_from(inner.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Ranges by the upper half; those inside of a /64 by the lower half, each /64 by itself.
+    fn split(&self, ranges: &[(u128, u32)], word: impl Fn(u32) -> u32) -> (Ranges, Vec<Ranges>) {
+        let mut upper: Ranges = vec![(0, 0)];
+        let mut deep: Vec<Ranges> = Vec::new();
+        let mut value = 0;
+        let by_upper = |a: &(u128, u32), b: &(u128, u32)| a.0 >> 64 == b.0 >> 64;
+        for inside in ranges.chunk_by(by_upper) {
+            let Some((first, _)) = inside.first() else { continue };
+            let (half, start) = halves(*first);
+            if let ([(_, next)], 0) = (inside, start) {
+                value = word(*next);
+                put(&mut upper, half, value);
+                continue;
+            }
+            let mut lower: Ranges = vec![(0, value)];
+            for (address, next) in inside {
+                value = word(*next);
+                put(&mut lower, halves(*address).1, value);
+            }
+            let place = self.layout.deep_from.saturating_add(u32::try_from(deep.len()).unwrap_or(u32::MAX));
+            put(&mut upper, half, place);
+            deep.push(lower);
+            // What holds at the end of the /64 holds behind it, unless the next range starts there.
+            if let Some(behind) = half.checked_add(1) {
+                put(&mut upper, behind, value);
+            }
+        }
+        (upper, deep)
+    }
+
+    /// Lines of whole words; where they are and how many.
+    fn wide(&mut self, ranges: &[(u64, u32)]) -> (u32, u32) {
+        let first = self.next();
+        let lines = padded(ranges, EACH_WIDE).map(|line| {
+            let words: Vec<u64> = line.flat_map(|(start, value)| [start, u64::from(value)]).collect();
+            line_of_words(&words)
+        });
+        let lines: Vec<Line> = lines.collect();
+        self.lines.extend(lines);
+        (first, self.next() - first)
+    }
+
+    fn global(&mut self, upper: &[(u64, u32)]) {
+        let from = upper.partition_point(|(start, _)| *start < GLOBAL.0);
+        let to = upper.partition_point(|(start, _)| *start < GLOBAL.1);
+        let mut value = from.checked_sub(1).and_then(|before| upper.get(before)).map_or(0, |(_, value)| *value);
+        let ranges = upper.get(from..to).unwrap_or_default();
+        if value == 0 && ranges.iter().all(|(_, value)| *value == 0) {
+            return;
+        }
+        let chunk_of = |start: u64| low(start >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
+        let group_of = |start: u64| chunk_of(start) / GROUP_V6;
+        let mut bitmap: Vec<[u64; 2]> = Vec::with_capacity(GROUPS as usize);
+        let mut primary = Vec::new();
+        for ranges in ranges.chunk_by(|a, b| group_of(a.0) == group_of(b.0)) {
+            let Some((first, _)) = ranges.first() else { continue };
+            let group = group_of(*first);
+            let base = u64::try_from(primary.len()).unwrap_or(u64::MAX);
+            // Groups in which nothing begins say what holds behind the one before them.
+            bitmap.resize(group as usize, [0, u64::from(value) << 32]);
+            let mut at = 0;
+            let mut chunks: Vec<Ranges> = Vec::with_capacity(GROUP_V6 as usize);
+            for chunk in group * GROUP_V6..(group + 1) * GROUP_V6 {
+                let mut inside: Ranges = vec![(GLOBAL.0 | u64::from(chunk) << CHUNK_V6_BITS, value)];
+                while let Some((start, next)) = ranges.get(at).filter(|(start, _)| chunk_of(*start) == chunk) {
+                    value = *next;
+                    put(&mut inside, *start, value);
+                    at += 1;
+                }
+                chunks.push(inside);
+            }
+            let background = most_common(&chunks);
+            let mut bits = 0;
+            for (place, inside) in chunks.iter().enumerate() {
+                if matches!(inside.as_slice(), [(_, value)] if *value == background) {
+                    continue;
+                }
+                bits |= 1 << place;
+                primary.push(self.chunk_v6(inside));
+            }
+            bitmap.push([bits, u64::from(background) << 32 | base]);
+        }
+        bitmap.resize(GROUPS as usize, [0, u64::from(value) << 32]);
+        self.layout.bitmap_v6 = self.words(bitmap.as_flattened());
+        self.layout.primary_v6 = self.next();
+        self.lines.extend(primary);
+    }
+
+    fn chunk_v6(&mut self, ranges: &[(u64, u32)]) -> Line {
+        if ranges.len() > EACH {
+            let (first, lines) = self.wide(ranges);
+            return line_of_words(&[LINKED, u64::from(first), u64::from(lines)]);
+        }
+        let words: Vec<u64> =
+            ranges.iter().map(|(start, value)| (start & BELOW) << VALUE_BITS | u64::from(*value)).collect();
+        let padded = padded(&words, EACH).next().map(Iterator::collect::<Vec<u64>>);
+        line_of_words(&padded.unwrap_or_default())
+    }
+}
+
+/// The value that most of the chunks have as a whole; the smallest of several.
+fn most_common(chunks: &[Ranges]) -> u32 {
+    let mut whole: Vec<u32> = chunks
+        .iter()
+        .filter_map(|inside| match inside.as_slice() {
+            [(_, value)] => Some(*value),
+            _ => None,
+        })
+        .collect();
+    whole.sort_unstable();
+    whole.chunk_by(PartialEq::eq).max_by_key(|same| (same.len(), std::cmp::Reverse(same[0]))).map_or(0, |same| same[0])
+}
+
+/// Ranges outside of the global space, which is nobody's there.
+fn outside_global(upper: &[(u64, u32)]) -> Ranges {
+    let mut elsewhere: Ranges = Vec::new();
+    let mut value = 0;
+    for (start, next) in upper {
+        if *start >= GLOBAL.1 && elsewhere.last().is_none_or(|(last, _)| *last < GLOBAL.1) {
+            put(&mut elsewhere, GLOBAL.1, value);
+        }
+        value = *next;
+        if *start < GLOBAL.0 || *start >= GLOBAL.1 {
+            put(&mut elsewhere, *start, value);
+        }
+    }
+    if elsewhere.last().is_none_or(|(last, _)| *last < GLOBAL.1) {
+        put(&mut elsewhere, GLOBAL.1, value);
+    }
+    elsewhere
+}
