@@ -301,9 +301,15 @@ fn find_hashed<T: Tables>(tables: &T, slot: u32, first: u32, tag: u32) -> Result
     Err(Fault)
 }
 
-/// The value of the last range that starts at or before `offset`, over lines in order.
+/// The last of some lines in order of which `reaches` says that its first word does not lie beyond what is looked for;
+/// the first line if none does.
 #[inline(always)]
-fn search<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, offset: u64) -> Result<u32, Fault> {
+fn last_line<T: Tables>(
+    tables: &T,
+    slot: u32,
+    (first, lines): (u32, u32),
+    reaches: impl Fn(u64) -> bool,
+) -> Result<&Line, Fault> {
     let (mut first, mut lines) = (first, lines);
     let mut step = 0;
     while lines > 1 {
@@ -312,7 +318,7 @@ fn search<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, offset: u64)
         }
         let half = lines >> 1;
         let line = tables.line(slot, first.wrapping_add(half)).ok_or(Fault)?;
-        if line.words[0] >> VALUE_BITS <= offset {
+        if reaches(line.words[0]) {
             first = first.wrapping_add(half);
             lines -= half;
         } else {
@@ -322,7 +328,13 @@ fn search<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, offset: u64)
         lines = tables.hide(lines);
         step += 1;
     }
-    let line = tables.line(slot, first).ok_or(Fault)?;
+    tables.line(slot, first).ok_or(Fault)
+}
+
+/// The value of the last range that starts at or before `offset`, over lines in order.
+#[inline(always)]
+fn search<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, offset: u64) -> Result<u32, Fault> {
+    let line = last_line(tables, slot, (first, lines), |start| start >> VALUE_BITS <= offset)?;
     Ok(pick(tables, line, offset))
 }
 
@@ -342,25 +354,7 @@ fn pick<T: Tables>(tables: &T, line: &Line, offset: u64) -> u32 {
 /// As [`search`], over ranges of 64 bits: each line holds four starts with their values.
 #[inline(always)]
 fn search_wide<T: Tables>(tables: &T, slot: u32, first: u32, lines: u32, key: u64) -> Result<u32, Fault> {
-    let (mut first, mut lines) = (first, lines);
-    let mut step = 0;
-    while lines > 1 {
-        if step == SEARCH_STEPS {
-            return Err(Fault);
-        }
-        let half = lines >> 1;
-        let line = tables.line(slot, first.wrapping_add(half)).ok_or(Fault)?;
-        if line.words[0] <= key {
-            first = first.wrapping_add(half);
-            lines -= half;
-        } else {
-            lines = half;
-        }
-        first = tables.hide(first);
-        lines = tables.hide(lines);
-        step += 1;
-    }
-    let w = &tables.line(slot, first).ok_or(Fault)?.words;
+    let w = &last_line(tables, slot, (first, lines), |start| start <= key)?.words;
     let mut value = w[1];
     if w[2] <= key {
         value = w[3];

@@ -12,57 +12,32 @@ use crate::judge::{Judgement, count, over_source_limit, refuse, track};
 use crate::lookup;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
-use crate::walk::protocol;
+use crate::walk::{self, Ipv4Header, Ipv6Header, protocol};
 
-const ETHERNET_LEN: u32 = 14;
-
-/// An Ethernet header with the first bytes of what follows.
+/// An untagged Ethernet header, and the network header behind it.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
-struct FrameV4 {
+struct Untagged<T> {
     addresses: [u8; 12],
     ethertype: [u8; 2],
-    version_ihl: u8,
-    tos: u8,
-    total_len: [u8; 2],
-    id: [u8; 2],
-    fragment: [u8; 2],
-    ttl: u8,
-    protocol: u8,
-    checksum: [u8; 2],
-    source: [u8; 4],
-    destination: [u8; 4],
-}
-
-/// The same with an IPv6 header.
-#[repr(C)]
-#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
-struct FrameV6 {
-    addresses: [u8; 12],
-    ethertype: [u8; 2],
-    version_class: u8,
-    class_flow: [u8; 3],
-    payload_len: [u8; 2],
-    next: u8,
-    hop_limit: u8,
-    source: [u8; 16],
-    destination: [u8; 16],
+    network: T,
 }
 
 /// The verdict on a frame, counted, if the short way leads to one.
 #[inline(always)]
 pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
-    let header = frame.read::<FrameV4>(0)?;
-    if header.ethertype == [0x86, 0xdd] {
+    let Untagged { ethertype, network: header, .. } = frame.read::<Untagged<Ipv4Header>>(0)?;
+    let ethertype = u16::from_be_bytes(ethertype);
+    if ethertype == walk::ETHERTYPE_IPV6 {
         return v6(frame, tables);
     }
     let total_len = u32::from(u16::from_be_bytes(header.total_len));
-    let is_plain = header.ethertype == [0x08, 0x00]
+    let is_plain = ethertype == walk::ETHERTYPE_IPV4
         && header.version_ihl == 0x45
         && u16::from_be_bytes(header.fragment) << 2 == 0
         && header.protocol != protocol::IGMP
-        && total_len >= 20
-        && total_len + ETHERNET_LEN <= frame.len();
+        && total_len >= walk::IPV4_LEN
+        && total_len + walk::ETHERNET_LEN <= frame.len();
     let (source, destination) = (u32::from_be_bytes(header.source), u32::from_be_bytes(header.destination));
     // 0/8, 127/8 and 224/3 cannot be sources; and what goes to 255.255.255.255 may be essential.
     let first = source >> 24;
@@ -77,8 +52,8 @@ pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Opti
 
 #[inline(always)]
 fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
-    let header = frame.read::<FrameV6>(0)?;
-    let end = ETHERNET_LEN + 40 + u32::from(u16::from_be_bytes(header.payload_len));
+    let header = frame.read::<Untagged<Ipv6Header>>(0)?.network;
+    let end = walk::ETHERNET_LEN + walk::IPV6_LEN + u32::from(u16::from_be_bytes(header.payload_len));
     let is_plain = header.version_class >> 4 == 6
         && (header.next == protocol::TCP || header.next == protocol::UDP)
         && end <= frame.len();

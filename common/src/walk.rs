@@ -12,16 +12,16 @@ pub const MAX_TAGS: u32 = 4;
 /// IPv6 extension headers that are walked.
 pub const MAX_EXTENSIONS: u32 = 8;
 
-const ETHERNET_LEN: u32 = 14;
+pub(crate) const ETHERNET_LEN: u32 = 14;
 const TAG_LEN: u32 = 4;
 /// The furthest a network header can start.
 pub const MAX_NETWORK_OFFSET: u32 = ETHERNET_LEN + MAX_TAGS * TAG_LEN;
 
-const IPV4_LEN: u32 = 20;
-const IPV6_LEN: u32 = 40;
+pub(crate) const IPV4_LEN: u32 = 20;
+pub(crate) const IPV6_LEN: u32 = 40;
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_8021Q: u16 = 0x8100;
 const ETHERTYPE_8021AD: u16 = 0x88a8;
 
@@ -123,29 +123,29 @@ pub enum Transport {
 
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
-struct Ipv4Header {
-    version_ihl: u8,
-    tos: u8,
-    total_len: [u8; 2],
-    id: [u8; 2],
-    fragment: [u8; 2],
-    ttl: u8,
-    protocol: u8,
-    checksum: [u8; 2],
-    source: [u8; 4],
-    destination: [u8; 4],
+pub(crate) struct Ipv4Header {
+    pub(crate) version_ihl: u8,
+    pub(crate) tos: u8,
+    pub(crate) total_len: [u8; 2],
+    pub(crate) id: [u8; 2],
+    pub(crate) fragment: [u8; 2],
+    pub(crate) ttl: u8,
+    pub(crate) protocol: u8,
+    pub(crate) checksum: [u8; 2],
+    pub(crate) source: [u8; 4],
+    pub(crate) destination: [u8; 4],
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
-struct Ipv6Header {
-    version_class: u8,
-    class_flow: [u8; 3],
-    payload_len: [u8; 2],
-    next: u8,
-    hop_limit: u8,
-    source: [u8; 16],
-    destination: [u8; 16],
+pub(crate) struct Ipv6Header {
+    pub(crate) version_class: u8,
+    pub(crate) class_flow: [u8; 3],
+    pub(crate) payload_len: [u8; 2],
+    pub(crate) next: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) source: [u8; 16],
+    pub(crate) destination: [u8; 16],
 }
 
 /// Reads the Ethernet header and up to [`MAX_TAGS`] tags.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
 use weir::adapters::kernel::map::{Mapped, Table};
 use weir::adapters::kernel::object::{Clock, Object, Sizes};
-use weir::adapters::kernel::sys::{self, MapKind};
+use weir::adapters::kernel::sys;
 use weir_common::abi::{
     CpuState, Line, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
     control_word,
@@ -332,7 +332,7 @@ fn array<V: zerocopy::IntoBytes + zerocopy::Immutable>(values: &[V]) -> Result<O
         return Ok(None);
     }
     let value = u32::try_from(size_of::<V>())?;
-    let map = sys::map_create(MapKind::InnerArray, "test", 4, value, u32::try_from(values.len())?)?;
+    let map = sys::inner_array_create("test", value, u32::try_from(values.len())?)?;
     for (index, value) in (0u32..).zip(values) {
         sys::map_update(map.as_fd(), index.as_bytes(), value.as_bytes(), 0)?;
     }

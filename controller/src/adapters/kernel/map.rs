@@ -8,9 +8,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::sys;
 
-/// Elements a batch update hands over at once; larger batches gain nothing.
-const BATCH: usize = 4096;
-
 /// A kernel map with keys `K` and values `V`.
 #[derive(Debug)]
 pub struct Table<K, V> {
@@ -98,32 +95,6 @@ where
         }
         Ok(keys)
     }
-
-    /// Stores all pairs, in batches where the kernel has them for this kind of map.
-    ///
-    /// # Errors
-    /// The first element's.
-    pub fn fill(&self, keys: &[K], values: &[V]) -> io::Result<()> {
-        for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
-            let count = u32::try_from(keys.len()).map_err(io::Error::other)?;
-            match sys::map_update_batch(self.fd(), keys.as_bytes(), values.as_bytes(), count) {
-                Ok(_) => {}
-                Err(error) if has_no_batch(&error) => {
-                    for (key, value) in keys.iter().zip(values) {
-                        self.set(key, value)?;
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn has_no_batch(error: &io::Error) -> bool {
-    // ENOTSUPP is the kernel's own number; user space's EOPNOTSUPP is another.
-    const ENOTSUPP: i32 = 524;
-    matches!(error.raw_os_error(), Some(ENOTSUPP | libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 /// The bytes of a value the kernel writes into.

@@ -1,4 +1,4 @@
-//! The one place that calls `bpf(2)` itself: what aya 0.14 does not offer (batch updates, maps by raw size, the
+//! The one place that calls `bpf(2)` itself: what aya 0.14 does not offer (inner maps of any size, the
 //! interface behind a link, link updates that name the program they expect).
 //!
 //! Every function is one system call over borrowed descriptors and plain bytes; lengths are checked before the call.
@@ -18,7 +18,6 @@ const OBJ_GET: libc::c_long = 7;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const MAP_UPDATE_BATCH: libc::c_long = 26;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 
@@ -26,17 +25,6 @@ const LINK_DETACH: libc::c_long = 34;
 
 const ATTACH_TYPE_XDP: u32 = 37;
 const F_REPLACE: u32 = 4;
-
-/// Kinds of maps that are created at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapKind {
-    /// Hash table.
-    Hash,
-    /// Memory-mapped array that may be an inner map of any size.
-    InnerArray,
-    /// Longest-prefix-match trie.
-    Lpm,
-}
 
 /// What a link is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +63,6 @@ impl Attr {
     fn ptr<T: ?Sized>(self, at: usize, ptr: *const T) -> Self {
         self.u64(at, ptr.cast::<u8>() as u64)
     }
-
-    fn read_u32(&self, at: usize) -> u32 {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&self.0[at..at + 4]);
-        u32::from_ne_bytes(bytes)
-    }
 }
 
 fn bpf(command: libc::c_long, attr: &mut Attr) -> io::Result<i32> {
@@ -98,19 +80,16 @@ fn owned(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Creates a map.
+/// Creates a memory-mapped array that may be an inner map of any size; its keys are its elements' numbers.
 ///
 /// # Errors
 /// The system call's: no privilege, no memory, sizes the kernel refuses.
-pub fn map_create(kind: MapKind, name: &str, key: u32, value: u32, entries: u32) -> io::Result<OwnedFd> {
-    let (number, flags) = match kind {
-        MapKind::Hash => (1, 0),
-        // BPF_F_MMAPABLE | BPF_F_INNER_MAP
-        MapKind::InnerArray => (2, 1 << 10 | 1 << 12),
-        // BPF_F_NO_PREALLOC
-        MapKind::Lpm => (11, 1),
-    };
-    let mut attr = Attr::new().u32(0, number).u32(4, key).u32(8, value).u32(12, entries).u32(16, flags);
+pub fn inner_array_create(name: &str, value: u32, entries: u32) -> io::Result<OwnedFd> {
+    const ARRAY: u32 = 2;
+    const MMAPABLE: u32 = 1 << 10;
+    const INNER_MAP: u32 = 1 << 12;
+    let flags = MMAPABLE | INNER_MAP;
+    let mut attr = Attr::new().u32(0, ARRAY).u32(4, 4).u32(8, value).u32(12, entries).u32(16, flags);
     for (at, byte) in name.bytes().take(15).enumerate() {
         attr.0[28 + at] = byte;
     }
@@ -154,18 +133,6 @@ pub fn map_next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) ->
         attr = attr.ptr(8, key);
     }
     found(bpf(MAP_GET_NEXT_KEY, &mut attr))
-}
-
-/// Stores `count` keys and values that lie one behind the other; says how many went in.
-///
-/// # Errors
-/// The first element's error, with nothing known about how many went in before it; `ENOTSUPP` (524) or `EINVAL` where
-/// the kernel has no batch for this kind of map.
-pub fn map_update_batch(map: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: u32) -> io::Result<u32> {
-    // in_batch 0, out_batch 8, keys 16, values 24, count 32, map_fd 36
-    let mut attr = Attr::new().ptr(16, keys).ptr(24, values).u32(32, count).fd(36, map);
-    bpf(MAP_UPDATE_BATCH, &mut attr)?;
-    Ok(attr.read_u32(32))
 }
 
 /// Pins an object under a path of a BPF filesystem.

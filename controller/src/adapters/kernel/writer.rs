@@ -13,7 +13,7 @@ use weir_common::abi::{
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::map::{Mapped, Table};
-use super::sys::{self, MapKind};
+use super::sys;
 use crate::domain::decision::Kind;
 use crate::domain::overlay::{Key, Op};
 use crate::domain::tables::Image;
@@ -408,18 +408,14 @@ impl KernelWriter {
 /// A new inner map of so many lines, the first of them filled.
 fn filled(name: &str, len: usize, lines: &[Line]) -> Result<(OwnedFd, Mapped<Line>), WriteError> {
     let entries = u32::try_from(len.max(1)).unwrap_or(u32::MAX);
-    let inner = create(MapKind::InnerArray, name, (size_of::<u32>(), size_of::<Line>()), entries)?;
+    let value = u32::try_from(size_of::<Line>()).unwrap_or(u32::MAX);
+    let inner = sys::inner_array_create(name, value, entries)
+        .map_err(failed(format!("create {name} for {entries} entries")))?;
     let mapped = Mapped::new(inner.as_fd()).map_err(failed(format!("map {name}")))?;
     for (at, line) in lines.iter().enumerate() {
         mapped.write(at, *line);
     }
     Ok((inner, mapped))
-}
-
-fn create(kind: MapKind, name: &str, (key, value): (usize, usize), entries: u32) -> Result<OwnedFd, WriteError> {
-    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    sys::map_create(kind, name, size(key), size(value), entries)
-        .map_err(failed(format!("create {name} for {entries} entries")))
 }
 
 fn table<K, V>(fd: OwnedFd) -> Result<Table<K, V>, WriteError>

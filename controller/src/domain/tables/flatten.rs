@@ -39,33 +39,27 @@ pub(super) trait Address: Copy + Ord {
     fn prefix(self, len: u8) -> IpNet;
 }
 
-impl Address for u32 {
-    const BITS: u8 = 32;
-    fn last(self, len: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(len)).unwrap_or(0)
-    }
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn prefix(self, len: u8) -> IpNet {
-        let address = IpAddr::from(self.to_be_bytes());
-        IpNet::new(address, len).unwrap_or_else(|_| prefixes::single(address))
-    }
+/// The same for both families: only the number's width differs.
+macro_rules! address {
+    ($number:ty, $bits:literal) => {
+        impl Address for $number {
+            const BITS: u8 = $bits;
+            fn last(self, len: u8) -> Self {
+                self | Self::MAX.checked_shr(u32::from(len)).unwrap_or(0)
+            }
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn prefix(self, len: u8) -> IpNet {
+                let address = IpAddr::from(self.to_be_bytes());
+                IpNet::new(address, len).unwrap_or_else(|_| prefixes::single(address))
+            }
+        }
+    };
 }
 
-impl Address for u128 {
-    const BITS: u8 = 128;
-    fn last(self, len: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(len)).unwrap_or(0)
-    }
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn prefix(self, len: u8) -> IpNet {
-        let address = IpAddr::from(self.to_be_bytes());
-        IpNet::new(address, len).unwrap_or_else(|_| prefixes::single(address))
-    }
-}
+address!(u32, 32);
+address!(u128, 128);
 
 /// A prefix of some list or guard. An IPv4 one is a word: a million of them are sorted and walked.
 trait Listed: Copy + Ord {

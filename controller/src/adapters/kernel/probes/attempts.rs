@@ -19,7 +19,6 @@ const MAP_CREATE: libc::c_long = 0;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 
-const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const ARRAY_OF_MAPS: u32 = 12;
 const RING_BUFFER: u32 = 27;
@@ -90,12 +89,6 @@ pub(super) fn probes() -> Vec<Probe> {
             coarse.as_ref().map(|_| "can be called".to_owned()),
             "5.11",
             "rate limits read the precise clock, about 20 ns a packet slower",
-        ),
-        wished(
-            "batch updates",
-            batch().as_ref().map(|()| "two entries went in at once".to_owned()),
-            "5.6",
-            "lists are imported one entry at a time, several times slower",
         ),
         super::machine::locked_memory(charged(&coarse)),
     ]
@@ -233,14 +226,6 @@ fn inner() -> io::Result<()> {
         ..Create::default()
     })?;
     sys::map_update(outer.as_fd(), &[0; 4], &larger.as_raw_fd().to_ne_bytes(), 0)
-}
-
-fn batch() -> io::Result<()> {
-    let map = create(&mut Create { kind: HASH, key: 4, value: 4, entries: 2, ..Create::default() })?;
-    match sys::map_update_batch(map.as_fd(), &[1, 1, 1, 1, 2, 2, 2, 2], &[0; 8], 2)? {
-        2 => Ok(()),
-        other => Err(io::Error::other(format!("{other} of 2 entries went in"))),
-    }
 }
 
 fn array(entries: u32, flags: u32) -> io::Result<OwnedFd> {
