@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
 use weir_common::abi::{Control, Slot, control_word};
+use weir_common::sources::EPOCH_SHIFT;
 
 use crate::adapters::clock;
 use crate::adapters::kernel::instance::Instance;
@@ -18,7 +19,6 @@ use crate::adapters::kernel::sys;
 use crate::adapters::kernel::writer::KernelWriter;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
-use crate::domain::time::MonotonicNs;
 use crate::sync::{Settings, takeover};
 
 const XDP_DROP: u32 = 1;
@@ -26,6 +26,8 @@ const XDP_PASS: u32 = 2;
 /// Longest frame that is surely one buffer: a page without what the kernel keeps before and behind the packet. Longer
 /// ones the test-run splits, and the program would see their beginning only.
 const ONE_BUFFER: usize = 3_498 + 14 + 4;
+/// The rates' clock at a capture's first packet.
+const START_NS: u64 = 1 << EPOCH_SHIFT;
 
 /// The program, its private maps, and the policy it judges by.
 #[derive(Debug)]
@@ -48,11 +50,13 @@ struct Followed {
 }
 
 /// The capture's time on this machine's clocks: its first packet comes now, and no packet before the one ahead of it.
+///
+/// What ends is judged by this machine's boot time. Rates have a clock that starts with an epoch of the decaying counts:
+/// where in its epoch a machine happens to be would decide how much a source has spent when it is found over its limit.
 #[derive(Clone, Copy, Debug)]
 struct CaptureClock {
-    /// Both clocks at the start.
+    /// Boot time at the start.
     boot_ns: u64,
-    monotonic: MonotonicNs,
     /// When the first packet was captured.
     first: Option<u64>,
     passed_ns: u64,
@@ -61,7 +65,7 @@ struct CaptureClock {
 impl CaptureClock {
     fn start() -> Self {
         let boot_ns = clock::now().boot.0.saturating_mul(1_000_000_000);
-        Self { boot_ns, monotonic: clock::monotonic(), first: None, passed_ns: 0 }
+        Self { boot_ns, first: None, passed_ns: 0 }
     }
 
     /// Boot-time seconds and monotonic nanoseconds of a packet.
@@ -69,7 +73,7 @@ impl CaptureClock {
         let first = *self.first.get_or_insert(captured_ns);
         self.passed_ns = self.passed_ns.max(captured_ns.saturating_sub(first));
         let boot_s = self.boot_ns.saturating_add(self.passed_ns) / 1_000_000_000;
-        (boot_s, self.monotonic.0.saturating_add(self.passed_ns))
+        (boot_s, START_NS.saturating_add(self.passed_ns))
     }
 }
 
@@ -276,12 +280,12 @@ mod tests {
 
     #[test]
     fn time_goes_as_in_the_capture_and_never_back() {
-        let mut clock = CaptureClock { boot_ns: 5_000_000_000, monotonic: MonotonicNs(7), first: None, passed_ns: 0 };
+        let mut clock = CaptureClock { boot_ns: 5_000_000_000, first: None, passed_ns: 0 };
         let epoch = 1_700_000_000_000_000_000;
-        assert_eq!(clock.at(epoch), (5, 7));
-        assert_eq!(clock.at(epoch + 1_500_000_000), (6, 1_500_000_007));
-        assert_eq!(clock.at(epoch + 1), (6, 1_500_000_007));
-        assert_eq!(clock.at(epoch + 90_000_000_000), (95, 90_000_000_007));
-        assert_eq!(clock.at(0), (95, 90_000_000_007));
+        assert_eq!(clock.at(epoch), (5, START_NS));
+        assert_eq!(clock.at(epoch + 1_500_000_000), (6, START_NS + 1_500_000_000));
+        assert_eq!(clock.at(epoch + 1), (6, START_NS + 1_500_000_000));
+        assert_eq!(clock.at(epoch + 90_000_000_000), (95, START_NS + 90_000_000_000));
+        assert_eq!(clock.at(0), (95, START_NS + 90_000_000_000));
     }
 }
