@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::{VERDICT_SLOTS, Verdict};
 
 /// Version of every layout in this file.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -158,9 +158,13 @@ abi! {
     /// Line 0 belongs to no table, so 0 says that a table is not there. Values found in tables are numbers in three
     /// ranges: classes, then runs of what ends, then places in [`Layout::deep`].
     #[derive(Default)]
-    pub struct Layout: 80 {
+    pub struct Layout: 96 {
         /// Keys the hashes, so that nobody can aim at a line.
         pub key: [u64; 2],
+        /// Which IPv4 addresses surely are in neither of the next two tables.
+        pub filter_v4: u32,
+        /// Its lines; 0: there is none, and every address may be in them.
+        pub filter_v4_lines: u32,
         /// IPv4 addresses, by quotient.
         pub exact_v4: u32,
         /// Its lines; 0 or at least [`QUOTIENT_LINES`].
@@ -173,6 +177,10 @@ abi! {
         pub direct_v4: u32,
         /// IPv6 ranges in `2000::/3`: which chunks differ from their group's background.
         pub bitmap_v6: u32,
+        /// How many such chunks come before each group's: which of the primary lines is its first.
+        pub ranks_v6: u32,
+        /// The values of groups' backgrounds; 0: all of them are unlisted.
+        pub backgrounds_v6: u32,
         /// The lines of those chunks.
         pub primary_v6: u32,
         /// IPv6 ranges outside `2000::/3`, by the upper half of the address.
@@ -205,7 +213,7 @@ pub const NEAR_CLASSES: usize = 256;
 
 abi! {
     /// One immutable policy slot: everything but the tables themselves.
-    pub struct Slot: 8344 {
+    pub struct Slot: 8360 {
         /// The generation in this slot.
         pub generation: u64,
         /// [`feature`] bits.

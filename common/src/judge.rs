@@ -413,12 +413,13 @@ fn is_over<T: Tables>(tables: &T, expires_at_s: u32) -> bool {
 /// [`Fault`] where a table that should be there is not.
 #[inline(always)]
 pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Classification, Fault> {
+    let lines = tables.lines(index).ok_or(Fault)?;
     let value = match source {
-        Source::V4(a) => lookup::v4(tables, index, &slot.layout, u32::from_be_bytes(a))?,
+        Source::V4(a) => lookup::v4(tables, lines, &slot.layout, u32::from_be_bytes(a))?,
         Source::V6(a) => {
             let upper = u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]]);
             let lower = u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]);
-            lookup::v6(tables, index, &slot.layout, upper, lower)?
+            lookup::v6(tables, lines, &slot.layout, upper, lower)?
         }
     };
     let overlay = tables.control(control_word::OVERLAY).ok_or(Fault)?;
@@ -429,7 +430,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     let mut class = 0;
     let mut row = ClassRow::default();
     if value != 0 {
-        class = tables.forget_half(9, lookup::live_class(tables, index, &slot.layout, value)?);
+        class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value)?);
         row = *tables.row(index, slot, class).ok_or(Fault)?;
     }
     let class = tables.forget_half(10, class);

@@ -80,6 +80,16 @@ impl Model {
         }
     }
 
+    /// As before the first packet: all that packets counted or left behind is gone, and the policy stays.
+    pub fn forget_packets(&mut self) {
+        *self.cpu.get_mut() = CpuState::new_zeroed();
+        self.sources.get_mut().fill(SourceSet::default());
+        self.class_hits.get_mut().clear();
+        self.overlay_hits.get_mut().clear();
+        self.offenders.get_mut().clear();
+        self.samples.get_mut().clear();
+    }
+
     /// Puts a value into the overlay and sets its flag; `deny` says which prefix map.
     pub fn put_overlay(&mut self, source: Source, len: u8, deny: bool, value: OverlayValue) {
         let (full, exact, allow_bit, deny_bit) = match source {
@@ -166,12 +176,16 @@ impl Bucket for ModelBucket {
 
 impl Tables for Model {
     type Bucket = ModelBucket;
+    type Lines = u32;
 
     fn control(&self, word: u32) -> Option<u64> {
         self.control.get(word as usize).copied()
     }
     fn slot(&self, slot: u32) -> Option<&Slot> {
         self.slots.get(slot as usize)
+    }
+    fn lines(&self, slot: u32) -> Option<u32> {
+        Some(slot)
     }
     fn line(&self, slot: u32, index: u32) -> Option<&Line> {
         self.tables.get(slot as usize)?.lines.get(index as usize)

@@ -46,7 +46,7 @@ pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Opti
         return None;
     }
     let (index, slot) = policy(tables)?;
-    let value = lookup::v4(tables, index, &slot.layout, source).ok()?;
+    let value = lookup::v4(tables, tables.lines(index)?, &slot.layout, source).ok()?;
     decide(frame, tables, (index, slot), Source::V4(header.source), value)
 }
 
@@ -65,7 +65,7 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> 
         return None;
     }
     let (index, slot) = policy(tables)?;
-    let value = lookup::v6(tables, index, &slot.layout, upper, lower).ok()?;
+    let value = lookup::v6(tables, tables.lines(index)?, &slot.layout, upper, lower).ok()?;
     decide(frame, tables, (index, slot), Source::V6(s), value)
 }
 

@@ -27,13 +27,17 @@ pub trait Bucket {
 pub trait Tables {
     /// A source's exact bucket.
     type Bucket: Bucket;
+    /// The lines of a slot's address tables.
+    type Lines: Copy;
 
     /// A word of the control map ([`crate::abi::control_word`]).
     fn control(&self, word: u32) -> Option<u64>;
     /// The policy slot.
     fn slot(&self, slot: u32) -> Option<&Slot>;
-    /// A line of the slot's address tables; which table it is part of, its [`crate::abi::Layout`] says.
-    fn line(&self, slot: u32, index: u32) -> Option<&Line>;
+    /// The lines of the slot's address tables: found once for a packet, whatever it then looks up.
+    fn lines(&self, slot: u32) -> Option<Self::Lines>;
+    /// One of the lines; which table it is part of, the slot's [`crate::abi::Layout`] says.
+    fn line(&self, lines: Self::Lines, index: u32) -> Option<&Line>;
     /// The slot's row for a class beyond the near ones.
     fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow>;
     /// The slot's row for a class.

@@ -4,6 +4,7 @@ pub mod cost;
 pub mod import;
 pub mod lists;
 pub mod machine;
+pub mod memory;
 pub mod rig;
 #[path = "../../xdp-ebpf/src/sequence.rs"]
 pub mod sequence;
@@ -102,9 +103,9 @@ pub struct Report {
     /// One address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add: Option<add::Add>,
-    /// A whole list.
+    /// Whole lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub import: Option<import::Import>,
+    pub import: Option<Vec<import::Import>>,
 }
 
 /// Measures, and prints: results to `out`, what is being done to `progress`.
@@ -159,9 +160,13 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         report.add = Some(measured);
     }
     if wants(Part::Import) {
-        let measured = import::measure(rounds, progress, stop)?;
-        if text {
-            import::print(&measured, out)?;
+        let mut measured = Vec::new();
+        for list in import::List::all()? {
+            let one = import::measure(list, rounds, progress, stop)?;
+            if text {
+                import::print(&one, out)?;
+            }
+            measured.push(one);
         }
         report.import = Some(measured);
     }

@@ -186,6 +186,7 @@ impl Bucket for OffenderRef {
 
 impl Tables for Maps<'_> {
     type Bucket = OffenderRef;
+    type Lines = &'static InnerArray<Line>;
 
     #[inline(always)]
     fn control(&self, word: u32) -> Option<u64> {
@@ -202,8 +203,13 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn line(&self, slot: u32, index: u32) -> Option<&Line> {
-        TABLES.get_value(slot, &index)
+    fn lines(&self, slot: u32) -> Option<Self::Lines> {
+        TABLES.get(slot)
+    }
+
+    #[inline(always)]
+    fn line(&self, lines: Self::Lines, index: u32) -> Option<&Line> {
+        lines.get(index)
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! weir's set-up, build and checks. `cargo xtask --help` lists the commands; `.ci/run` is the same list in one go.
 pub mod ci;
+pub mod fuzz;
 pub mod setup;
 pub mod shell;
 pub mod tasks;
@@ -61,6 +62,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Looks for inputs that show a fault, steered by coverage
+    Fuzz {
+        /// What is fuzzed; all in turn unless given
+        #[arg(value_parser = fuzz::TARGETS)]
+        target: Option<String>,
+        /// How long each is
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Checks the layering and the kernel ABI without building anything
     Tidy {
         /// Records the kernel ABI as it is now
@@ -86,6 +96,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Demo { args } => tasks::tool(&root, "weir-demo", &args, &mut out),
         Command::Bench { args } => tasks::tool(&root, "weir-bench", &args, &mut out),
         Command::Soak { args } => tasks::tool(&root, "weir-soak", &args, &mut out),
+        Command::Fuzz { target, seconds } => fuzz::run(&root, target.as_deref(), seconds, &mut out),
         Command::Tidy { bless } => tidy::run(&root, bless, &mut out),
         Command::Ci => ci::run(&root, &mut out),
     }

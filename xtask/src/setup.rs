@@ -20,6 +20,8 @@ pub enum Scope {
     Test,
     /// Running the checks of CI.
     Check,
+    /// Fuzzing.
+    Fuzz,
 }
 
 /// A program that comes from a Debian package.
@@ -35,7 +37,7 @@ struct Tool {
 }
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -78,6 +80,7 @@ const TOOLS: [Tool; 6] = [
         scope: Scope::Check,
         service: None,
     },
+    Tool { program: "c++", packages: &["g++"], purpose: "the fuzzer's own runtime", scope: Scope::Fuzz, service: None },
 ];
 
 /// The distribution's compiler for the BPF target, as Debian 12 names its packages.

@@ -20,6 +20,9 @@ use crate::harness::{Plan, Site};
 /// Addresses of a list that is made because there is no real one.
 pub const MADE: u64 = 120_000;
 
+/// Addresses of the longest list.
+pub const LONGEST: u64 = 1_000_000;
+
 /// How long a daemon is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,14 @@ impl List {
         Ok(Self { name: "ipsum".to_owned(), text })
     }
 
+    /// The lists that are measured: the one above, and the longest.
+    ///
+    /// # Errors
+    /// As [`List::find`].
+    pub fn all() -> Result<[Self; 2]> {
+        Ok([Self::find()?, Self { name: "million".to_owned(), text: lists::text(LONGEST) }])
+    }
+
     /// Its addresses, in the file's order.
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
         let word = |line: &str| line.split_whitespace().next()?.parse().ok();
@@ -75,13 +86,12 @@ impl List {
     }
 }
 
-/// Imports into so many fresh daemons.
+/// Imports a list into so many fresh daemons.
 ///
 /// # Errors
 /// Where an import fails or is never enforced.
-pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> Result<Import> {
+pub fn measure(list: List, rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> Result<Import> {
     super::rig::require_root()?;
-    let list = List::find()?;
     let addresses = list.addresses();
     let probe = *addresses.last().context("an empty list")?;
     let (mut enforced, mut answered) = (Vec::new(), Vec::new());

@@ -127,6 +127,7 @@ impl Bucket for NoBucket {
 
 impl Tables for Question<'_> {
     type Bucket = NoBucket;
+    type Lines = u32;
 
     fn control(&self, word: u32) -> Option<u64> {
         self.policy.control.read(word as usize)
@@ -139,6 +140,10 @@ impl Tables for Question<'_> {
         }
         cell.get()
     }
+    fn lines(&self, slot: u32) -> Option<u32> {
+        Some(slot)
+    }
+
     fn line(&self, slot: u32, index: u32) -> Option<&Line> {
         let line: Line = get(Self::inner(&self.policy.tables, slot)?, &index).ok().flatten()?;
         let at = self.read.replace(self.read.get() + 1);

@@ -1,18 +1,15 @@
 use super::*;
-use crate::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
+use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListId, Origin};
 use crate::domain::desired::{ALLOW, BLOCK};
 use crate::domain::prefixes::Prefixes;
 use crate::domain::time::{BootSeconds, Expiry};
 use jiff::Timestamp;
-use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
-use weir_common::abi::{NEAR_CLASSES, Ruling, Slot};
+use weir_common::abi::{NEAR_CLASSES, Slot};
 use weir_common::addr::Source;
 use weir_common::judge::{Classification, classify};
 use weir_common::model::Model;
-
-mod switched;
 
 const ROOM: Capacity = Capacity { addresses: 100_000, prefixes: 1000, bytes: 64 << 20 };
 const KEY: [u64; 2] = [0x5eed, 0xfeed];
@@ -59,50 +56,6 @@ fn source(address: IpAddr) -> Source {
 fn ask(model: &Model, address: IpAddr) -> Classification {
     let slot: &Slot = &model.slots[0];
     classify(model, 0, slot, source(address)).unwrap()
-}
-
-/// Who decides: rank, whether it lets through, list.
-type Decider = Option<(u16, bool, u16)>;
-
-fn decider(ruling: Ruling) -> Decider {
-    (!ruling.is_none()).then(|| (ruling.rank(), ruling.is_allow(), ruling.list()))
-}
-
-fn said(model: &Model, address: IpAddr) -> (Decider, Decider) {
-    let got = ask(model, address);
-    (decider(got.enforced()), decider(got.observed()))
-}
-
-/// The naive model of one address: all decisions that cover it and that its protection leaves standing.
-struct Naive<'a>(Vec<&'a Decision>);
-
-impl<'a> Naive<'a> {
-    fn of(decisions: &'a [Decision], guards: &Guards, address: IpAddr) -> Self {
-        let is_protected = guards.protects(address).is_some();
-        let is_never_blocked = guards.never_blocks(address).is_some();
-        let stands = |decision: &&Decision| {
-            let is_voided = is_protected || (is_never_blocked && !decision.origin.is_operator());
-            !decision.is_off && (decision.kind == Kind::Allow || decision.info.forced || !is_voided)
-        };
-        Self(decisions.iter().filter(|decision| decision.prefix.contains(&address)).filter(stands).collect())
-    }
-
-    /// Of those that hold, the best origin's decides, then the longest prefix, then the first list. An observed denial
-    /// counts if it is stronger than what is enforced.
-    fn at(&self, now_s: u32) -> (Decider, Decider) {
-        let holds = |decision: &Decision| {
-            !decision.info.expiry.is_some_and(|expiry| expiry.is_over(BootSeconds(u64::from(now_s))))
-        };
-        let best = |enforcement: Enforcement| {
-            let of_it = self.0.iter().filter(|one| one.info.enforcement == enforcement && holds(one));
-            let of_it = of_it.filter(|one| enforcement == Enforcement::Enforce || one.kind == Kind::Deny);
-            let first = of_it.min_by_key(|one| (one.order(), one.list));
-            first.map(|one| (one.origin.rank(one.kind), one.kind == Kind::Allow, one.list.0))
-        };
-        let (enforced, observed) = (best(Enforcement::Enforce), best(Enforcement::Observe));
-        let is_stronger = |observed: &(u16, bool, u16)| enforced.is_none_or(|enforced| observed.0 < enforced.0);
-        (enforced, observed.filter(is_stronger))
-    }
 }
 
 #[test]
@@ -214,59 +167,6 @@ fn as_many_classes_as_there_are_numbers_fit_and_one_more_is_refused_with_its_lis
     assert!(image.rows.len() > NEAR_CLASSES);
 }
 
-/// An address covered by so many entries that end one after the other, the narrowest first; `list` says whose each is.
-fn ends(count: u8, list: impl Fn(u8) -> ListId) -> Desired {
-    let mut desired = Desired::new();
-    assert_eq!(desired.list_for("named", Kind::Deny, &Origin::Operator), Ok(ListId(3)));
-    for i in 0..count {
-        let prefix = IpNet::new(IpAddr::from([203, 0, 113, 0]), 32 - i).unwrap();
-        desired.list_mut(list(i)).unwrap().entries.insert(prefix, info(10 + u32::from(i), false, false));
-    }
-    desired
-}
-
-#[track_caller]
-fn check_ends(image: &Image, desired: &Desired) {
-    let model = model_at_zero(image);
-    let address = IpAddr::from([203, 0, 113, 0]);
-    let decisions: Vec<Decision> = desired.decisions().collect();
-    let naive = Naive::of(&decisions, &Guards::default(), address);
-    for now_s in 0..40 {
-        model.boot_seconds.set(u64::from(now_s));
-        assert_eq!(said(&model, address), naive.at(now_s), "at {now_s}");
-    }
-}
-
-#[test]
-fn many_ends_on_one_list_are_one_whatever_becomes_of_the_list() {
-    let mut desired = ends(20, |_| BLOCK);
-    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
-    check_ends(&image, &desired);
-    assert!(image.is_switchable);
-    assert_eq!(image.sizes.classes, 2);
-    desired.list_mut(BLOCK).unwrap().enforcement = ListEnforcement::Observe;
-    check_ends(&Image { rows: rows(&image.classes, &desired), ..image }, &desired);
-}
-
-/// They are told apart no longer, so a switch of one of the lists needs a build.
-#[test]
-fn many_ends_that_decide_alike_as_the_lists_stand_are_one() {
-    let mut desired = ends(0, |_| BLOCK);
-    let prefix = net("203.0.113.0/24");
-    desired.list_mut(BLOCK).unwrap().entries.insert(prefix, info(0, false, false));
-    for i in 0..12u8 {
-        let origin: Origin = format!("robot{i}").parse().unwrap();
-        let id = desired.list_for(origin.name(), Kind::Deny, &origin).unwrap();
-        desired.list_mut(id).unwrap().entries.insert(prefix, info(10 + u32::from(i), false, false));
-    }
-    let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
-    check_ends(&image, &desired);
-    assert!(!image.is_switchable);
-    desired.list_mut(BLOCK).unwrap().enforcement = ListEnforcement::Off;
-    let error = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap_err();
-    assert_eq!(error, BuildError::TooManyEnds { prefix, ends: 12 });
-}
-
 /// A feed that names a network and addresses in it is no other class than one that names addresses.
 #[test]
 fn prefixes_of_one_list_inside_each_other_are_one_class() {
@@ -286,16 +186,6 @@ fn what_surely_fits_fits_whatever_it_costs() {
     let prefixes = 10_000;
     let wanted = build(&desired, &Guards::default(), Capacity { prefixes, ..ROOM }, 0, KEY).unwrap().sizes.bytes;
     assert!(!empty.surely_fit(5_000, Capacity { prefixes, bytes: wanted - 1, ..ROOM }));
-}
-
-#[test]
-fn more_ends_than_the_kernel_follows_are_refused_with_the_prefix() {
-    let in_turn = |i: u8| if i.is_multiple_of(2) { BLOCK } else { ListId(3) };
-    assert!(build(&ends(8, in_turn), &Guards::default(), ROOM, 0, KEY).is_ok());
-    let error = build(&ends(9, in_turn), &Guards::default(), ROOM, 0, KEY).unwrap_err();
-    assert_eq!(error, BuildError::TooManyEnds { prefix: net("203.0.113.0/32"), ends: 9 });
-    // Once the first is over they are few enough.
-    assert!(build(&ends(9, in_turn), &Guards::default(), ROOM, 10, KEY).is_ok());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Single addresses: by quotient where there are many, else hashed.
 use weir_common::abi::{Line, QUOTIENT_LINES, low};
 use weir_common::lookup::{
-    self, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, QUOTIENT_WAYS, hash_v6, line_of, mix_v4, quotient,
+    self, FILTER_EACH, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, QUOTIENT_WAYS, hash_v6, line_of, mix_v4, quotient,
 };
 
 use super::Lines;
@@ -11,6 +11,10 @@ const QUOTIENT_FROM: usize = 300_000;
 
 /// Addresses for each 2 lines of a quotient table: 10 of 16 ways, so that one line in twenty is full.
 const QUOTIENT_LOAD: usize = 20;
+
+/// So many addresses have a filter before them: with fewer, the tables themselves stay in a CPU's cache; with more, the
+/// filter does not.
+const FILTERED: std::ops::RangeInclusive<usize> = 50_000..=2 << 20;
 
 /// Entries for each 5 hashed lines: a little more than half full.
 const HASHED_LOAD: usize = 21;
@@ -30,6 +34,9 @@ impl Lines {
         let hashed =
             |key: &[u64; 2], address: u32, value: u32| Hashed { hash: mix_v4(key, address), tag: address, value };
         let key = self.layout.key;
+        if FILTERED.contains(&exact.len()) {
+            self.filter_v4(exact);
+        }
         if exact.len() > QUOTIENT_FROM {
             let lines = (exact.len() * 2).div_ceil(QUOTIENT_LOAD).max(QUOTIENT_LINES as usize);
             let lines = u32::try_from(lines).unwrap_or(u32::MAX);
@@ -62,6 +69,17 @@ impl Lines {
         let Some((at, lines)) = self.hashed(&spill) else { return false };
         (self.layout.spill_v4, self.layout.spill_v4_lines) = (at, lines);
         true
+    }
+
+    fn filter_v4(&mut self, exact: &[(u32, u32)]) {
+        let lines = u32::try_from(exact.len().div_ceil(FILTER_EACH)).unwrap_or(u32::MAX);
+        let first = self.lines.len();
+        (self.layout.filter_v4, self.layout.filter_v4_lines) = (self.next(), lines);
+        self.lines.resize(first + lines as usize, Line::default());
+        for (address, _) in exact {
+            let (at, word, bits) = lookup::filter(mix_v4(&self.layout.key, *address), lines);
+            self.lines[first + at as usize].words[word as usize] |= bits;
+        }
     }
 
     /// IPv6; `false` where the key is a bad one.

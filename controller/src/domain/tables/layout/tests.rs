@@ -3,7 +3,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use weir_common::abi::low;
-use weir_common::lookup::{self, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, hash_v6, line_of, mix_v4};
+use weir_common::lookup::{self, FILTER_EACH, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, hash_v6, line_of, mix_v4};
 use weir_common::model::Model;
 
 use super::exact::halves;
@@ -355,6 +355,36 @@ fn every_address_of_a_quotient_table_is_found_and_no_other() {
     let lines = laid.lines(laid.layout.exact_v4, laid.layout.exact_v4_lines);
     let full = lines.iter().filter(|line| line.words[4..].iter().all(|word| has_four(*word))).count();
     assert!(full > lines.len() / 100 && full < lines.len() / 10, "{full} of {}", lines.len());
+}
+
+/// What ends the look-up of a forged source at one line, and costs a listed one nothing but that line.
+#[test]
+fn a_filter_passes_every_address_and_few_others() {
+    let exact: BTreeMap<u32, u32> = scattered(MANY).map(|address| (address, 1)).collect();
+    let v4 = Flat { exact: exact.into_iter().collect(), ranges: Vec::new() };
+    let tables = lay_out(&Values { v4, classes: 2, ..Values::default() }, KEY).unwrap();
+    let laid = Laid::new(tables);
+    let lines = laid.lines(laid.layout.filter_v4, laid.layout.filter_v4_lines);
+    assert_eq!(lines.len(), (MANY as usize).div_ceil(FILTER_EACH));
+    let passes = |address: &u32| {
+        let (line, word, bits) = lookup::filter(mix_v4(&KEY, *address), laid.layout.filter_v4_lines);
+        !lines[line as usize].words[word as usize] & bits == 0
+    };
+    assert!(scattered(MANY).all(|address| passes(&address)));
+    let others = 300_000;
+    let let_through = scattered(MANY + others).skip(MANY as usize).filter(passes).count();
+    assert!(let_through < others as usize / 20, "{let_through} of {others}");
+}
+
+/// With few addresses the tables themselves are as near as a filter would be.
+#[test]
+fn few_addresses_have_no_filter() {
+    let v4 = |count| Flat { exact: (0..count).map(|address| (address, 1)).collect(), ranges: Vec::new() };
+    let lines = |count| {
+        let values = Values { v4: v4(count), classes: 2, ..Values::default() };
+        lay_out(&values, KEY).unwrap().layout.filter_v4_lines
+    };
+    assert_eq!((lines(49_999), lines(50_000)), (0, 782));
 }
 
 /// Whether none of a word's four lanes is empty.

@@ -101,38 +101,60 @@ impl Lines {
         }
         let chunk_of = |start: u64| low(start >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
         let group_of = |start: u64| chunk_of(start) / GROUP_V6;
-        let mut bitmap: Vec<[u64; 2]> = Vec::with_capacity(GROUPS as usize);
+        let groups = GROUPS as usize;
+        let mut bitmap: Vec<u64> = Vec::with_capacity(groups);
+        let (mut ranks, mut backgrounds) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
         let mut primary = Vec::new();
         for ranges in ranges.chunk_by(|a, b| group_of(a.0) == group_of(b.0)) {
             let Some((first, _)) = ranges.first() else { continue };
             let group = group_of(*first);
-            let base = u64::try_from(primary.len()).unwrap_or(u64::MAX);
             // Groups in which nothing begins say what holds behind the one before them.
-            bitmap.resize(group as usize, [0, u64::from(value) << 32]);
+            bitmap.resize(group as usize, 0);
+            backgrounds.resize(group as usize, value);
+            ranks.resize(group as usize, 0);
+            ranks.push(u32::try_from(primary.len()).unwrap_or(u32::MAX));
+            let mut whole = [None; GROUP_V6 as usize];
+            let mut divided: Vec<Ranges> = Vec::new();
             let mut at = 0;
-            let mut chunks: Vec<Ranges> = Vec::with_capacity(GROUP_V6 as usize);
-            for chunk in group * GROUP_V6..(group + 1) * GROUP_V6 {
-                let mut inside: Ranges = vec![(GLOBAL.0 | u64::from(chunk) << CHUNK_V6_BITS, value)];
+            for (chunk, whole) in (group * GROUP_V6..).zip(&mut whole) {
+                let mut inside: Ranges = Vec::new();
+                let before = (GLOBAL.0 | u64::from(chunk) << CHUNK_V6_BITS, value);
                 while let Some((start, next)) = ranges.get(at).filter(|(start, _)| chunk_of(*start) == chunk) {
+                    if inside.is_empty() {
+                        inside.push(before);
+                    }
                     value = *next;
                     put(&mut inside, *start, value);
                     at += 1;
                 }
-                chunks.push(inside);
-            }
-            let background = most_common(&chunks);
-            let mut bits = 0;
-            for (place, inside) in chunks.iter().enumerate() {
-                if matches!(inside.as_slice(), [(_, value)] if *value == background) {
-                    continue;
+                match inside.as_slice() {
+                    [] | [_] => *whole = Some(value),
+                    _ => divided.push(inside),
                 }
-                bits |= 1 << place;
-                primary.push(self.chunk_v6(inside));
             }
-            bitmap.push([bits, u64::from(background) << 32 | base]);
+            let background = most_common(&whole);
+            let mut divided = divided.into_iter();
+            let mut bits = 0;
+            for (place, whole) in whole.into_iter().enumerate() {
+                let inside = match whole {
+                    Some(value) if value == background => continue,
+                    Some(value) => vec![(0, value)],
+                    None => divided.next().unwrap_or_default(),
+                };
+                bits |= 1 << place;
+                primary.push(self.chunk_v6(&inside));
+            }
+            bitmap.push(bits);
+            backgrounds.push(background);
         }
-        bitmap.resize(GROUPS as usize, [0, u64::from(value) << 32]);
-        self.layout.bitmap_v6 = self.words(bitmap.as_flattened());
+        bitmap.resize(groups, 0);
+        ranks.resize(groups, 0);
+        backgrounds.resize(groups, value);
+        self.layout.bitmap_v6 = self.words(&bitmap);
+        self.layout.ranks_v6 = self.words(&paired(&ranks));
+        if backgrounds.iter().any(|value| *value != 0) {
+            self.layout.backgrounds_v6 = self.words(&paired(&backgrounds));
+        }
         self.layout.primary_v6 = self.next();
         self.lines.extend(primary);
     }
@@ -149,15 +171,15 @@ impl Lines {
     }
 }
 
-/// The value that most of the chunks have as a whole; the smallest of several.
-fn most_common(chunks: &[Ranges]) -> u32 {
-    let mut whole: Vec<u32> = chunks
-        .iter()
-        .filter_map(|inside| match inside.as_slice() {
-            [(_, value)] => Some(*value),
-            _ => None,
-        })
-        .collect();
+/// Halves of words, the lower one first.
+fn paired(halves: &[u32]) -> Vec<u64> {
+    let word = |pair: &[u32]| pair.iter().rev().fold(0, |word, half| word << 32 | u64::from(*half));
+    halves.chunks(2).map(word).collect()
+}
+
+/// The value that most of the chunks have that have one as a whole; the smallest of several, and 0 where none has.
+fn most_common(chunks: &[Option<u32>]) -> u32 {
+    let mut whole: Vec<u32> = chunks.iter().copied().flatten().collect();
     whole.sort_unstable();
     whole.chunk_by(PartialEq::eq).max_by_key(|same| (same.len(), std::cmp::Reverse(same[0]))).map_or(0, |same| same[0])
 }

@@ -1,0 +1,175 @@
+//! What the fuzzer runs: for each target one function over any bytes, which fails by panicking.
+//!
+//! The same functions run in the ordinary tests over the files of `tests/corpus`: inputs that once were a fault, or that
+//! reach far.
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use arbitrary::{Result, Unstructured};
+use ipnet::IpNet;
+use weir::config;
+use weir::domain::decision::ListEnforcement;
+use weir::domain::listfile::{self, Format};
+use weir_common::judge::judge;
+use weir_common::model::Model;
+
+use crate::fixtures::random::{self, Rng};
+use crate::kernel::OFFENDERS;
+use crate::kernel::image::{Image, SEED};
+use crate::reference::world::World;
+use crate::reference::{Outcome, Reference};
+use crate::tables::{Entry, LISTS, Scenario};
+
+/// What is fuzzed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// The builder of address tables, against the naive model
+    Tables,
+    /// The same, among so many addresses that tables have filters and quotients
+    Crowd,
+    /// The verdict code on the host, against the reference
+    Packet,
+    /// The reader of list files
+    List,
+    /// The reader of configurations
+    Config,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Tables, Self::Crowd, Self::Packet, Self::List, Self::Config];
+
+    /// Its name on the command line, and its folder in the corpus.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tables => "tables",
+            Self::Crowd => "crowd",
+            Self::Packet => "packet",
+            Self::List => "list",
+            Self::Config => "config",
+        }
+    }
+
+    /// Runs it over some bytes.
+    ///
+    /// # Panics
+    /// Where what is fuzzed is at fault.
+    pub fn run(self, data: &[u8]) {
+        // Bytes that come to an end early are input like any other: zeros follow.
+        let mut bytes = Unstructured::new(data);
+        match self {
+            Self::Tables => tables(&mut bytes, &[0]).expect("zeros follow"),
+            Self::Crowd => tables(&mut bytes, &[60_000, 310_000]).expect("zeros follow"),
+            Self::Packet => packet(&mut bytes).expect("zeros follow"),
+            Self::List => list(data),
+            Self::Config => drop(config::parse_bytes(data, "fuzzed", std::iter::empty())),
+        }
+    }
+}
+
+fn tables(bytes: &mut Unstructured<'_>, crowds: &[u32]) -> Result<()> {
+    let prefixes = |bytes: &mut Unstructured<'_>| -> Result<Vec<IpNet>> {
+        (0..bytes.int_in_range(0..=2)?).map(|_: u8| prefix(bytes)).collect()
+    };
+    let scenario = Scenario {
+        crowd: *bytes.choose(crowds)?,
+        before: standing(bytes)?,
+        after: standing(bytes)?,
+        protected: prefixes(bytes)?,
+        never: prefixes(bytes)?,
+        entries: (0..bytes.int_in_range(0..=24)?).map(|_: u8| entry(bytes)).collect::<Result<_>>()?,
+    };
+    if let Err(error) = scenario.check() {
+        panic!("{error}\n{scenario:#?}");
+    }
+    Ok(())
+}
+
+fn standing(bytes: &mut Unstructured<'_>) -> Result<[ListEnforcement; LISTS]> {
+    let mut all = [ListEnforcement::Enforce; LISTS];
+    for one in &mut all {
+        *one = *bytes.choose(&[ListEnforcement::Enforce, ListEnforcement::Observe, ListEnforcement::Off])?;
+    }
+    Ok(all)
+}
+
+fn entry(bytes: &mut Unstructured<'_>) -> Result<Entry> {
+    let flags: u8 = bytes.arbitrary()?;
+    Ok(Entry {
+        prefix: prefix(bytes)?,
+        list: bytes.int_in_range(0..=6)?,
+        expires: bytes.int_in_range(0..=9)?,
+        observe: flags & 1 != 0,
+        forced: flags & 2 != 0,
+    })
+}
+
+/// Any prefix, or one of few distinct bits: those nest, touch and repeat.
+fn prefix(bytes: &mut Unstructured<'_>) -> Result<IpNet> {
+    let kind: u8 = bytes.int_in_range(0..=3)?;
+    let address = match kind {
+        0 => {
+            let bits: u32 = bytes.int_in_range(0..=15)?;
+            IpAddr::V4(Ipv4Addr::from(bits << 28 | (bits & 3) << 13 | bits))
+        }
+        1 => IpAddr::V4(Ipv4Addr::from(bytes.arbitrary::<u32>()?)),
+        2 => {
+            let [first, chunk, half, last] = bytes.arbitrary::<[u8; 4]>()?.map(u128::from);
+            let bits = (first >> 4) << 124 | (chunk & 3) << 107 | (chunk & 3) << 101 | (half >> 2 & 3) << 63 | last & 3;
+            IpAddr::V6(Ipv6Addr::from(bits))
+        }
+        _ => IpAddr::V6(Ipv6Addr::from(bytes.arbitrary::<u128>()?)),
+    };
+    let len = bytes.int_in_range(0..=if address.is_ipv4() { 32 } else { 128 })?;
+    Ok(IpNet::new(address, len).expect("a length of the family").trunc())
+}
+
+/// Policies that packets are judged by.
+const WORLDS: usize = 16;
+
+thread_local! {
+    /// Policies by chance, with their tables: these take longer to build than many packets to judge.
+    static MADE: RefCell<Vec<(World, Model)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Frames one after the other under a policy by chance.
+fn packet(bytes: &mut Unstructured<'_>) -> Result<()> {
+    let number = usize::from(bytes.arbitrary::<u8>()?) % WORLDS;
+    MADE.with_borrow_mut(|made| {
+        while made.len() <= number {
+            let world = random::world(&mut Rng::new(u64::try_from(made.len()).unwrap_or(0)));
+            let model = Image::of(&world).expect("a policy that fits the tables").model(OFFENDERS as usize);
+            made.push((world, model));
+        }
+        let (world, model) = &mut made[number];
+        model.forget_packets();
+        frames(bytes, model, Reference::new(world.clone(), OFFENDERS as usize, SEED))
+    })
+}
+
+fn frames(bytes: &mut Unstructured<'_>, model: &Model, mut reference: Reference) -> Result<()> {
+    model.monotonic_ns.set(reference.world.now_ns);
+    while !bytes.is_empty() {
+        let passed_us: u16 = bytes.arbitrary()?;
+        reference.world.now_ns += u64::from(passed_us) * 1_000;
+        model.monotonic_ns.set(reference.world.now_ns);
+        let len = usize::from(bytes.arbitrary::<u8>()?).min(bytes.len());
+        let frame = bytes.bytes(len)?;
+        let judged = judge(frame, model);
+        let (host, wanted) =
+            (Outcome { verdict: judged.verdict(), observed: judged.observed() }, reference.judge(frame));
+        assert!(host == wanted, "host {host:?}, reference {wanted:?}: {frame:02x?}\nunder {:#?}", reference.world);
+    }
+    Ok(())
+}
+
+/// What is read once is read again from its own words.
+fn list(data: &[u8]) {
+    for format in [Format::Auto, Format::Plain, Format::Ipsum] {
+        let parsed = listfile::parse(data, format);
+        assert!(parsed.entries.len() + parsed.rejected <= parsed.lines, "an entry a line: {parsed:?}");
+        let words: Vec<String> = parsed.entries.iter().map(ToString::to_string).collect();
+        let again = listfile::parse(words.join("\n").as_bytes(), Format::Plain);
+        assert_eq!((again.entries, again.rejected), (parsed.entries, 0), "{words:?}");
+    }
+}
