@@ -15,9 +15,9 @@ pub const VALUE_BITS: u32 = 26;
 pub const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 
 /// Addresses that a line of a quotient table holds.
-pub const QUOTIENT_WAYS: usize = 16;
+pub const QUOTIENT_WAYS: usize = 20;
 /// Value in a quotient table that says: the spill has the true one.
-pub const QUOTIENT_SPILLED: u64 = 0xffff;
+pub const QUOTIENT_SPILLED: u64 = 0xff;
 /// Addresses for each line of a filter: eight bits for each.
 pub const FILTER_EACH: usize = 64;
 /// Entries of a line of a hashed table; its first word links to a line that goes on.
@@ -270,23 +270,30 @@ pub const fn run_word(expires_at_s: u32, class: u16, after: u16) -> u64 {
     (expires_at_s as u64) << 32 | (class as u64) << 16 | after as u64
 }
 
+/// The parts of [`run_word`], in its order.
+pub const fn run_parts(word: u64) -> (u32, u16, u16) {
+    (low(word >> 32), (word >> 16 & 0xffff) as u16, (word & 0xffff) as u16)
+}
+
 /// The value beside a tag in a line of a quotient table; 0: none.
 ///
-/// Words 0–3 hold the tags, words 4–7 the values. An empty place has value 0, and ways fill in the order in which they
-/// are found, so an empty one never hides a tag of 0.
+/// Words 0–2 hold the values, a byte each, words 3–7 the tags: three bytes an address, because what a look-up pays for
+/// is how much of the table stays near. An empty place has value 0, and ways fill in the order in which they are found,
+/// so an empty one never hides a tag of 0.
 #[inline(always)]
 fn find_quotient<T: Tables>(tables: &T, line: &Line, tag: u64) -> u64 {
     let pattern = tag.wrapping_mul(LANES);
     let w = &line.words;
-    let ways = (zero_lanes(w[0] ^ pattern) >> 15)
-        | (zero_lanes(w[1] ^ pattern) >> 14)
-        | (zero_lanes(w[2] ^ pattern) >> 13)
-        | (zero_lanes(w[3] ^ pattern) >> 12);
+    let ways = (zero_lanes(w[3] ^ pattern) >> 15)
+        | (zero_lanes(w[4] ^ pattern) >> 14)
+        | (zero_lanes(w[5] ^ pattern) >> 13)
+        | (zero_lanes(w[6] ^ pattern) >> 12)
+        | (zero_lanes(w[7] ^ pattern) >> 11);
     if ways == 0 {
         return 0;
     }
     let place = place_of_bit(ways & 0u64.wrapping_sub(ways));
-    (w[4 + (tables.hide(place >> 2) as usize & 3)] >> (16 * (place & 3))) & 0xffff
+    (w[tables.hide(place >> 3) as usize & 3] >> (8 * (place & 7))) & 0xff
 }
 
 /// The top bit of the lowest 16-bit lane that is zero, and maybe of lanes above it; 0 where none is.
@@ -295,23 +302,24 @@ const fn zero_lanes(word: u64) -> u64 {
     word.wrapping_sub(LANES) & !word & LANE_TOPS
 }
 
-/// Where the value of the way with this bit stands: the product's top four bits differ for all sixteen.
+/// Which byte of a line holds the value of the way with this bit: the product's top five bits differ for all twenty, and
+/// none is beyond the three words of values.
 #[inline(always)]
 const fn place_of_bit(bit: u64) -> u32 {
-    low(bit.wrapping_mul(0x5f7a_e55a_3406_434f) >> 60)
+    low(bit.wrapping_mul(0xa8d7_8337_9381_16ca) >> 59)
 }
 
-/// Word and lane of a way's tag in a line of a quotient table, and place of its value, both in lanes of 16 bits.
+/// Where the tag of a way stands in a line of a quotient table, in lanes of 16 bits, and its value, in bytes.
 pub const fn way(way: usize) -> (usize, usize) {
-    let (word, lane) = (way % 4, way / 4);
-    (word * 4 + lane, 16 + place_of_bit(1 << (16 * lane + word)) as usize)
+    let (word, lane) = (way % 5, way / 5);
+    ((3 + word) * 4 + lane, place_of_bit(1 << (16 * lane + word)) as usize)
 }
 
 /// Whether no way of a line is empty: the last one's value is there.
 #[inline(always)]
 fn is_full(line: &Line) -> bool {
     const LAST: usize = way(QUOTIENT_WAYS - 1).1;
-    (line.words[LAST / 4] >> (16 * (LAST % 4))) & 0xffff != 0
+    (line.words[LAST / 8] >> (8 * (LAST % 8))) & 0xff != 0
 }
 
 /// The value beside a tag in a line of a hashed table, or in the lines it links to; 0: none.
@@ -440,8 +448,10 @@ mod tests {
     #[test]
     fn a_tag_is_found_at_every_place_and_an_empty_place_hides_none() {
         let model = crate::model::Model::new();
-        let places: std::collections::HashSet<_> = (0..QUOTIENT_WAYS).flat_map(|at| [way(at).0, way(at).1]).collect();
-        assert_eq!(places.len(), 2 * QUOTIENT_WAYS);
+        // By bytes, so that tags and values cannot share one.
+        let places: std::collections::HashSet<_> =
+            (0..QUOTIENT_WAYS).flat_map(|at| [2 * way(at).0, 2 * way(at).0 + 1, way(at).1]).collect();
+        assert_eq!((places.len(), places.iter().max()), (3 * QUOTIENT_WAYS, Some(&63)));
         for tag in [0u64, 1, 0x7fff, 0x8000, 0xffff] {
             for last in 0..QUOTIENT_WAYS {
                 let mut line = Line::default();
@@ -449,7 +459,7 @@ mod tests {
                     let other = if before == last { tag } else { (tag + 1 + before as u64) & 0xffff };
                     let (tag_at, value_at) = way(before);
                     line.words[tag_at / 4] |= other << (16 * (tag_at % 4));
-                    line.words[value_at / 4] |= (100 + before as u64) << (16 * (value_at % 4));
+                    line.words[value_at / 8] |= (100 + before as u64) << (8 * (value_at % 8));
                 }
                 assert_eq!(find_quotient(&model, &line, tag), 100 + last as u64, "tag {tag} at {last}");
                 assert_eq!(find_quotient(&model, &line, (tag + 40) & 0xffff), 0);

@@ -46,8 +46,9 @@ pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Opti
         return None;
     }
     let (index, slot) = policy(tables)?;
-    let value = lookup::v4(tables, tables.lines(index)?, &slot.layout, source).ok()?;
-    decide(frame, tables, (index, slot), Source::V4(header.source), value)
+    let lines = tables.lines(index)?;
+    let value = lookup::v4(tables, lines, &slot.layout, source).ok()?;
+    decide(frame, tables, (index, slot), lines, Source::V4(header.source), value)
 }
 
 #[inline(always)]
@@ -65,8 +66,9 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> 
         return None;
     }
     let (index, slot) = policy(tables)?;
-    let value = lookup::v6(tables, tables.lines(index)?, &slot.layout, upper, lower).ok()?;
-    decide(frame, tables, (index, slot), Source::V6(s), value)
+    let lines = tables.lines(index)?;
+    let value = lookup::v6(tables, lines, &slot.layout, upper, lower).ok()?;
+    decide(frame, tables, (index, slot), lines, Source::V6(s), value)
 }
 
 /// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm, not all observed.
@@ -90,17 +92,15 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     frame: &F,
     tables: &T,
     (index, slot): (u32, &Slot),
+    lines: T::Lines,
     source: Source,
     value: u32,
 ) -> Option<Judgement> {
     let bytes = u64::from(frame.len());
     let mut judgement = Judgement::of(Verdict::Pass.slot(), 0);
-    if value != 0 {
-        // What ends is compared with the clock on the long way.
-        if value >= slot.layout.runs_from {
-            return None;
-        }
-        let row = tables.row(index, slot, value)?;
+    let class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
+    if class != 0 {
+        let row = tables.row(index, slot, class)?;
         // Who is protected, or observed, is judged on the long way.
         if row.flags != 0 || row.enforced.is_none() || !row.observed.is_none() {
             return None;
@@ -108,7 +108,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         let dropped = row.enforced.is_deny();
         let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
         judgement = Judgement::of(verdict, row.enforced.list());
-        tables.count_class(slot, index, value, bytes);
+        tables.count_class(slot, index, class, bytes);
         track(tables, slot, source, bytes, dropped);
     } else if slot.source_cost == 0 {
         track(tables, slot, source, bytes, false);

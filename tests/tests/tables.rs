@@ -122,6 +122,37 @@ fn every_length_begins_and_ends_where_it_should() {
     check(&model(&image, &image.rows), &desired, &Guards::default(), &probes(all.iter())).unwrap();
 }
 
+/// Tables have room for small numbers: what most addresses have in common gets them, whoever came first, and what ends
+/// still says the right ones.
+#[test]
+fn classes_of_most_addresses_come_first_and_runs_follow_them() {
+    let mut desired = Desired::new();
+    let address = |third: u8, last: u16| {
+        let [high, low] = last.to_be_bytes();
+        IpNet::from(IpAddr::from([10, third, high, low]))
+    };
+    for number in 0..400u16 {
+        let id = desired.list_for(&format!("list{number}"), Kind::Deny, &Origin::Operator).unwrap();
+        let list = desired.list_mut(id).unwrap();
+        list.entries.insert(address(0, number), info(0, false, false));
+        // Two ends over one address, with a third list underneath.
+        list.entries.insert(address(1, number), info(5, false, false));
+        list.entries.insert(address(1, number + 1), info(8, false, false));
+    }
+    let most: Vec<IpNet> = (0..2_000).map(|number| address(2, number)).collect();
+    let id = desired.list_for("most", Kind::Deny, &Origin::Operator).unwrap();
+    desired.list_mut(id).unwrap().imported = weir::domain::prefixes::Prefixes::new(most.iter().copied());
+    let wide = desired.list_for("wide", Kind::Deny, &Origin::Operator).unwrap();
+    desired.list_mut(wide).unwrap().entries.insert(net("10.1.0.0/16"), info(0, false, false));
+
+    let image = build(&desired, &Guards::default(), ROOM, BUILT_AT_S, KEY).unwrap();
+    assert!(image.classes.len() > 800, "{}", image.classes.len());
+    assert_eq!(image.classes[0].lists().count(), 0);
+    assert_eq!(image.classes[1].lists().collect::<Vec<_>>(), [id.0]);
+    let prefixes: Vec<IpNet> = desired.decisions().map(|decision| decision.prefix).collect();
+    check(&model(&image, &image.rows), &desired, &Guards::default(), &probes(prefixes.iter())).unwrap();
+}
+
 /// An address covered by so many entries that end one after the other, the narrowest first; `list` says whose each is.
 fn ends(count: u8, list: impl Fn(u8) -> ListId) -> Desired {
     let mut desired = Desired::new();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weir_common::abi::{RUN_STEPS, class_flag};
-use weir_common::lookup::{RUN_GOES_ON, run_word};
+use weir_common::lookup::{RUN_GOES_ON, run_parts, run_word};
 
 use super::BuildError;
 use super::classes::{Class, Classes, Member, NoMoreClasses, Standing};
@@ -137,15 +137,59 @@ pub(super) fn flatten(desired: &Desired, guards: &Guards, now_s: u32) -> Result<
     let v4 = covers.family(&mut v4)?;
     let v6 = covers.family(&mut v6)?;
     let Covers { classes, runs, is_merged, .. } = covers;
-    let classes = classes.into_vec();
+    let mut classes = classes.into_vec();
     let count = u32::try_from(classes.len()).unwrap_or(u32::MAX);
+    let mut values = Values { v4: v4.flat, v6: v6.flat, runs, classes: count };
+    if classes.len() > FIRST {
+        classes = popular_first(classes, &mut values);
+    }
     Ok(Flattened {
-        addresses: [v4.flat.exact.len(), v6.flat.exact.len()],
+        addresses: [values.v4.exact.len(), values.v6.exact.len()],
         prefixes: [v4.prefixes, v6.prefixes],
-        values: Values { v4: v4.flat, v6: v6.flat, runs, classes: count },
+        values,
         classes,
         is_merged,
     })
+}
+
+/// Classes that a byte has room for: with no more of them, their order is nothing to anybody.
+const FIRST: usize = 254;
+
+/// Numbers the classes anew, so that those of most addresses come first: tables have room for small numbers, and a slot
+/// for the rows of the first. Class 0 stays what it is.
+fn popular_first(classes: Vec<Class>, values: &mut Values) -> Vec<Class> {
+    let mut uses = vec![0u32; classes.len()];
+    let v4 = values.v4.exact.iter().map(|(_, value)| *value).chain(values.v4.ranges.iter().map(|(_, value)| *value));
+    let v6 = values.v6.exact.iter().map(|(_, value)| *value).chain(values.v6.ranges.iter().map(|(_, value)| *value));
+    for value in v4.chain(v6) {
+        // A run is no class, and beyond them all.
+        if let Some(uses) = uses.get_mut(value as usize) {
+            *uses += 1;
+        }
+    }
+    let mut order: Vec<usize> = (0..classes.len()).collect();
+    order.sort_by_key(|class| (*class != 0, Reverse(uses.get(*class).copied()), *class));
+    let mut numbers = vec![0u16; classes.len()];
+    for (number, class) in (0..=u16::MAX).zip(&order) {
+        if let Some(place) = numbers.get_mut(*class) {
+            *place = number;
+        }
+    }
+    let number = |class: u16| numbers.get(usize::from(class)).copied().unwrap_or(class);
+    let renumber = |value: &mut u32| {
+        if let Ok(class) = u16::try_from(*value) {
+            *value = u32::from(number(class));
+        }
+    };
+    values.v4.exact.iter_mut().chain(&mut values.v4.ranges).for_each(|(_, value)| renumber(value));
+    values.v6.exact.iter_mut().chain(&mut values.v6.ranges).for_each(|(_, value)| renumber(value));
+    for word in &mut values.runs {
+        // The mark that the run goes on is no class's number.
+        let (until, class, after) = run_parts(*word);
+        *word = run_word(until, number(class), if after == GOES_ON { after } else { number(after) });
+    }
+    let mut all: Vec<Option<Class>> = classes.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|class| all.get_mut(class)?.take()).collect()
 }
 
 #[derive(Default)]

@@ -9,6 +9,8 @@ use weir_common::abi::{Layout, Line};
 use weir_common::lookup::VALUE_MASK;
 use zerocopy::IntoBytes as _;
 
+use super::generation_key;
+
 /// Marks a value that is a run: the rest is the run's first word.
 pub const RUN: u32 = 1 << 31;
 
@@ -63,7 +65,9 @@ const TRIES: u64 = 16;
 /// [`LayoutError`].
 pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
     for again in 0..TRIES {
-        let mut made = Lines::new(values, [key[0].wrapping_add(again), key[1].wrapping_add(again << 1)]);
+        // Nothing of a key that is given up is left in the next one: it may be weak in any of its parts.
+        let key = if again == 0 { key } else { generation_key(key[0] ^ key[1].rotate_left(32), again) };
+        let mut made = Lines::new(values, key);
         if made.all(values)? {
             return Ok(Tables { lines: made.lines, layout: made.layout });
         }

@@ -6,11 +6,12 @@ use weir_common::lookup::{
 
 use super::Lines;
 
-/// More addresses than this are looked up by quotient: from here on its lines take less memory than hashed ones.
+/// More addresses than this, whose values fit, are looked up by quotient: from here on its lines take less memory than
+/// hashed ones.
 const QUOTIENT_FROM: usize = 300_000;
 
-/// Addresses for each 2 lines of a quotient table: 10 of 16 ways, so that one line in twenty is full.
-const QUOTIENT_LOAD: usize = 20;
+/// Addresses for each 2 lines of a quotient table: 15.5 of 20 ways, so that one address in sixty finds its line full.
+const QUOTIENT_LOAD: usize = 31;
 
 /// So many addresses have a filter before them: with fewer, the tables themselves stay in a CPU's cache; with more, the
 /// filter does not.
@@ -18,6 +19,11 @@ const FILTERED: std::ops::RangeInclusive<usize> = 50_000..=2 << 20;
 
 /// Entries for each 5 hashed lines: a little more than half full.
 const HASHED_LOAD: usize = 21;
+
+/// Whether a quotient table has room for a value. The classes of most addresses come first, so it does for nearly all.
+fn fits(value: u32) -> bool {
+    u64::from(value) < QUOTIENT_SPILLED
+}
 
 /// An entry of a hashed table.
 #[derive(Clone, Copy)]
@@ -37,7 +43,7 @@ impl Lines {
         if FILTERED.contains(&exact.len()) {
             self.filter_v4(exact);
         }
-        if exact.len() > QUOTIENT_FROM {
+        if exact.iter().filter(|(_, value)| fits(word(*value))).count() > QUOTIENT_FROM {
             let lines = (exact.len() * 2).div_ceil(QUOTIENT_LOAD).max(QUOTIENT_LINES as usize);
             let lines = u32::try_from(lines).unwrap_or(u32::MAX);
             let first = self.lines.len();
@@ -49,8 +55,7 @@ impl Lines {
                 let value = word(*value);
                 let (at, tag) = quotient(mix_v4(&key, *address), lines);
                 let way = usize::from(filled[at as usize]);
-                let fits = u64::from(value) < QUOTIENT_SPILLED;
-                if way == QUOTIENT_WAYS || !fits {
+                if way == QUOTIENT_WAYS || !fits(value) {
                     spill.push(hashed(&key, *address, value));
                 }
                 if way == QUOTIENT_WAYS {
@@ -58,10 +63,10 @@ impl Lines {
                 }
                 filled[at as usize] += 1;
                 let line = &mut self.lines[first + at as usize];
-                let value = if fits { u64::from(value) } else { QUOTIENT_SPILLED };
+                let value = if fits(value) { u64::from(value) } else { QUOTIENT_SPILLED };
                 let (tag_at, value_at) = lookup::way(way);
                 line.words[tag_at / 4] |= tag << (16 * (tag_at % 4));
-                line.words[value_at / 4] |= value << (16 * (value_at % 4));
+                line.words[value_at / 8] |= value << (8 * (value_at % 8));
             }
         } else {
             spill = exact.iter().map(|(address, value)| hashed(&key, *address, word(*value))).collect();
