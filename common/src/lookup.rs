@@ -18,8 +18,9 @@ pub const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 pub const QUOTIENT_WAYS: usize = 20;
 /// Value in a quotient table that says: the spill has the true one.
 pub const QUOTIENT_SPILLED: u64 = 0xff;
-/// Addresses for each line of a filter: eight bits for each.
-pub const FILTER_EACH: usize = 64;
+/// Addresses for each line of a filter: a little over six bits for each. With fewer, more of the forged sources come
+/// through; with more, less of the tables stays near.
+pub const FILTER_EACH: usize = 80;
 /// Entries of a line of a hashed table; its first word links to a line that goes on.
 pub const HASHED_WAYS: usize = 7;
 /// Lines of a hashed table that are looked at for one address.

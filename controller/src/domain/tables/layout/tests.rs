@@ -389,7 +389,7 @@ fn a_filter_passes_every_address_and_few_others() {
     assert!(scattered(MANY).all(|address| passes(&address)));
     let others = 300_000;
     let let_through = scattered(MANY + others).skip(MANY as usize).filter(passes).count();
-    assert!(let_through < others as usize / 20, "{let_through} of {others}");
+    assert!(let_through < others as usize / 14, "{let_through} of {others}");
 }
 
 /// With few addresses the tables themselves are as near as a filter would be.
@@ -400,7 +400,7 @@ fn few_addresses_have_no_filter() {
         let values = Values { v4: v4(count), classes: 2, ..Values::default() };
         lay_out(&values, KEY).unwrap().layout.filter_v4_lines
     };
-    assert_eq!((lines(49_999), lines(50_000)), (0, 782));
+    assert_eq!((lines(49_999), lines(50_000)), (0, 625));
 }
 
 /// The values of a quotient table's line, 0 where a way is empty.
