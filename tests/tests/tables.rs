@@ -60,6 +60,20 @@ proptest! {
         scenario.check().map_err(TestCaseError::fail)?;
     }
 
+    /// What is let in without a build must not keep the next one from being built.
+    #[test]
+    fn ends_over_an_address_are_never_counted_short(
+        entries in proptest::collection::vec(entry(), 0..24), prefix in any_prefix(),
+    ) {
+        let desired = desired(entries.iter(), 0);
+        let counted = desired.ends_within(prefix, usize::MAX - 1);
+        let decisions: Vec<_> = desired.decisions().filter(|decision| decision.info.expiry.is_some()).collect();
+        for address in probes(entries.iter().map(|entry| &entry.prefix).chain([&prefix])) {
+            let over = decisions.iter().filter(|decision| decision.prefix.contains(&address)).count();
+            prop_assert!(!prefix.contains(&address) || over <= counted, "{over} over {address}, {counted} counted");
+        }
+    }
+
     #[test]
     fn the_order_in_which_decisions_came_does_not_matter(
         all in proptest::collection::vec(entry(), 0..40), by in any::<prop::sample::Index>(),

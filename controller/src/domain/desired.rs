@@ -246,6 +246,19 @@ impl Desired {
         prefixes::covering(prefix).flat_map(|wide| self.on(wide)).collect()
     }
 
+    /// At how many moments entries over one address of the prefix end, at most: of those that cover the prefix, and of
+    /// those inside of it, however they nest. Stops counting behind `enough`.
+    pub fn ends_within(&self, prefix: IpNet, enough: usize) -> usize {
+        let around = self.covering(prefix).into_iter().filter(|decision| decision.info.expiry.is_some()).count();
+        let inside = self.lists.values().flat_map(|list| {
+            list.entries
+                .range(prefix..)
+                .take_while(|(inner, _)| prefix.contains(*inner))
+                .filter(|(inner, _)| **inner != prefix)
+        });
+        around + inside.filter(|(_, info)| info.expiry.is_some()).take(enough + 1).count()
+    }
+
     /// Takes out entries whose time has passed; says which.
     pub fn expire(&mut self, now: BootSeconds) -> Vec<(ListId, IpNet)> {
         let mut gone = Vec::new();

@@ -136,6 +136,16 @@ impl Overlay {
         self.cells.is_empty()
     }
 
+    /// Single addresses that have a value.
+    pub fn addresses(&self) -> usize {
+        self.addresses.iter().sum()
+    }
+
+    /// Prefixes that have a value.
+    pub fn prefixes(&self) -> usize {
+        self.prefixes.values().sum()
+    }
+
     /// The counter of a key.
     pub fn counter(&self, key: &Key) -> Option<u32> {
         self.cells.get(key).map(|cell| cell.counter)

@@ -21,7 +21,8 @@ impl Prefixes {
                 IpNet::V6(net) => v6.push(net.trunc()),
             }
         }
-        v4.sort_unstable();
+        // The order of `Ipv4Net`, compared as one number: a million in no order take half the time.
+        v4.sort_unstable_by_key(|net| u64::from(u32::from(net.network())) << 8 | u64::from(net.prefix_len()));
         v4.dedup();
         v6.sort_unstable();
         v6.dedup();

@@ -48,13 +48,39 @@ impl Sizes {
         self.addresses.iter().chain(&self.prefixes).sum()
     }
 
-    /// Whether tables with so many more entries of whatever kind fit for sure. Where this says no, only [`build`] can
-    /// tell.
-    pub fn surely_fit(&self, more: usize, capacity: Capacity) -> bool {
-        let bytes = u64::try_from(more).unwrap_or(u64::MAX).saturating_mul(BYTES_AT_MOST);
-        self.addresses.iter().all(|count| count + more <= capacity.addresses)
-            && self.prefixes.iter().all(|count| count + more <= capacity.prefixes)
+    /// Whether tables with so many more entries fit for sure. Where this says no, only [`build`] can tell.
+    pub fn surely_fit(&self, more: More, capacity: Capacity) -> bool {
+        let count = more.addresses + more.prefixes;
+        let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(BYTES_AT_MOST);
+        more.classes(self.classes) <= MAX_CLASSES
+            && self.addresses.iter().all(|addresses| addresses + count <= capacity.addresses)
+            && self.prefixes.iter().all(|prefixes| prefixes + count <= capacity.prefixes)
             && self.bytes.saturating_add(bytes).saturating_add(BYTES_ALWAYS) <= capacity.bytes
+    }
+}
+
+/// Entries that tables may get besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// Single addresses.
+    pub addresses: usize,
+    /// Prefixes.
+    pub prefixes: usize,
+    /// Lists that they are on.
+    pub lists: usize,
+}
+
+impl More {
+    /// Classes that there are with them, at most.
+    fn classes(self, now: usize) -> usize {
+        let doubled = |classes: usize, times: usize| {
+            let times = u32::try_from(times).ok().and_then(|times| 1usize.checked_shl(times));
+            times.map_or(usize::MAX, |times| classes.saturating_mul(times))
+        };
+        // An address has one class after the other, as what covers it ends. What a prefix adds, every class may lie in
+        // or not; and so may what all prefixes of a list add, enforced, observed or by force.
+        let one_by_one = now.saturating_add(self.addresses.saturating_mul(RUN_STEPS as usize + 1));
+        doubled(one_by_one, self.prefixes).min(doubled(now, self.lists.saturating_mul(KINDS_OF_ENTRY)))
     }
 }
 
@@ -187,6 +213,9 @@ pub fn generation_key(secret: u64, generation: u64) -> [u64; 2] {
 /// Bytes that one more entry takes at most: half a group of IPv6 that no longer says what its background says, a line
 /// for each chunk; two chunks with more lines, a /64 that is looked into, and a class.
 const BYTES_AT_MOST: u64 = 32 * 64 + 512;
+
+/// Members that one list's entries can be to a class: enforced, observed, by force.
+const KINDS_OF_ENTRY: usize = 3;
 
 /// Bytes of the tables that have a size of their own: chunks of both families, the least quotient table.
 const BYTES_ALWAYS: u64 = 9 << 20;

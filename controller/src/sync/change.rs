@@ -1,9 +1,10 @@
 //! Adding and removing entries, importing lists.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::json;
-use weir_common::abi::control_word;
+use weir_common::abi::{RUN_STEPS, control_word};
 
 use super::job::{Job, Undo};
 use super::{Add, Import, Imported, Remove, Reply, Sync, SyncError, answer};
@@ -15,6 +16,7 @@ use crate::domain::guard::bare;
 use crate::domain::overlay::{Context, Op};
 use crate::domain::report::{ChangeReport, ChangeRow, SwitchReport};
 use crate::domain::tables;
+use crate::domain::time::Expiry;
 
 /// More prefixes than this in one request go by rebuild and flip: cheaper than as many live changes.
 const LIVE_AT_ONCE: usize = 256;
@@ -46,7 +48,7 @@ impl Sync {
             }
         }
         let name = list_name(add.kind, &add.origin);
-        has_room(&state, add, &name)?;
+        has_room(&state, add, &name, expiry)?;
         let id = self.list_to_add_to(&mut state, add, &name)?;
         let mut undo = Vec::new();
         let mut live = add.prefixes.len() <= LIVE_AT_ONCE;
@@ -376,12 +378,21 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
     }
 }
 
-/// Whether the tables have room for what is to be added: what is live at first is folded into them, and a restart begins
-/// with them.
-fn has_room(state: &super::State, add: &Add, name: &str) -> Result<(), SyncError> {
+/// Whether the tables have room for what is to be added, until then: what is live at first is folded into them, and a
+/// restart begins with them.
+fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>) -> Result<(), SyncError> {
     let capacity = state.settings.capacity;
     // What is live will be folded into them.
-    if state.tables.surely_fit(state.overlay.len() + add.prefixes.len(), capacity) {
+    let lists: BTreeSet<u16> = state.overlay.counters().map(|(_, list)| list).collect();
+    let addresses = add.prefixes.iter().filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len()).count();
+    let more = tables::More {
+        addresses: state.overlay.addresses() + addresses,
+        prefixes: state.overlay.prefixes() + add.prefixes.len() - addresses,
+        lists: lists.len() + 1,
+    };
+    let steps = RUN_STEPS as usize;
+    let ends_fit = |prefix: &IpNet| state.desired.ends_within(*prefix, steps) < steps;
+    if state.tables.surely_fit(more, capacity) && (expiry.is_none() || add.prefixes.iter().all(ends_fit)) {
         return Ok(());
     }
     let mut trial = state.desired.clone();
@@ -390,7 +401,7 @@ fn has_room(state: &super::State, add: &Add, name: &str) -> Result<(), SyncError
     let info = EntryInfo {
         reason: Arc::clone(&add.reason),
         added_at: now.wall,
-        expiry: None,
+        expiry,
         enforcement: add.enforcement,
         forced: false,
         sequence: state.sequence,

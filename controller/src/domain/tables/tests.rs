@@ -14,6 +14,9 @@ use weir_common::model::Model;
 const ROOM: Capacity = Capacity { addresses: 100_000, prefixes: 1000, bytes: 64 << 20 };
 const KEY: [u64; 2] = [0x5eed, 0xfeed];
 
+/// Nothing more yet, and all of it on one list.
+const ONE_LIST: More = More { addresses: 0, prefixes: 0, lists: 1 };
+
 fn info(expires: u32, observe: bool, forced: bool) -> EntryInfo {
     EntryInfo {
         reason: Arc::from("test"),
@@ -64,7 +67,10 @@ fn what_surely_fits_fits_and_what_is_shared_needs_a_build() {
     let guards = Guards::new([(net("192.0.2.1/32"), "own".to_owned())], []);
     let mut desired = Desired::new();
     let fits = |desired: &Desired, more: usize| {
-        build(desired, &guards, capacity, 0, KEY).unwrap().sizes.surely_fit(more, capacity)
+        build(desired, &guards, capacity, 0, KEY)
+            .unwrap()
+            .sizes
+            .surely_fit(More { addresses: more, ..ONE_LIST }, capacity)
     };
     assert!(fits(&desired, 0) && fits(&desired, 1) && !fits(&desired, 2));
     desired.list_mut(BLOCK).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
@@ -72,8 +78,15 @@ fn what_surely_fits_fits_and_what_is_shared_needs_a_build() {
     // Another list, the same address: it is not sure, and it does.
     desired.list_mut(ALLOW).unwrap().entries.insert(net("192.0.2.2/32"), info(0, false, false));
     assert_eq!(build(&desired, &guards, capacity, 0, KEY).unwrap().sizes.addresses, [2, 0]);
+    let fits = |classes, addresses, prefixes, lists| {
+        let vast = Capacity { addresses: 1 << 40, prefixes: 1 << 40, bytes: u64::MAX };
+        Sizes { classes, ..Sizes::default() }.surely_fit(More { addresses, prefixes, lists }, vast)
+    };
+    assert!(fits(8_191, 100_000, 1_000, 1) && !fits(8_192, 100_000, 1_000, 1), "classes, by lists");
+    assert!(fits(60_000, 615, 0, 9) && !fits(60_000, 616, 0, 9), "classes, by addresses");
+    assert!(fits(8_000, 10, 3, 9) && !fits(8_000, 10, 4, 9), "classes, by prefixes");
     let little = Capacity { bytes: 8 << 20, ..capacity };
-    assert!(!build(&desired, &guards, little, 0, KEY).unwrap().sizes.surely_fit(0, little), "memory");
+    assert!(!build(&desired, &guards, little, 0, KEY).unwrap().sizes.surely_fit(ONE_LIST, little), "memory");
 }
 
 #[test]
@@ -185,7 +198,7 @@ fn what_surely_fits_fits_whatever_it_costs() {
     desired.list_mut(BLOCK).unwrap().imported = Prefixes::new(halves);
     let prefixes = 10_000;
     let wanted = build(&desired, &Guards::default(), Capacity { prefixes, ..ROOM }, 0, KEY).unwrap().sizes.bytes;
-    assert!(!empty.surely_fit(5_000, Capacity { prefixes, bytes: wanted - 1, ..ROOM }));
+    assert!(!empty.surely_fit(More { prefixes: 5_000, ..ONE_LIST }, Capacity { prefixes, bytes: wanted - 1, ..ROOM }));
 }
 
 #[test]
