@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{
-    ClassRow, Control, CpuState, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
-    control_word, overlay_flag,
+    ClassRow, Control, CpuState, Layout, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet,
+    Tally, control_word, overlay_flag,
 };
 use crate::addr::{Source, SourceKey};
 use crate::tables::{Bucket, Tables};
@@ -77,6 +77,15 @@ impl Model {
             offenders: RefCell::default(),
             offender_capacity: 1 << 16,
             samples: RefCell::default(),
+        }
+    }
+
+    /// Puts address tables and class rows into a slot, as the kernel's writer does.
+    pub fn load(&mut self, slot: usize, layout: Layout, lines: &[Line], rows: &[ClassRow]) {
+        self.tables[slot] = ModelSlot { lines: lines.to_vec(), classes: rows.to_vec() };
+        self.slots[slot].layout = layout;
+        for (near, row) in self.slots[slot].near_rows.iter_mut().zip(rows) {
+            *near = *row;
         }
     }
 

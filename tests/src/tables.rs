@@ -126,12 +126,7 @@ pub fn probes<'a>(prefixes: impl Iterator<Item = &'a IpNet>) -> Vec<IpAddr> {
 /// The image as the kernel would hold it, with these class rows.
 pub fn model(image: &Image, rows: &[ClassRow]) -> Model {
     let mut model = Model::new();
-    model.tables[0].lines.clone_from(&image.tables.lines);
-    model.tables[0].classes = rows.to_vec();
-    model.slots[0].layout = image.tables.layout;
-    for (near, row) in model.slots[0].near_rows.iter_mut().zip(rows) {
-        *near = *row;
-    }
+    model.load(0, image.tables.layout, &image.tables.lines, rows);
     model
 }
 

@@ -255,7 +255,4 @@ pub fn attribute(classes: &[Class], hits: &[(u64, u64)]) -> BTreeMap<u16, (u64, 
 }
 
 #[cfg(test)]
-pub(crate) use tests::model_at_zero as tests_support_model;
-
-#[cfg(test)]
 mod tests;

@@ -1,5 +1,4 @@
 //! Adding and removing entries, importing lists.
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -383,12 +382,11 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
 fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>) -> Result<(), SyncError> {
     let capacity = state.settings.capacity;
     // What is live will be folded into them.
-    let lists: BTreeSet<u16> = state.overlay.counters().map(|(_, list)| list).collect();
     let addresses = add.prefixes.iter().filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len()).count();
     let more = tables::More {
         addresses: state.overlay.addresses() + addresses,
         prefixes: state.overlay.prefixes() + add.prefixes.len() - addresses,
-        lists: lists.len() + 1,
+        lists: state.desired.lists().count() + 1,
     };
     let steps = RUN_STEPS as usize;
     let ends_fit = |prefix: &IpNet| state.desired.ends_within(*prefix, steps) < steps;

@@ -1,15 +1,13 @@
 //! Lists of made addresses, and the tables they come to.
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use anyhow::Result;
 use ipnet::IpNet;
-use weir::domain::decision::{Enforcement, EntryInfo, Kind, Origin};
+use weir::domain::decision::{Kind, Origin};
 use weir::domain::desired::Desired;
 use weir::domain::guard::Guards;
 use weir::domain::prefixes::Prefixes;
 use weir::domain::tables::{self, Capacity, Image};
-use weir::domain::time::{BootSeconds, Expiry};
 
 use super::rig::Family;
 use super::sequence;
@@ -38,19 +36,6 @@ pub fn denying(numbers: &(impl Iterator<Item = u64> + Clone)) -> Result<Image> {
     }
     let capacity = Capacity { addresses: 10_000_000, prefixes: 1_000_000, bytes: 1 << 32 };
     Ok(tables::build(&desired, &Guards::default(), capacity, 0, KEY)?)
-}
-
-/// An entry that ends at a boot-time second.
-pub fn ending(boot_s: u32) -> EntryInfo {
-    let expiry = Expiry { boot: BootSeconds(u64::from(boot_s)), wall: jiff::Timestamp::UNIX_EPOCH };
-    EntryInfo {
-        reason: Arc::from("bench"),
-        added_at: jiff::Timestamp::UNIX_EPOCH,
-        expiry: Some(expiry),
-        enforcement: Enforcement::Enforce,
-        forced: false,
-        sequence: 0,
-    }
 }
 
 /// The text of a plain list of so many addresses, for `weir block import`.

@@ -20,11 +20,12 @@ use weir::domain::tables::{self, Capacity, Image};
 use weir_common::verdict::Verdict;
 
 use super::Args;
-use super::lists::{self, KEY, address};
+use super::lists::{KEY, address};
 use super::memory::{self, Memory};
 use super::rig::{Extras, Family, Numbers, Program, Rig};
 use super::sequence::{self, Draw};
 use super::spread::Spread;
+use crate::tables::info;
 
 /// One row.
 #[derive(Clone, Debug, Serialize)]
@@ -209,7 +210,7 @@ impl Lists {
                 list.imported = Prefixes::new(listed.iter().copied());
             } else {
                 list.entries =
-                    (self.ends_from..).zip(listed).map(|(end, prefix)| (*prefix, lists::ending(end))).collect();
+                    (self.ends_from..).zip(listed).map(|(end, prefix)| (*prefix, info(end, false, false))).collect();
             }
         }
         let capacity = Capacity { addresses: 20_000_000, prefixes: 20_000_000, bytes: 1 << 32 };

@@ -139,9 +139,7 @@ impl Node {
 
     fn flip_to(&mut self, was_right: bool) {
         let Some((view, image)) = self.building.take() else { return };
-        let loaded = crate::domain::tables::tests_support_model(&image);
-        self.model.tables[view.slot] = loaded.tables[0].clone();
-        self.model.slots[view.slot] = loaded.slots[0];
+        self.model.load(view.slot, image.tables.layout, &image.tables.lines, &image.rows);
         if was_right {
             self.check("before the flip");
         }

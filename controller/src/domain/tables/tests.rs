@@ -32,23 +32,6 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-/// The image as the kernel would hold it.
-fn model(image: &Image, rows: &[ClassRow]) -> Model {
-    let mut model = Model::new();
-    model.tables[0].lines.clone_from(&image.tables.lines);
-    model.tables[0].classes = rows.to_vec();
-    model.slots[0].layout = image.tables.layout;
-    for (near, row) in model.slots[0].near_rows.iter_mut().zip(rows) {
-        *near = *row;
-    }
-    model
-}
-
-/// The image in slot 0 of a model.
-pub(crate) fn model_at_zero(image: &Image) -> Model {
-    model(image, &image.rows)
-}
-
 fn source(address: IpAddr) -> Source {
     match address {
         IpAddr::V4(a) => Source::V4(a.octets()),
@@ -168,7 +151,8 @@ fn as_many_classes_as_there_are_numbers_fit_and_one_more_is_refused_with_its_lis
     }
     let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
     assert_eq!(image.classes.len(), MAX_CLASSES);
-    let model = model_at_zero(&image);
+    let mut model = Model::new();
+    model.load(0, image.tables.layout, &image.tables.lines, &image.rows);
     for (wide, set) in (0..=u8::MAX).flat_map(|wide| (0..=u8::MAX).map(move |set| (wide, set))) {
         let got = ask(&model, IpAddr::from([10, 0, wide, set]));
         let set = if (wide, set) == (255, 255) { 0 } else { set };
