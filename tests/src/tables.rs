@@ -8,7 +8,7 @@ use weir::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforce
 use weir::domain::desired::Desired;
 use weir::domain::guard::Guards;
 use weir::domain::prefixes::Prefixes;
-use weir::domain::tables::{Capacity, Image, build, rows};
+use weir::domain::tables::{BuildError, Capacity, Image, build, rows};
 use weir::domain::time::{BootSeconds, Expiry};
 use weir_common::abi::{ClassRow, Ruling};
 use weir_common::judge::classify;
@@ -225,11 +225,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Tables say what the decisions say, and with new rows what they say once lists are switched. Whether they could be
-    /// built at all.
+    /// Tables say what the decisions say, and with new rows what they say once lists are switched. `false` where
+    /// more ends than the kernel follows meet over an address.
     ///
     /// # Errors
-    /// What they say that the decisions do not.
+    /// What they say that the decisions do not, or why they cannot be built.
     pub fn check(&self) -> Result<bool, String> {
         let guards = Guards::new(
             self.protected.iter().map(|prefix| (*prefix, "p".to_owned())),
@@ -240,7 +240,12 @@ impl Scenario {
         probes.extend(crowd_of(self.crowd).step_by(1 + self.crowd as usize / 16));
         let before = switched(&desired(self.entries.iter(), self.crowd), &self.before);
         let after = switched(&before, &self.after);
-        let Ok(image) = build(&before, &guards, ROOM, BUILT_AT_S, KEY) else { return Ok(false) };
+        let image = match build(&before, &guards, ROOM, BUILT_AT_S, KEY) {
+            Ok(image) => image,
+            // The one thing that so few entries can be too many of.
+            Err(BuildError::TooManyEnds { .. }) => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+        };
         check(&model(&image, &image.rows), &before, &guards, &probes)?;
         if image.is_switchable {
             let rows = rows(&image.classes, &after);
