@@ -31,7 +31,7 @@ impl Source {
     pub const fn key(self) -> SourceKey {
         match self {
             Self::V4(a) => SourceKey(SourceKey::V4_SPACE | u32::from_be_bytes(a) as u64),
-            Self::V6(a) => SourceKey(u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]])),
+            Self::V6(a) => SourceKey(halves(a).0),
         }
     }
 }
@@ -67,6 +67,15 @@ impl SourceKey {
         h = h.wrapping_mul(seed | 1);
         (h >> 32) as u32
     }
+}
+
+/// The halves of an IPv6 address: network and interface.
+#[inline(always)]
+pub const fn halves(a: [u8; 16]) -> (u64, u64) {
+    (
+        u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]]),
+        u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]),
+    )
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::abi::{
     ClassRow, Control, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment, Slot, Tally, class_flag,
     control_word, feature, overlay_flag,
 };
-use crate::addr::{Source, SourceKey};
+use crate::addr::{self, Source, SourceKey};
 use crate::frame::Frame;
 use crate::lookup;
 use crate::quick;
@@ -417,8 +417,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     let value = match source {
         Source::V4(a) => lookup::v4(tables, lines, &slot.layout, u32::from_be_bytes(a))?,
         Source::V6(a) => {
-            let upper = u64::from_be_bytes([a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]]);
-            let lower = u64::from_be_bytes([a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]]);
+            let (upper, lower) = addr::halves(a);
             lookup::v6(tables, lines, &slot.layout, upper, lower)?
         }
     };

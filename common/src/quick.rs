@@ -6,7 +6,7 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::abi::{Control, Slot, control_word, feature};
-use crate::addr::Source;
+use crate::addr::{self, Source};
 use crate::frame::Frame;
 use crate::judge::{Judgement, count, over_source_limit, refuse, track};
 use crate::lookup;
@@ -59,8 +59,7 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> 
         && (header.next == protocol::TCP || header.next == protocol::UDP)
         && end <= frame.len();
     let [s, d] = [header.source, header.destination];
-    let upper = u64::from_be_bytes([s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]]);
-    let lower = u64::from_be_bytes([s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]]);
+    let (upper, lower) = addr::halves(s);
     // From the global space only: nothing there is a bogon or essential link traffic.
     if !is_plain || upper >> 61 != 1 || s == d {
         return None;

@@ -3,7 +3,7 @@
 //! Nothing here looks at a list or a limit; it only says what the bytes are.
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::addr::Source;
+use crate::addr::{self, Source};
 use crate::frame::{Frame, MAX_OFFSET};
 
 /// 802.1Q and 802.1ad tags that are looked behind, in any mix.
@@ -303,8 +303,7 @@ pub fn is_bogon(network: &Network) -> bool {
             first == 0 || first == 127 || first & 0xf0 == 0xe0 || u32::from_be_bytes(s) == u32::MAX || s == d
         }
         (Source::V6(s), Source::V6(d)) => {
-            let upper = u64::from_be_bytes([s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]]);
-            let lower = u64::from_be_bytes([s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]]);
+            let (upper, lower) = addr::halves(s);
             let low_space = upper == 0 && (lower <= 1 || lower >> 32 == 0xffff);
             s[0] == 0xff || low_space || s == d
         }

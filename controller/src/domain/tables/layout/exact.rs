@@ -1,5 +1,6 @@
 //! Single addresses: by quotient where there are many, else hashed.
 use weir_common::abi::{Line, QUOTIENT_LINES, low};
+use weir_common::addr;
 use weir_common::lookup::{
     self, FILTER_EACH, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, QUOTIENT_WAYS, hash_v6, line_of, mix_v4, quotient,
 };
@@ -148,7 +149,5 @@ impl Lines {
 
 /// The halves of an IPv6 address.
 pub(super) fn halves(address: u128) -> (u64, u64) {
-    let [upper, lower] =
-        [address >> 64, address & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or(u64::MAX));
-    (upper, lower)
+    addr::halves(address.to_be_bytes())
 }
