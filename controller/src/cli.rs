@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what was.
 //!
 //! Types only. What a command does lives under its name in `commands`.
+mod import;
 mod target;
 
 use std::ffi::OsString;
@@ -16,8 +17,10 @@ use crate::daemon::load::DEFAULT_FILE;
 use crate::domain::decision::Origin;
 use crate::domain::duration::{self, DurationError};
 use crate::domain::listfile::Format;
+use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::TopBy;
 
+pub use self::import::ImportFormat;
 pub use self::target::{Named, Target};
 
 /// Everything that was said.
@@ -96,6 +99,9 @@ pub enum Command {
     /// The allow list: who passes, whatever else is denied
     #[command(subcommand)]
     Allow(Allow),
+    /// Feeds: lists of others that are followed
+    #[command(subcommand)]
+    Feeds(Feeds),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
     /// What would become of a capture's packets; nothing is attached, no counter of the daemon's moves
@@ -165,8 +171,8 @@ pub enum Block {
     List,
     /// Replace a list by a file's
     Import(Import),
-    /// Print all prefixes, one a line
-    Export,
+    /// Print all prefixes, as a list or as another firewall reads them
+    Export(Export),
 }
 
 /// `weir allow`.
@@ -180,8 +186,67 @@ pub enum Allow {
     List,
     /// Replace a list by a file's
     Import(Import),
-    /// Print all prefixes, one a line
-    Export,
+    /// Print all prefixes, as a list or as another firewall reads them
+    Export(Export),
+}
+
+/// `weir block export`, `weir allow export`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Export {
+    /// How it is written: plain (a prefix a line), json, nft (for nft -f) or ipset (for ipset restore)
+    #[arg(long, value_name = "FORMAT", default_value_t = ExportFormat::Plain)]
+    pub format: ExportFormat,
+}
+
+/// `weir feeds`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Feeds {
+    /// Print every feed and how it does
+    List,
+    /// Ask feeds now instead of when they are due
+    Refresh(FeedsRefresh),
+    /// Say what would be taken of a file or URL, and whom it would hit; exits with 1 where it would be refused
+    Check(FeedsCheck),
+    /// Print the well-known feeds that a configuration can name by `preset`
+    Presets,
+}
+
+/// `weir feeds refresh`.
+#[derive(Clone, Debug, Args)]
+pub struct FeedsRefresh {
+    /// Feeds [default: all]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Take the answer although it shrank or grew too much or too much of it is refused; lines are still refused one by
+    /// one
+    #[arg(long)]
+    pub force: bool,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir feeds check`.
+#[derive(Clone, Debug, Args)]
+pub struct FeedsCheck {
+    /// A file, a URL, the name of a feed of the configuration, or of a preset; - is standard input
+    #[arg(value_name = "FILE|URL|NAME")]
+    pub source: String,
+    /// How it is written [default: as the feed says, else recognised]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// The column of a table that holds addresses
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// Leave out entries of a lower score
+    #[arg(long, value_name = "N")]
+    pub least_score: Option<u32>,
+    /// Take an http:// URL too, which anybody on the way can change
+    #[arg(long)]
+    pub allow_http: bool,
+    /// Take a URL on a private address too
+    #[arg(long)]
+    pub allow_private: bool,
 }
 
 /// `weir allow add`.
@@ -238,12 +303,27 @@ pub struct Import {
     /// The file; - is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// How it is written: auto, plain (an address or prefix a line) or ipsum (address, tab, count)
+    /// How it is written; auto recognises all but the database of fail2ban
     #[arg(long, value_name = "FORMAT", default_value_t)]
-    pub format: Format,
+    pub format: ImportFormat,
+    /// The column of a table that holds addresses
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// Leave out entries of a lower score
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub least_score: u32,
     /// The list it becomes [default: the file's name; of standard input, block or allow]
     #[arg(long, value_name = "LIST")]
     pub name: Option<String>,
+    /// On whose word: the list of a tool that names itself is brought in line with the file, ends included
+    #[arg(long, value_name = "O", conflicts_with = "name")]
+    pub origin: Option<Origin>,
+    /// Why, for those who ask later; with --origin
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// Only this jail's bans of a fail2ban database [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub jail: Option<String>,
     /// Take what can be read where some lines can't
     #[arg(long)]
     pub skip_bad: bool,

@@ -17,8 +17,8 @@ pub use self::error::{ConfigError, Place, Problem};
 use self::given::Given;
 use self::raw::Raw;
 pub use self::types::{
-    Api, Config, Headers, InterfaceName, InterfaceNameError, Limits, Log, LogFormat, LogLevel, Mode, NeverBlock,
-    OverBudget, Protected, State, UnknownMode,
+    Api, Config, Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Headers, InterfaceName, InterfaceNameError,
+    Limits, Location, Log, LogFormat, LogLevel, Mode, NeverBlock, OverBudget, Protected, State, UnknownMode,
 };
 
 /// Largest configuration that is read: two thousand times the shipped one.

@@ -6,6 +6,7 @@ pub mod config;
 pub mod daemon;
 #[deny(clippy::disallowed_methods)]
 pub mod domain;
+pub mod followed;
 pub mod render;
 pub mod sync;
 pub mod views;

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod doctor;
 pub mod entries;
 pub mod explain;
+pub mod feeds;
 pub mod grid;
 pub mod numbers;
 pub mod plain;

@@ -1,7 +1,8 @@
 //! Reports made from the state and the kernel's counters.
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv6Net};
 use weir_common::abi::{class_flag, control_word, feature};
 use weir_common::addr::{Source, SourceKey, SourceNetwork};
 use weir_common::verdict::{Action, Verdict};
@@ -9,15 +10,18 @@ use weir_common::verdict::{Action, Verdict};
 use crate::adapters::clock;
 use crate::adapters::kernel::query::KernelPolicy;
 use crate::adapters::kernel::reader::{Counters, TrackedSource};
+use crate::config::FeedAction;
 use crate::domain::decision::{Decision, Enforcement, Kind};
-use crate::domain::guard::bare;
+use crate::domain::feed::reach::{self, Reach};
+use crate::domain::guard::{Guards, bare};
 use crate::domain::overlay::Key;
-use crate::domain::prefixes::{is_single, single};
+use crate::domain::prefixes::{Prefixes, is_single, single};
 use crate::domain::report::{
-    EmergencyRow, EntryRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow, Status, TopBy,
-    TopRow, Totals, VerdictRow,
+    EmergencyRow, EntryRow, EvidenceRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow,
+    ReachRow, ReputationRow, Status, TopBy, TopRow, Totals, VerdictRow,
 };
 use crate::domain::tables::attribute;
+use crate::followed::Followed;
 use crate::sync::{ListTotals, Shared, State, pending_row};
 
 /// `weir status`.
@@ -48,7 +52,9 @@ pub fn status(shared: &Shared) -> Status {
         bytes,
         verdicts: verdicts(&counters),
         lists: lists(shared, &state),
-        feeds: Vec::new(),
+        feeds: shared.followed.feed_rows(),
+        crowdsec: shared.followed.crowdsec_row(),
+        geo: shared.followed.geo_rows(),
         capacity: capacity(shared, &state),
         health: health(&state, bypass, &counters),
     }
@@ -156,11 +162,11 @@ fn capacity(shared: &Shared, state: &State) -> BTreeMap<String, Fill> {
     ])
 }
 
-/// `block list` and `allow list`.
+/// `block list` and `allow list`: what people and tools put there. What feeds and countries name is theirs to show.
 pub fn entries(shared: &Shared, kind: Kind) -> Vec<EntryRow> {
     let state = shared.read();
     let mut rows = Vec::new();
-    for list in state.desired.lists().filter(|list| list.kind == kind) {
+    for list in state.desired.lists().filter(|list| list.kind == kind && !list.is_derived()) {
         let name = list.name.to_string();
         for decision in list.entry_decisions().chain(list.imported_decisions()) {
             rows.push(EntryRow {
@@ -195,6 +201,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         IpAddr::V6(a) => Source::V6(a.octets()),
     };
     let now = clock::now();
+    let place = shared.followed.place(address);
     let state = shared.read();
     let mut decisions: Vec<Decision> = state
         .desired
@@ -244,9 +251,10 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
             .collect(),
         protected: state.guards.protects(address).map(str::to_owned),
         never_block: state.guards.never_blocks(address).map(str::to_owned),
-        country: None,
-        asn: None,
-        reputation: None,
+        country: place.country.map(|country| country.to_string()),
+        asn: place.asn,
+        as_name: place.as_name.map(|name| name.to_string()),
+        reputation: reputation(&state, &decisions),
         rate: rate_of(shared, &state, source.key()),
         alerts: Vec::new(),
     }
@@ -333,13 +341,85 @@ pub fn top<S: std::hash::BuildHasher>(
     rows
 }
 
-fn network(key: SourceKey) -> String {
+/// Says of each row where its source belongs.
+pub fn place_rows(followed: &Followed, rows: &mut [TopRow]) {
+    for row in rows {
+        let address = row.address.split('/').next().unwrap_or_default();
+        let Ok(address) = address.parse::<IpAddr>() else { continue };
+        let place = followed.place(address);
+        row.country = place.country.map(|country| country.to_string());
+        row.asn = place.asn;
+    }
+}
+
+/// What feeds of evidence say of an address: each takes its share of what the others left of 100.
+fn reputation(state: &State, decisions: &[Decision]) -> Option<ReputationRow> {
+    let mut evidence: Vec<EvidenceRow> = Vec::new();
+    for decision in decisions {
+        let Some(list) = state.desired.list(decision.list) else { continue };
+        let feed = state.settings.feeds.iter().find(|feed| feed.name == *list.name);
+        let Some(feed) = feed.filter(|feed| feed.action == FeedAction::Reputation) else { continue };
+        if evidence.iter().any(|row| row.source == feed.name) {
+            continue;
+        }
+        evidence.push(EvidenceRow {
+            kind: "feed".to_owned(),
+            source: feed.name.clone(),
+            prefix: decision.prefix.to_string(),
+            weight: feed.weight,
+        });
+    }
+    if evidence.is_empty() {
+        return None;
+    }
+    let good = evidence.iter().fold(100.0, |left, row| left * f64::from(100 - row.weight.min(100)) / 100.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+    let score = (100.0 - good).round() as u8;
+    Some(ReputationRow { score, evidence })
+}
+
+/// Sources that pass packets now, none of them dropped, with their packets.
+pub fn well_behaved(shared: &Shared) -> Vec<(IpNet, u64)> {
+    let sources = shared.reader.sources();
+    let passing = sources.into_iter().filter(|(_, source)| source.dropped == 0 && source.packets > 0);
+    passing.map(|(key, source)| (prefix(SourceKey::from_word(key)), source.packets)).collect()
+}
+
+/// Whom a list would hit, those who behave well now among them.
+pub fn reach(shared: &Shared, guards: &Guards, prefixes: &Prefixes) -> ReachRow {
+    let found =
+        reach::reach(prefixes, guards.protected_prefixes(), guards.never_block_prefixes(), well_behaved(shared));
+    ReachRow { well_behaved: Some(found.well_behaved.total()), ..reach_row(&found) }
+}
+
+/// The same for the API; who behaves well is not known.
+pub fn reach_row(found: &Reach) -> ReachRow {
+    ReachRow {
+        prefixes_v4: found.prefixes_v4 as u64,
+        prefixes_v6: found.prefixes_v6 as u64,
+        addresses_v4: found.addresses_v4,
+        share_v4_percent: found.share_v4 * 100.0,
+        well_behaved: None,
+        well_behaved_first: found.well_behaved.first.iter().map(|prefix| bare(*prefix)).collect(),
+    }
+}
+
+/// Reasons by their names.
+pub fn reasons(reasons: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
+}
+
+fn prefix(key: SourceKey) -> IpNet {
     match key.network() {
-        SourceNetwork::V4(a) => Ipv4Addr::from(a).to_string(),
+        SourceNetwork::V4(a) => single(IpAddr::from(a)),
         SourceNetwork::V6(upper) => {
             let mut octets = [0; 16];
             octets[..8].copy_from_slice(&upper);
-            format!("{}/64", Ipv6Addr::from(octets))
+            Ipv6Net::new_assert(Ipv6Addr::from(octets), 64).into()
         }
     }
+}
+
+fn network(key: SourceKey) -> String {
+    bare(prefix(key))
 }

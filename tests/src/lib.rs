@@ -8,8 +8,10 @@
 #![expect(clippy::return_self_not_must_use, reason = "builders: what is not used is seen in the test that lacks it")]
 
 pub mod bench;
+pub mod crowdsec;
 pub mod demo;
 pub mod differential;
+pub mod fail2ban;
 pub mod fixtures;
 pub mod frames;
 pub mod fuzz;

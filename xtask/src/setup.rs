@@ -37,7 +37,7 @@ struct Tool {
 }
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -72,6 +72,13 @@ const TOOLS: [Tool; 7] = [
         purpose: "checking the metrics",
         scope: Scope::Test,
         service: Some("prometheus.service"),
+    },
+    Tool {
+        program: "fail2ban-server",
+        packages: &["fail2ban"],
+        purpose: "bans of a real fail2ban",
+        scope: Scope::Test,
+        service: Some("fail2ban.service"),
     },
     Tool {
         program: "git",

@@ -19,9 +19,10 @@ use serde::de::DeserializeOwned;
 pub use self::error::ClientError;
 use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
+use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::{
-    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, ImportReport, Problem, REFUSED, SettingRow, Status,
-    SwitchReport, TopBy, TopRow,
+    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, FeedRow, ImportReport, Problem, REFUSED,
+    RefreshReport, SettingRow, Status, SwitchReport, TopBy, TopRow,
 };
 
 /// How long the daemon may take to accept.
@@ -69,6 +70,14 @@ pub struct ImportOptions<'a> {
     pub name: &'a str,
     /// How the file is written.
     pub format: Format,
+    /// The column of a table that holds addresses.
+    pub column: Option<&'a str>,
+    /// Leave out entries of a lower score.
+    pub least_score: u32,
+    /// On whose word, where a tool's list is brought in line with the file.
+    pub origin: Option<&'a str>,
+    /// Why.
+    pub reason: &'a str,
     /// Take what can be read.
     pub skip_bad: bool,
     /// Change nothing.
@@ -82,8 +91,11 @@ impl Client {
     /// [`ClientError::Setup`] where this process can have no client at all.
     pub fn new(socket: &Path) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::setup)?;
+        super::tls::provide();
         let http = reqwest::Client::builder()
             .unix_socket(socket)
+            // Nothing is encrypted on the socket, so the system's certificates need not be read.
+            .tls_certs_only([])
             .connect_timeout(CONNECT)
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -163,12 +175,17 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn import(&self, kind: Kind, options: &ImportOptions<'_>, file: Vec<u8>) -> Result<ImportReport, ClientError> {
-        let query = [
+        let least_score = options.least_score.to_string();
+        let mut query = vec![
             ("name", options.name),
             ("format", options.format.name()),
             ("skip_bad", bool_word(options.skip_bad)),
             ("dry_run", bool_word(options.dry_run)),
         ];
+        query.extend((options.least_score > 0).then_some(("least_score", least_score.as_str())));
+        query.extend(options.column.map(|column| ("column", column)));
+        query.extend(options.origin.map(|origin| ("origin", origin)));
+        query.extend(Some(options.reason).filter(|reason| !reason.is_empty()).map(|reason| ("reason", reason)));
         let request = self.request(Method::POST, &[list(kind), "import"], &query).timeout(IMPORT).body(file);
         self.wait_for(self.document_within(request, IMPORT))
     }
@@ -180,12 +197,14 @@ impl Client {
     pub fn export<E: From<ClientError>>(
         &self,
         kind: Kind,
+        format: ExportFormat,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.wait_for(async {
             // Whoever reads the lines may take their time, so each piece has its own.
             let path = [list(kind), "export"];
-            let mut response = within(ANSWER, self.send(self.request_untimed(Method::GET, &path, &[]), ANSWER))
+            let query: &[_] = if format == ExportFormat::Plain { &[] } else { &[("format", format.name())] };
+            let mut response = within(ANSWER, self.send(self.request_untimed(Method::GET, &path, query), ANSWER))
                 .await
                 .unwrap_or_else(|| Err(self.silent(ANSWER)))?;
             loop {
@@ -196,6 +215,28 @@ impl Client {
                 }
             }
         })
+    }
+
+    /// Every feed and how it does.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn feeds(&self) -> Result<Vec<FeedRow>, ClientError> {
+        self.wait_for(self.document(self.request(Method::GET, &["feeds"], &[])))
+    }
+
+    /// Has feeds asked now; none named: all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn refresh(&self, names: &[String], force: bool, dry_run: bool) -> Result<RefreshReport, ClientError> {
+        let names = names.join(",");
+        let mut query = vec![("force", bool_word(force)), ("dry_run", bool_word(dry_run))];
+        if !names.is_empty() {
+            query.push(("names", &names));
+        }
+        let request = self.request(Method::POST, &["feeds", "refresh"], &query).timeout(IMPORT);
+        self.wait_for(self.document_within(request, IMPORT))
     }
 
     /// Every setting in force.

@@ -1,8 +1,13 @@
 //! Where the domain meets the world: kernel, disk, network, clock.
 pub mod client;
 pub mod clock;
+pub mod crowdsec;
+pub mod fail2ban;
+pub mod feeds;
+pub mod geoip;
 pub mod http;
 pub mod kernel;
 pub mod metrics;
 pub mod store;
 pub mod system;
+pub mod tls;

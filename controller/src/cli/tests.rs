@@ -57,7 +57,16 @@ fn every_command_of_the_contract_is_read() {
         "block list",
         "block import list.txt --format ipsum --name ipsum --skip-bad --dry-run",
         "block import - --format plain",
+        "block import list.csv --format csv --column ip --least-score 3",
+        "block import fail2ban.sqlite3 --format fail2ban --jail sshd --origin fail2ban-sshd --skip-bad",
         "block export",
+        "block export --format nft",
+        "feeds list",
+        "feeds refresh",
+        "feeds refresh ipsum --force --dry-run",
+        "feeds check ipsum.txt --format ipsum --least-score 3",
+        "feeds check https://lists.example.org/x --allow-private --column ip",
+        "feeds presets",
         "allow add 192.0.2.1 --for 7d --reason office --origin operator --dry-run",
         "allow remove 192.0.2.1",
         "allow list",
@@ -107,7 +116,7 @@ fn what_cannot_be_meant_is_a_usage_error_that_names_it() {
     refused("weir block add 192.0.2.1 --origin crowdsec", "given by weir itself");
     refused("weir allow add 192.0.2.1 --force", "--force");
     refused("weir allow add 192.0.2.1 --observe", "--observe");
-    refused("weir block import list.txt --format csv", "csv");
+    refused("weir block import list.txt --format xml", "xml");
     refused("weir block import list.txt --observe", "--observe");
     refused("weir explain example.org", "example.org");
     refused("weir explain 192.0.2.0/24", "192.0.2.0/24");

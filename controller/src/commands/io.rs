@@ -19,6 +19,8 @@ pub struct Io {
     pub style: Style,
     /// How standard error is written.
     err_style: Style,
+    /// Whether a person watches standard error.
+    is_terminal: bool,
 }
 
 impl fmt::Debug for Io {
@@ -58,6 +60,7 @@ impl Io {
             err: Box::new(io::stderr()),
             style,
             err_style,
+            is_terminal: io::stderr().is_terminal(),
         }
     }
 
@@ -69,6 +72,7 @@ impl Io {
             err: Box::new(err),
             style: Style::Plain,
             err_style: Style::Plain,
+            is_terminal: false,
         }
     }
 
@@ -110,6 +114,16 @@ impl Io {
             text.push('\n');
         }
         self.write(text.as_bytes())
+    }
+
+    /// Shows that something takes its time, where standard error is a terminal.
+    pub fn progress(&self, what: &str) -> indicatif::ProgressBar {
+        if !self.is_terminal {
+            return indicatif::ProgressBar::hidden();
+        }
+        let bar = indicatif::ProgressBar::new_spinner().with_message(plain::line(what).into_owned());
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar
     }
 
     /// Says something beside the result, on standard error.

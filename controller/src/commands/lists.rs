@@ -5,15 +5,18 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::client;
 use super::io::Io;
-use crate::adapters::client::{ClientError, ImportOptions};
-use crate::cli::{Add, Allow, Block, Global, Import, Output, Remove, Target};
+use crate::adapters::client::ImportOptions;
+use crate::adapters::fail2ban;
+use crate::cli::{Add, Allow, Block, Export, Global, Import, ImportFormat, Output, Remove, Target};
 use crate::domain::decision::{Kind, Origin};
+use crate::domain::listfile::Format;
+use crate::domain::listfile::export::{self, ExportFormat};
 use crate::domain::report::ChangeRequest;
 use crate::render;
 
@@ -30,7 +33,7 @@ pub(super) fn block(verb: &Block, global: &Global, io: &mut Io) -> Result<()> {
         Block::Remove(args) => remove(list, args, global, io),
         Block::List => print(list, global, io),
         Block::Import(args) => import(list, args, global, io),
-        Block::Export => export(list, global, io),
+        Block::Export(args) => export_list(list, *args, global, io),
     }
 }
 
@@ -45,7 +48,7 @@ pub(super) fn allow(verb: &Allow, global: &Global, io: &mut Io) -> Result<()> {
         Allow::Remove(args) => remove(list, args, global, io),
         Allow::List => print(list, global, io),
         Allow::Import(args) => import(list, args, global, io),
-        Allow::Export => export(list, global, io),
+        Allow::Export(args) => export_list(list, *args, global, io),
     }
 }
 
@@ -112,18 +115,57 @@ fn print(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
 }
 
 fn import(list: Kind, args: &Import, global: &Global, io: &mut Io) -> Result<()> {
-    let file = if args.file == Path::new("-") {
-        let mut bytes = Vec::new();
-        io.input.read_to_end(&mut bytes).context("read standard input")?;
-        bytes
-    } else {
-        fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?
+    let (format, file) = match args.format {
+        ImportFormat::Fail2ban => (Format::Ipset, bans(args, io)?),
+        ImportFormat::List(format) => (format, read(&args.file, io)?),
     };
-    let name = args.name.clone().unwrap_or_else(|| list_name(list, &args.file));
-    let options = ImportOptions { name: &name, format: args.format, skip_bad: args.skip_bad, dry_run: args.dry_run };
+    let of_tool = args.origin.as_ref().map(|origin| origin.name().to_owned());
+    let name = args.name.clone().or(of_tool).unwrap_or_else(|| list_name(list, &args.file));
+    let reason = match &args.jail {
+        Some(jail) if args.reason.is_empty() => format!("banned by fail2ban jail {jail}"),
+        _ => args.reason.clone(),
+    };
+    let options = ImportOptions {
+        name: &name,
+        format,
+        column: args.column.as_deref(),
+        least_score: args.least_score,
+        origin: args.origin.as_ref().map(Origin::name),
+        reason: &reason,
+        skip_bad: args.skip_bad,
+        dry_run: args.dry_run,
+    };
     let report = client(global)?.import(list, &options, file)?;
     io.report(global.output, &report, render::changes::import)?;
     Ok(())
+}
+
+fn read(file: &Path, io: &mut Io) -> Result<Vec<u8>> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        io.input.read_to_end(&mut bytes).context("read standard input")?;
+        return Ok(bytes);
+    }
+    fs::read(file).with_context(|| format!("read {}", file.display()))
+}
+
+/// What fail2ban's database holds, as the daemon reads it: it is read here, where its file lies.
+fn bans(args: &Import, io: &mut Io) -> Result<Vec<u8>> {
+    let now = Timestamp::now();
+    let found = fail2ban::bans(&args.file, now, args.jail.as_deref())?;
+    if found.refused > 0 {
+        let first = found.refusals.first().map(|refused| format!(", first {:?}: {}", refused.text, refused.why));
+        let what = format!("{} of its bans are not understood{}", found.refused, first.unwrap_or_default());
+        if !args.skip_bad {
+            bail!("{}: {what}; --skip-bad takes the rest", args.file.display());
+        }
+        io.warn(what);
+    }
+    let left = |until: Timestamp| u64::try_from(until.duration_since(now).as_secs()).unwrap_or(0).max(1);
+    let entries = found.live.iter().map(|ban| (ban.address, ban.until.map(left)));
+    let mut text = String::new();
+    export::write(ExportFormat::Ipset, "fail2ban", entries, &mut text)?;
+    Ok(text.into_bytes())
 }
 
 /// The list a file becomes where none is named: one of the file's name, so that two files are two lists.
@@ -141,21 +183,10 @@ fn list_name(list: Kind, file: &Path) -> String {
     }
 }
 
-fn export(list: Kind, global: &Global, io: &mut Io) -> Result<()> {
+fn export_list(list: Kind, args: Export, global: &Global, io: &mut Io) -> Result<()> {
     let client = client(global)?;
-    if global.output == Output::Text {
-        client.export(list, |lines| Ok::<_, anyhow::Error>(io.write(lines)?))?;
-        return Ok(());
-    }
-    let mut text = Vec::new();
-    client.export(list, |lines| {
-        text.extend_from_slice(lines);
-        Ok::<_, ClientError>(())
-    })?;
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    io.report(global.output, &lines, |_, _, _| Ok(()))?;
-    Ok(())
+    let format = if global.output == Output::Json { ExportFormat::Json } else { args.format };
+    client.export(list, format, |lines| Ok::<_, anyhow::Error>(io.write(lines)?))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod doctor;
 mod enforcement;
 mod explain;
 pub mod failure;
+mod feeds;
 mod instance;
 pub mod io;
 mod lists;
@@ -62,6 +63,7 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Doctor(args) => doctor::run(args, global, io),
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),
+        Command::Feeds(verb) => feeds::run(verb, global, io),
         Command::Explain(args) => explain::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),
         Command::Enforcement(args) => enforcement::run(*args, global, io),

@@ -76,6 +76,7 @@ fn run(line: &str, daemon: &FakeDaemon) -> Ended {
 fn daemon() -> FakeDaemon {
     FakeDaemon::new(|_, path| {
         let path = path.strip_prefix("/api/").unwrap_or(path);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let change = json!({"changed": true, "dry_run": false, "notes": ["a note"],
             "changes": [{"prefix": "192.0.2.7/32", "change": "added", "list": "block"}]});
         let config = json!({"changed": true, "dry_run": false, "generation": 3, "pending": null, "notes": []});
@@ -85,13 +86,19 @@ fn daemon() -> FakeDaemon {
                 "packets_per_second": 1.5, "bytes_per_second": 90.0, "country": null, "asn": null}]),
             "block" | "allow" => change,
             "block/import" | "allow/import" => json!({"list": "ipsum", "format": "plain", "lines": 2, "accepted": 2,
-                "rejected": 0, "rejects": [], "addresses_v4": 2, "changed": true, "dry_run": false, "generation": 3}),
+                "rejected": 0, "rejects": [], "prefixes_v4": 2, "prefixes_v6": 0, "addresses_v4": 2,
+                "share_v4_percent": 0.0, "well_behaved": 0, "well_behaved_first": [], "changed": true, "dry_run": false, "generation": 3}),
+            "block/export" | "allow/export" if query == "format=json" => {
+                return (200, r#"[{"prefix":"192.0.2.7/32","expires_in_s":null}]"#.to_owned());
+            }
             "block/export" | "allow/export" => return (200, "192.0.2.7\n2001:db8::/32\n".to_owned()),
+            "feeds" => json!([]),
+            "feeds/refresh" => json!({"changed": false, "feeds": []}),
             "config" => json!([{"key": "mode", "value": "\"auto\"", "source": "default"}]),
             "enforcement" => json!({"changed": true, "state": "observe"}),
             _ if path.starts_with("explain/") => json!({"address": "192.0.2.7", "verdict": "pass", "reason": "nothing",
                 "entries": [], "protected": null, "never_block": null, "country": null, "asn": null,
-                "reputation": null, "rate": null, "alerts": []}),
+                "as_name": null, "reputation": null, "rate": null, "alerts": []}),
             _ if path.starts_with("config/") => config,
             _ => return (500, String::new()),
         };
@@ -104,7 +111,8 @@ fn status_document() -> Value {
     json!({"version": "0.1.0", "uptime_s": 60, "enforcement": "enforce", "generation": 2, "bypass": false,
         "pending": null, "interfaces": [{"name": "eth0", "index": 2, "mode": "native"}],
         "emergency": {"state": "off", "setting": "off", "since": null}, "threat_level": null,
-        "packets": totals, "bytes": totals, "verdicts": {}, "lists": [], "feeds": [], "capacity": {},
+        "packets": totals, "bytes": totals, "verdicts": {}, "lists": [], "feeds": [], "crowdsec": null,
+        "geo": [], "capacity": {},
         "health": {"ok": true, "problems": []}})
 }
 
@@ -133,6 +141,8 @@ fn each_command_asks_its_one_question() {
         (&import, "POST /api/block/import?name=ipsum&format=plain&skip_bad=true&dry_run=true 192.0.2.7"),
         ("allow import - --name office", "POST /api/allow/import?name=office&format=auto&skip_bad=false&dry_run=false"),
         ("block export", "GET /api/block/export"),
+        ("feeds list", "GET /api/feeds"),
+        ("feeds refresh a b --force", "POST /api/feeds/refresh?force=true&dry_run=false&names=a%2Cb"),
         ("config show", "GET /api/config"),
         ("config reload --dry-run", "POST /api/config/reload?dry_run=true"),
         ("config apply --confirm 60s", "POST /api/config/apply?dry_run=false&confirm_s=60"),
@@ -173,7 +183,8 @@ fn text_is_for_people() {
     assert_eq!(run("block add 192.0.2.7", &daemon).out, "192.0.2.7/32 added (block)\nnote: a note\n");
     assert_eq!(run("block export", &daemon).out, "192.0.2.7\n2001:db8::/32\n");
     assert_eq!(run("enforcement observe", &daemon).out, "enforcement: observe from now on\n");
-    assert_eq!(run("block export -o json", &daemon).json(), json!(["192.0.2.7", "2001:db8::/32"]));
+    let json = run("block export -o json", &daemon).json();
+    assert_eq!(json, json!([{"prefix": "192.0.2.7/32", "expires_in_s": null}]));
 }
 
 #[test]

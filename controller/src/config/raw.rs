@@ -1,6 +1,10 @@
 //! Every key with its default, as plain values: the one place that says which keys there are.
+mod sources;
+
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+pub(super) use self::sources::{RawCrowdsec, RawFeed, RawGeo};
 
 /// All settings. An empty text means "none", where there is no other value to say so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub(super) struct Raw {
     pub(super) protected: RawProtected,
     pub(super) never_block: RawNeverBlock,
     pub(super) lists: Vec<RawList>,
+    pub(super) feeds: Vec<RawFeed>,
+    pub(super) geo: RawGeo,
+    pub(super) crowdsec: RawCrowdsec,
     pub(super) log: RawLog,
 }
 
@@ -36,6 +43,9 @@ impl Default for Raw {
             protected: RawProtected::default(),
             never_block: RawNeverBlock::default(),
             lists: Vec::new(),
+            feeds: Vec::new(),
+            geo: RawGeo::default(),
+            crowdsec: RawCrowdsec::default(),
             log: RawLog::default(),
         }
     }
@@ -59,7 +69,7 @@ impl Default for RawState {
             dir: "/var/lib/weir".to_owned(),
             bpffs: String::new(),
             max_addresses: 2_000_000,
-            max_prefixes: 250_000,
+            max_prefixes: 1_000_000,
             max_table_mib: 128,
             max_sources: 65_536,
         }
@@ -157,11 +167,18 @@ impl Default for RawProtected {
 }
 
 /// `[never_block]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawNeverBlock {
+    pub(super) shipped: bool,
     pub(super) files: Vec<String>,
     pub(super) addresses: Vec<String>,
+}
+
+impl Default for RawNeverBlock {
+    fn default() -> Self {
+        Self { shipped: true, files: Vec::new(), addresses: Vec::new() }
+    }
 }
 
 /// `[[lists]]`.
@@ -203,7 +220,7 @@ impl Raw {
 /// All keys there are, each with a value of its type: the defaults, and one element in each list of sections. A list
 /// without an element is one of texts.
 pub(super) fn schema() -> Table {
-    Raw { lists: vec![RawList::default()], ..Raw::default() }.to_table()
+    Raw { lists: vec![RawList::default()], feeds: vec![RawFeed::default()], ..Raw::default() }.to_table()
 }
 
 /// Calls `visit` with every value that is no section, and its key: `state.dir`, `lists[0].name`.

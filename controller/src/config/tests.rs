@@ -1,5 +1,6 @@
 mod environment;
 mod refused;
+mod sources;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,7 +46,7 @@ fn nothing_given_is_a_configuration_that_runs() {
     assert_eq!((config.mode, config.enforcement), (Mode::Auto, Enforcement::Enforce));
     assert_eq!(config.state.dir, Path::new("/var/lib/weir"));
     assert_eq!(config.state.bpffs, None);
-    assert_eq!((config.state.capacity.addresses, config.state.capacity.prefixes), (2_000_000, 250_000));
+    assert_eq!((config.state.capacity.addresses, config.state.capacity.prefixes), (2_000_000, 1_000_000));
     assert_eq!(config.state.capacity.bytes, 128 << 20);
     assert_eq!(config.state.max_sources, 65_536);
     assert_eq!(config.api.socket, Path::new("/run/weir/weir.sock"));
@@ -55,7 +56,7 @@ fn nothing_given_is_a_configuration_that_runs() {
     assert_eq!(config.samples.map(std::num::NonZeroU32::get), Some(100));
     assert!(config.top.track);
     assert_eq!(config.protected, Protected { addresses: vec![], login_sessions: true });
-    assert_eq!(config.never_block, NeverBlock { files: vec![], addresses: vec![] });
+    assert_eq!(config.never_block, NeverBlock { shipped: true, files: vec![], addresses: vec![] });
     assert!(config.lists.is_empty());
     assert_eq!(config.log, Log { level: LogLevel::Info, format: LogFormat::Text });
 }
@@ -169,9 +170,9 @@ fn each_setting_tells_where_it_was_given() {
     assert_eq!(setting(&loaded, "log.level"), ("\"warn\"".to_owned(), Source::Env("WEIR_LOG__LEVEL".to_owned())));
     let interfaces = ("[\"eth0\", \"eth1\"]".to_owned(), Source::Env("WEIR_INTERFACES".to_owned()));
     assert_eq!(setting(&loaded, "interfaces"), interfaces);
-    assert_eq!(setting(&loaded, "state.max_prefixes"), ("250000".to_owned(), Source::Default));
+    assert_eq!(setting(&loaded, "state.max_prefixes"), ("1000000".to_owned(), Source::Default));
     let keys: Vec<_> = loaded.settings.iter().map(|setting| setting.key.as_str()).collect();
-    assert_eq!(keys.get(..4), Some(["enforcement", "interfaces", "mode", "api.group"].as_slice()));
+    assert_eq!(keys.get(..4), Some(["enforcement", "feeds", "interfaces", "mode"].as_slice()));
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn the_shipped_file_says_the_defaults() {
     // Every key is there, and has the value it has without a file.
     for (shown, default) in loaded.settings.iter().zip(&defaults.settings) {
         assert_eq!((&shown.key, &shown.value), (&default.key, &default.value));
-        let is_example = shown.key == "lists";
+        let is_example = ["lists", "feeds"].contains(&shown.key.as_str());
         assert!(is_example || shown.source != Source::Default, "{} is not in the shipped file", shown.key);
     }
 }
@@ -208,6 +209,8 @@ fn the_shipped_file_says_the_defaults() {
 fn the_examples_of_the_shipped_file_hold() {
     let config = config(&uncommented("#     "));
     assert_eq!(config.lists.into_iter().collect::<Vec<_>>(), [("ipsum".to_owned(), ListEnforcement::Observe)]);
+    let feeds: Vec<_> = config.feeds.iter().map(|feed| (feed.name.as_str(), feed.action, feed.interval_s)).collect();
+    assert_eq!(feeds, [("spamhaus-drop-v4", FeedAction::Deny, 43_200), ("partner", FeedAction::Observe, 3_600)]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! The configuration as the rest of weir sees it: every value is one that makes sense.
+mod sources;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,8 +15,11 @@ use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::limits::SourceLimit;
 use crate::domain::tables::Capacity;
 
+pub(super) use self::sources::Protocol;
+pub use self::sources::{Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Location};
+
 /// All settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Interfaces to protect, each once; may be none, where the command line names them.
     pub interfaces: Vec<InterfaceName>,
@@ -40,6 +45,12 @@ pub struct Config {
     pub never_block: NeverBlock,
     /// What becomes of lists by name; those of other names are enforced.
     pub lists: BTreeMap<String, ListEnforcement>,
+    /// Feeds, in the order they go before each other.
+    pub feeds: Vec<Feed>,
+    /// Countries and autonomous systems.
+    pub geo: Geo,
+    /// A CrowdSec server; `None`: none is asked.
+    pub crowdsec: Option<Crowdsec>,
     /// What the daemon says.
     pub log: Log,
 }
@@ -101,6 +112,8 @@ pub struct Protected {
 /// `[never_block]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeverBlock {
+    /// Whether the set that comes with weir is part of it.
+    pub shipped: bool,
     /// Plain lists or MISP warninglists; absolute.
     pub files: Vec<PathBuf>,
     /// By address.

@@ -1,4 +1,6 @@
 //! Plain values to the configuration: what makes no sense is refused here.
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -73,10 +75,14 @@ pub(super) fn config(raw: &Raw) -> Result<Config, Fault> {
             login_sessions: raw.protected.login_sessions,
         },
         never_block: NeverBlock {
+            shipped: raw.never_block.shipped,
             files: each("never_block.files", &raw.never_block.files, absolute)?,
             addresses: prefixes("never_block.addresses", &raw.never_block.addresses)?,
         },
         lists: lists(&raw.lists)?,
+        feeds: sources::feeds(&raw.feeds)?,
+        geo: sources::geo(&raw.geo)?,
+        crowdsec: sources::crowdsec(&raw.crowdsec)?,
         log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
     })
 }

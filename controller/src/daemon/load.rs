@@ -17,6 +17,9 @@ use crate::sync::Settings;
 /// The file that is read when none is named; it need not exist.
 pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
 
+/// The never-block set that comes with weir.
+const SHIPPED: &[u8] = include_bytes!("../../never-block/default.txt");
+
 /// Reads the configuration from a file (the default one may be missing) and the environment.
 ///
 /// # Errors
@@ -83,12 +86,21 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         capacity: config.state.capacity,
         text: Arc::from(text),
         rows: rows(loaded, file),
+        feeds: Arc::new(config.feeds.clone()),
+        geo: config.geo.clone(),
+        crowdsec: config.crowdsec.clone(),
     })
 }
 
 fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {
     let mut all: Vec<(IpNet, String)> =
         config.never_block.addresses.iter().map(|prefix| (*prefix, "set in [never_block]".to_owned())).collect();
+    if config.never_block.shipped {
+        let prefixes = listfile::parse_never_block(SHIPPED).context("the never-block set that comes with weir")?;
+        all.extend(
+            prefixes.into_iter().map(|prefix| (prefix, "shared by many: in weir's own never-block set".to_owned())),
+        );
+    }
     for path in &config.never_block.files {
         let bytes = fs::read(path).with_context(|| format!("read the never-block file {}", path.display()))?;
         let prefixes =

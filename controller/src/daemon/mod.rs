@@ -1,4 +1,7 @@
 //! The daemon: adapters wired to the domain.
+mod crowdsec;
+mod feeds;
+mod geo;
 mod interfaces;
 pub mod load;
 mod samples;
@@ -16,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
+pub use self::feeds::FeedsHandle;
+pub(crate) use self::feeds::content as feed_content;
 use self::interfaces::Interfaces;
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
@@ -23,16 +28,18 @@ use crate::adapters::kernel::bpffs;
 use crate::adapters::kernel::instance::Instance;
 use crate::adapters::kernel::link::WantedMode;
 use crate::adapters::kernel::{object, probes};
-use crate::adapters::store::{Change, Store};
+use crate::adapters::store::{Change, ListHeader, Store};
 use crate::adapters::system::facts;
 use crate::commands::failure::UsageError;
 use crate::config::{Config, Mode};
-use crate::domain::decision::Enforcement;
+use crate::domain::decision::{Enforcement, ListId};
+use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
 use crate::domain::tables::Class;
 use crate::domain::time::BootSeconds;
+use crate::followed::Followed;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
 use crate::sync::{
     CONFIG_KEY, Command, ENFORCEMENT_KEY, GIVEN_UP, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared,
@@ -126,10 +133,15 @@ pub fn run(options: &Options) -> Result<()> {
     let instance = Instance::of(&folder, &config.state.dir);
     let kernel = takeover::take_over(&instance, config.state.max_sources)?;
 
-    let guards = guards_of(&remembered.settings);
+    let followed = Arc::new(Followed::default());
+    let guards = guards_of(&remembered.settings, &followed);
     let mut desired = saved.desired;
+    let (changes, followed_problems) =
+        follow_at_start(&remembered.settings, &config.state.dir, &guards, &followed, &mut desired);
+    // Numbers of lists are what totals are kept by, so they are saved before anything counts.
+    store.apply(&changes)?;
     for list in desired.lists_mut() {
-        list.enforcement = remembered.settings.lists.get(&*list.name).copied().unwrap_or_default();
+        list.enforcement = remembered.settings.enforcement_of(list);
     }
     desired.expire(clock::now().boot);
     let sequence = desired
@@ -175,9 +187,21 @@ pub fn run(options: &Options) -> Result<()> {
     if let Err(error) = store.save_good_copy() {
         state.problems.insert("store copy".to_owned(), error.to_string());
     }
-    let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer));
+    state.problems.extend(followed_problems);
+    let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer), followed);
     let (sync, thread) = Sync::start(shared.clone(), Arc::clone(&kernel.writer), store, boot_id);
-    let served = runtime.block_on(serve(options, doors, &file, cpus, &kernel, &instance, attached, &shared, &sync));
+    let served = runtime.block_on(serve(
+        options,
+        doors,
+        &file,
+        &config.state.dir,
+        cpus,
+        &kernel,
+        &instance,
+        attached,
+        &shared,
+        &sync,
+    ));
     runtime.shutdown_timeout(Duration::from_secs(2));
     // Where serving never began, or the task was too busy to hear, nobody has stopped it yet.
     let (done, _nobody) = oneshot::channel();
@@ -186,6 +210,28 @@ pub fn run(options: &Options) -> Result<()> {
         return Err(anyhow!("the sync task ended by a panic; what was in force still is"));
     }
     served
+}
+
+/// Puts what is followed among what is desired, from databases and kept copies. What the store must hold of lists whose
+/// content comes from elsewhere: those of now, and none of before; and what cannot be used, by part.
+fn follow_at_start(
+    settings: &Settings,
+    state: &Path,
+    guards: &Guards,
+    followed: &Followed,
+    desired: &mut Desired,
+) -> (Vec<Change>, Vec<(String, String)>) {
+    let before: Vec<ListId> = desired.lists().filter(|list| list.is_derived()).map(|list| list.id).collect();
+    let geo = geo::at_start(settings, state, followed, desired).map(|problem| ("geo".to_owned(), problem));
+    let feeds = feeds::at_start(settings, state, guards, followed, desired);
+    let problems: Vec<(String, String)> = geo.into_iter().chain(feeds).collect();
+    for (part, problem) in &problems {
+        tracing::warn!(part, problem, "something is wrong");
+    }
+    let gone = before.into_iter().filter(|id| desired.list(*id).is_none_or(|list| !list.is_derived()));
+    let now = desired.lists().filter(|list| list.is_derived());
+    let changes = gone.map(Change::RemoveList).chain(now.map(|list| Change::PutList(ListHeader::of(list)))).collect();
+    (changes, problems)
 }
 
 fn interface_names(options: &Options, config: &Config) -> Result<Vec<String>> {
@@ -254,10 +300,10 @@ fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpu
 fn state_of(
     kernel: &Kernel,
     first: First,
-    desired: crate::domain::desired::Desired,
+    desired: Desired,
     guards: Guards,
     remembered: &Remembered,
-    totals: &BTreeMap<crate::domain::decision::ListId, crate::adapters::store::ListTotals>,
+    totals: &BTreeMap<ListId, crate::adapters::store::ListTotals>,
     sequence: u64,
     class_lists: &BTreeMap<u64, crate::adapters::store::ClassLists>,
 ) -> Result<State> {
@@ -319,7 +365,7 @@ fn state_of(
 }
 
 /// Everything no decision may cut off: what the operator says and what the machine says.
-fn guards_of(settings: &Settings) -> Guards {
+pub(crate) fn guards_of(settings: &Settings, followed: &Followed) -> Guards {
     let sources = facts::Sources::default();
     let found = facts::gather(&sources);
     for problem in &found.problems {
@@ -332,6 +378,8 @@ fn guards_of(settings: &Settings) -> Guards {
         .map(|fact| (single(fact.address), fact.why.to_string()))
         .collect();
     protected.extend(settings.protected.iter().cloned());
+    // Whoever lists are asked of must not be cut off by one of them.
+    protected.extend(followed.hosts());
     Guards::new(protected, settings.never_block.iter().cloned())
 }
 
@@ -340,6 +388,7 @@ async fn serve(
     options: &Options,
     doors: Doors,
     file: &Path,
+    state_dir: &Path,
     cpus: u32,
     kernel: &Kernel,
     instance: &Instance,
@@ -348,6 +397,7 @@ async fn serve(
     sync: &Handle,
 ) -> Result<()> {
     let samples = Arc::new(Mutex::new(VecDeque::new()));
+    let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
     let reload: http::Reload = Arc::new(move || {
         let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
@@ -358,6 +408,7 @@ async fn serve(
         sync: sync.clone(),
         policy: Arc::clone(&kernel.policy),
         reload: Arc::clone(&reload),
+        feeds,
         samples: Arc::clone(&samples),
     };
     let (end, ended) = watch::channel(false);
@@ -380,6 +431,11 @@ async fn serve(
     #[cfg(feature = "trace")]
     tokio::spawn(trace::read(kernel.program_id));
     let guard_task = tokio::spawn(watch_facts(shared.clone(), sync.clone()));
+    let followers = [
+        tokio::spawn(feeds::follow(shared.clone(), sync.clone(), state_dir.to_owned(), asked)),
+        tokio::spawn(geo::follow(shared.clone(), sync.clone(), state_dir.to_owned())),
+        tokio::spawn(crowdsec::follow(shared.clone(), sync.clone())),
+    ];
     let attached: Vec<String> = shared
         .read()
         .interfaces
@@ -394,6 +450,7 @@ async fn serve(
     interface_task.abort();
     sample_task.abort();
     guard_task.abort();
+    followers.iter().for_each(tokio::task::JoinHandle::abort);
     let _nobody = end.send(true);
     let (done, stopped) = oneshot::channel();
     if sync.send(Command::Stop(done)).is_ok() {
@@ -497,11 +554,25 @@ async fn watch_facts(shared: Shared, sync: Handle) {
     loop {
         tokio::time::sleep(FACTS_EVERY).await;
         let settings = Arc::clone(&shared.read().settings);
-        let Ok(guards) = tokio::task::spawn_blocking(move || guards_of(&settings)).await else { return };
+        let followed = Arc::clone(&shared.followed);
+        let Ok(guards) = tokio::task::spawn_blocking(move || guards_of(&settings, &followed)).await else { return };
         if guards != shared.read().guards && sync.send(Command::Guards(guards)).is_err() {
             return;
         }
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn start_log(config: &Config) {

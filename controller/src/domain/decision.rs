@@ -51,7 +51,21 @@ pub enum Origin {
     Operator,
     /// An automated response: a detection rule, or a tool that names itself (`--origin fail2ban`).
     Automation(Arc<str>),
+    /// A CrowdSec server.
+    Crowdsec,
+    /// A feed, by its place among the configured ones: the first goes before the second.
+    Feed(u16),
+    /// The autonomous system an address belongs to.
+    Asn,
+    /// The country an address belongs to.
+    Country,
 }
+
+/// Most feeds there may be: their ranks lie between those of the fleet and of autonomous systems.
+pub const MOST_FEEDS: u16 = 1_024;
+
+const FIRST_FEED: u16 = 8;
+const LAST_FEED: u16 = FIRST_FEED + MOST_FEEDS - 1;
 
 /// A name that is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,9 +84,14 @@ impl Origin {
         match (self, kind) {
             (Self::Operator, Kind::Allow) => 0,
             (Self::Operator, Kind::Deny) => weir_common::judge::RANK_OPERATOR_DENY,
-            // An automation's allow is a feed's: below the operator's deny, above what automations deny.
-            (Self::Automation(_), Kind::Allow) => 2,
+            // Whoever allows but the operator does it as a feed does: below the operator's deny, above all other denials.
+            (_, Kind::Allow) => 2,
             (Self::Automation(_), Kind::Deny) => 3,
+            // 4: reputation, 5: offenders, 7: fleet.
+            (Self::Crowdsec, Kind::Deny) => 6,
+            (Self::Feed(place), Kind::Deny) => FIRST_FEED + (*place).min(LAST_FEED - FIRST_FEED),
+            (Self::Asn, Kind::Deny) => LAST_FEED + 1,
+            (Self::Country, Kind::Deny) => LAST_FEED + 2,
         }
     }
 
@@ -81,14 +100,37 @@ impl Origin {
         match self {
             Self::Operator => Verdict::Denied,
             Self::Automation(_) => Verdict::Rule,
+            Self::Crowdsec => Verdict::Crowdsec,
+            Self::Feed(_) => Verdict::Feed,
+            Self::Asn => Verdict::Asn,
+            Self::Country => Verdict::Country,
         }
     }
 
-    /// Its name.
+    /// Its name: the same for all feeds.
     pub fn name(&self) -> &str {
         match self {
             Self::Operator => "operator",
             Self::Automation(name) => name,
+            Self::Crowdsec => "crowdsec",
+            Self::Feed(_) => "feed",
+            Self::Asn => "asn",
+            Self::Country => "country",
+        }
+    }
+
+    /// The origin of this name, weir's own included: as the store keeps it. A feed's place is the first; the
+    /// configuration says which it is.
+    ///
+    /// # Errors
+    /// [`OriginError`].
+    pub fn stored(name: &str) -> Result<Self, OriginError> {
+        match name {
+            "crowdsec" => Ok(Self::Crowdsec),
+            "feed" => Ok(Self::Feed(0)),
+            "asn" => Ok(Self::Asn),
+            "country" => Ok(Self::Country),
+            name => name.parse(),
         }
     }
 

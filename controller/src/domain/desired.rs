@@ -27,6 +27,8 @@ pub struct List {
     pub origin: Origin,
     /// What becomes of all its entries.
     pub enforcement: ListEnforcement,
+    /// What becomes of them where the settings do not say: a feed's action, a country's rule.
+    pub usual: ListEnforcement,
     /// What was imported as a whole; replaced by the next import under the name.
     pub imported: Prefixes,
     /// When it was imported.
@@ -52,6 +54,7 @@ impl List {
             kind: self.kind,
             origin: self.origin.clone(),
             enforcement: self.enforcement,
+            usual: self.usual,
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,
@@ -62,6 +65,12 @@ impl List {
     /// Whether nothing is on it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether what is imported comes from elsewhere at each start: a feed's last good copy, a GeoIP database. It is
+    /// not the store's to keep.
+    pub fn is_derived(&self) -> bool {
+        matches!(self.origin, Origin::Feed(_) | Origin::Asn | Origin::Country)
     }
 
     /// What becomes of an entry that says this of itself.
@@ -104,7 +113,7 @@ impl List {
     }
 
     /// The decisions of this list on this very prefix: its own entry, and the imported one.
-    fn on(&self, prefix: IpNet) -> impl Iterator<Item = Decision> + '_ {
+    pub fn on(&self, prefix: IpNet) -> impl Iterator<Item = Decision> + '_ {
         let entry = self.entries.get(&prefix).map(|info| self.entry_decision(prefix, info));
         let imported = self.imported.contains(&prefix).then(|| self.imported_decision(prefix));
         entry.into_iter().chain(imported)
@@ -112,10 +121,21 @@ impl List {
 }
 
 /// All lists. The value the sync task makes the kernel agree with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Desired {
     lists: BTreeMap<ListId, List>,
+    /// The highest number that was given out: what a list that is gone has counted must not become another's.
+    highest: u16,
 }
+
+impl PartialEq for Desired {
+    fn eq(&self, other: &Self) -> bool {
+        // Lists that are gone make no difference.
+        self.lists == other.lists
+    }
+}
+
+impl Eq for Desired {}
 
 /// No list could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +167,7 @@ impl Desired {
                 kind,
                 origin: Origin::Operator,
                 enforcement: ListEnforcement::Enforce,
+                usual: ListEnforcement::Enforce,
                 imported: Prefixes::default(),
                 imported_at: None,
                 imported_sequence: 0,
@@ -158,6 +179,7 @@ impl Desired {
 
     /// Puts a list in place of the one with its number.
     pub fn insert(&mut self, list: List) {
+        self.highest = self.highest.max(list.id.0);
         self.lists.insert(list.id, list);
     }
 
@@ -197,7 +219,8 @@ impl Desired {
     /// [`ListError`].
     pub fn list_for(&mut self, name: &str, kind: Kind, origin: &Origin) -> Result<ListId, ListError> {
         if let Some(list) = self.named(name) {
-            if list.kind == kind && list.origin == *origin {
+            // A feed may change its place among feeds and is the same feed.
+            if list.kind == kind && list.origin.name() == origin.name() {
                 return Ok(list.id);
             }
             let kind = match list.kind {
@@ -211,13 +234,15 @@ impl Desired {
         if !is_name {
             return Err(ListError::NotAName(name.to_owned()));
         }
-        let id = (1..u16::MAX).map(ListId).find(|id| !self.lists.contains_key(id)).ok_or(ListError::TooMany)?;
+        let new = (self.highest.saturating_add(1)..u16::MAX).chain(1..u16::MAX).map(ListId);
+        let id = new.into_iter().find(|id| !self.lists.contains_key(id)).ok_or(ListError::TooMany)?;
         self.insert(List {
             id,
             name: Arc::from(name),
             kind,
             origin: origin.clone(),
             enforcement: ListEnforcement::Enforce,
+            usual: ListEnforcement::Enforce,
             imported: Prefixes::default(),
             imported_at: None,
             imported_sequence: 0,
@@ -249,8 +274,13 @@ impl Desired {
     /// At how many moments entries over one address of the prefix end, at most: of those that cover the prefix, and of
     /// those inside of it, however they nest. Stops counting behind `enough`.
     pub fn ends_within(&self, prefix: IpNet, enough: usize) -> usize {
-        let around = self.covering(prefix).into_iter().filter(|decision| decision.info.expiry.is_some()).count();
-        let inside = self.lists.values().flat_map(|list| {
+        // Only what was added one by one ends.
+        let with_entries = || self.lists.values().filter(|list| !list.entries.is_empty());
+        let around = prefixes::covering(prefix)
+            .flat_map(|wide| with_entries().filter_map(move |list| list.entries.get(&wide)))
+            .filter(|info| info.expiry.is_some())
+            .count();
+        let inside = with_entries().flat_map(|list| {
             list.entries
                 .range(prefix..)
                 .take_while(|(inner, _)| prefix.contains(*inner))

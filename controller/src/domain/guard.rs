@@ -2,16 +2,48 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::decision::{Kind, Origin};
-use super::prefixes;
+use super::listfile::Refused;
+use super::{prefixes, special};
 
 /// Widest IPv4 prefix that may be denied without `--force`.
 pub const WIDEST_V4: u8 = 8;
 /// Widest IPv6 prefix that may be denied without `--force`.
 pub const WIDEST_V6: u8 = 19;
+
+/// Widest IPv4 prefix that a feed may allow: it opens a way past every list but the operator's.
+pub const WIDEST_ALLOWED_V4: u8 = 16;
+/// Widest IPv6 prefix that a feed may allow.
+pub const WIDEST_ALLOWED_V6: u8 = 32;
+
+/// How wide a prefix may be that is denied without `--force`, as shortest lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Widest {
+    /// IPv4.
+    pub v4: u8,
+    /// IPv6.
+    pub v6: u8,
+}
+
+impl Default for Widest {
+    fn default() -> Self {
+        Self { v4: WIDEST_V4, v6: WIDEST_V6 }
+    }
+}
+
+impl Widest {
+    /// The same for what is allowed.
+    fn to_allow(self) -> Self {
+        Self { v4: self.v4.max(WIDEST_ALLOWED_V4), v6: self.v6.max(WIDEST_ALLOWED_V6) }
+    }
+
+    fn is_exceeded(self, prefix: IpNet) -> bool {
+        prefix.prefix_len() < if matches!(prefix, IpNet::V4(_)) { self.v4 } else { self.v6 }
+    }
+}
 
 /// The two sets. Both are small: own addresses, gateways, resolvers; ranges of CDNs and search engines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +60,9 @@ pub struct Hit {
     /// Why it is in the set.
     pub why: String,
 }
+
+/// Most hits that a refusal names.
+const MOST_HITS: usize = 64;
 
 /// Why a denial is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +86,7 @@ pub enum Refusal {
         hits: Vec<Hit>,
     },
     /// It is wider than any one source of abuse.
-    #[error("{prefix} is {share} of all {family} addresses; narrow it, or add --force if you mean it")]
+    #[error("{prefix} is {share} of all {family} addresses; {hint}")]
     TooWide {
         /// What was to be denied.
         prefix: IpNet,
@@ -59,15 +94,30 @@ pub enum Refusal {
         share: String,
         /// `IPv4` or `IPv6`.
         family: &'static str,
+        /// The way out.
+        hint: &'static str,
     },
     /// It is special-purpose space no abuse comes from.
-    #[error("{prefix} lies in {what}; add --force if you mean it")]
+    #[error("{prefix} lies in {what}; {hint}")]
     Special {
         /// What was to be denied.
         prefix: IpNet,
         /// The space.
         what: &'static str,
+        /// The way out.
+        hint: &'static str,
     },
+}
+
+impl Refused for Refusal {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Protected { .. } => "protected",
+            Self::NeverBlock { .. } => "never_block",
+            Self::TooWide { .. } => "too_wide",
+            Self::Special { .. } => "special",
+        }
+    }
 }
 
 fn list(hits: &[Hit]) -> String {
@@ -142,20 +192,54 @@ impl Guards {
 
     /// Whether a decision may be made: the one question at every door (command line, API, feed, alert, store, fleet).
     ///
-    /// Allowing is always fine. `forced` is the operator's `--force`, which an automation cannot give. It overrides
-    /// protection for what the operator named ([`Guards::overrides`]); protected addresses inside a wider prefix stay
-    /// reachable.
+    /// Allowing is always fine, but for a feed, which opens no more than a feed may. `forced` is the operator's
+    /// `--force`, which an automation cannot give. It overrides protection for what the operator named
+    /// ([`Guards::overrides`]); protected addresses inside a wider prefix stay reachable.
     ///
     /// # Errors
     /// [`Refusal`] with whom the denial would have hit.
     pub fn admit(&self, prefix: IpNet, kind: Kind, origin: &Origin, forced: bool) -> Result<(), Refusal> {
-        if kind == Kind::Allow || (forced && origin.is_operator()) {
+        self.admit_within(prefix, kind, origin, forced, Widest::default())
+    }
+
+    /// As [`admit`](Self::admit), for prefixes of another width: a feed's own.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn admit_within(
+        &self,
+        prefix: IpNet,
+        kind: Kind,
+        origin: &Origin,
+        forced: bool,
+        widest: Widest,
+    ) -> Result<(), Refusal> {
+        let is_feed = matches!(origin, Origin::Feed(_));
+        if kind == Kind::Allow && !is_feed || forced && origin.is_operator() {
             return Ok(());
         }
-        let widest = match prefix {
-            IpNet::V4(_) => WIDEST_V4,
-            IpNet::V6(_) => WIDEST_V6,
+        // Before the sets: what is as wide as the world covers protected addresses as well.
+        let widest = if kind == Kind::Allow { widest.to_allow() } else { widest };
+        let too_wide = || {
+            let family = if matches!(prefix, IpNet::V4(_)) { "IPv4" } else { "IPv6" };
+            let hint = if is_feed {
+                "a feed may not name as much at once"
+            } else {
+                "narrow it, or add --force if you mean it"
+            };
+            Refusal::TooWide { prefix, share: share(prefix.prefix_len()), family, hint }
         };
+        if is_feed && widest.is_exceeded(prefix) {
+            return Err(too_wide());
+        }
+        let purpose = special::purpose(prefix).filter(|purpose| purpose.is_vital || is_feed);
+        let special = |hint| purpose.map(|purpose| Refusal::Special { prefix, what: purpose.what, hint });
+        if is_feed && let Some(refusal) = special("no abuse of the internet comes from there") {
+            return Err(refusal);
+        }
+        if kind == Kind::Allow {
+            return Ok(());
+        }
         let hits = overlapping(&self.protected, prefix);
         if !hits.is_empty() {
             let hint = if hits.iter().any(|hit| hit.prefix.contains(&prefix)) {
@@ -165,12 +249,11 @@ impl Guards {
             };
             return Err(Refusal::Protected { prefix, hits, hint });
         }
-        if prefix.prefix_len() < widest {
-            let family = if matches!(prefix, IpNet::V4(_)) { "IPv4" } else { "IPv6" };
-            return Err(Refusal::TooWide { prefix, share: share(prefix.prefix_len()), family });
+        if widest.is_exceeded(prefix) {
+            return Err(too_wide());
         }
-        if let Some(what) = special(prefix) {
-            return Err(Refusal::Special { prefix, what });
+        if let Some(refusal) = special("add --force if you mean it") {
+            return Err(refusal);
         }
         if !origin.is_operator() {
             let hits = overlapping(&self.never_block, prefix);
@@ -192,32 +275,17 @@ fn covers_address(set: &BTreeMap<IpNet, String>, address: IpAddr) -> Option<&str
     covering.iter().find_map(|prefix| set.get(prefix)).map(String::as_str)
 }
 
-/// The set's prefixes that cover `prefix` or lie inside it.
+/// The set's prefixes that cover `prefix` or lie inside it, the first [`MOST_HITS`] of them. Takes a look-up for each
+/// length and a step for each hit: lists of a million lines are held against sets of tens of thousands.
 fn overlapping(set: &BTreeMap<IpNet, String>, prefix: IpNet) -> Vec<Hit> {
-    set.iter()
-        .filter(|(guarded, _)| guarded.contains(&prefix) || prefix.contains(*guarded))
-        .map(|(guarded, why)| Hit { prefix: *guarded, why: why.clone() })
-        .collect()
-}
-
-/// Space that no remote abuse comes from and whose denial usually cuts off the machine's own network: loopback,
-/// link-local, multicast, unspecified. Private space is left to the operator: floods do come from there.
-fn special(prefix: IpNet) -> Option<&'static str> {
-    const V4: [(Ipv4Net, &str); 4] = [
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 8), "this-network space 0.0.0.0/8"),
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::from_bits(0x7f00_0000), 8), "loopback space 127.0.0.0/8"),
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::new(169, 254, 0, 0), 16), "link-local space 169.254.0.0/16"),
-        (Ipv4Net::new_assert(std::net::Ipv4Addr::new(224, 0, 0, 0), 4), "multicast space 224.0.0.0/4"),
-    ];
-    const V6: [(Ipv6Net, &str); 3] = [
-        (Ipv6Net::new_assert(std::net::Ipv6Addr::UNSPECIFIED, 127), "loopback space ::/127"),
-        (Ipv6Net::new_assert(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10), "link-local space fe80::/10"),
-        (Ipv6Net::new_assert(std::net::Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), "multicast space ff00::/8"),
-    ];
-    match prefix {
-        IpNet::V4(net) => V4.iter().find(|(space, _)| space.contains(&net)).map(|(_, what)| *what),
-        IpNet::V6(net) => V6.iter().find(|(space, _)| space.contains(&net)).map(|(_, what)| *what),
+    if set.is_empty() {
+        return Vec::new();
     }
+    let hit = |(guarded, why): (&IpNet, &String)| Hit { prefix: *guarded, why: why.clone() };
+    let around = prefixes::covering(prefix).filter(|wide| *wide != prefix).filter_map(|wide| set.get_key_value(&wide));
+    // What lies inside of a prefix follows it in the order of prefixes, with nothing in between.
+    let inside = set.range(prefix..).take_while(|(guarded, _)| prefix.contains(*guarded));
+    around.chain(inside).take(MOST_HITS).map(hit).collect()
 }
 
 #[cfg(test)]
@@ -272,5 +340,35 @@ mod tests {
         check("fe80::1/128", "operator", false, Some("link-local"));
         check("64.0.0.0/4", "operator", true, None);
         check("203.0.113.9/32", "operator", false, None);
+    }
+
+    #[track_caller]
+    fn check_feed(prefix: &str, kind: Kind, refused: Option<&str>) {
+        let reason = guards().admit(net(prefix), kind, &Origin::Feed(0), true).err().map(|refusal| refusal.reason());
+        assert_eq!(reason, refused, "{prefix}");
+    }
+
+    #[test]
+    fn a_feed_names_no_private_space_nothing_too_wide_and_nobody_who_is_guarded() {
+        check_feed("5.188.10.7/32", Kind::Deny, None);
+        check_feed("10.0.0.1/32", Kind::Deny, Some("special"));
+        check_feed("203.0.113.0/24", Kind::Deny, Some("special"));
+        check_feed("0.0.0.0/0", Kind::Deny, Some("too_wide"));
+        check_feed("128.0.0.0/7", Kind::Deny, Some("too_wide"));
+        check_feed("2a00::/18", Kind::Deny, Some("too_wide"));
+        let guards = Guards::new([(net("5.5.5.5/32"), "gateway".to_owned())], [(net("9.9.9.0/24"), "x".to_owned())]);
+        let admit = |prefix| guards.admit(net(prefix), Kind::Deny, &Origin::Feed(0), false).err().map(|e| e.reason());
+        assert_eq!(admit("5.5.0.0/16"), Some("protected"));
+        assert_eq!(admit("9.9.9.9/32"), Some("never_block"));
+        assert_eq!(admit("9.9.0.0/16"), Some("never_block"));
+        assert_eq!(admit("9.8.0.0/16"), None);
+    }
+
+    #[test]
+    fn a_feed_opens_little_at_once() {
+        check_feed("5.188.10.0/24", Kind::Allow, None);
+        check_feed("5.188.0.0/15", Kind::Allow, Some("too_wide"));
+        check_feed("192.168.0.0/24", Kind::Allow, Some("special"));
+        check_feed("2a00::/31", Kind::Allow, Some("too_wide"));
     }
 }

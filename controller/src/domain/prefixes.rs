@@ -5,11 +5,23 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Many prefixes with nothing of their own beside them. Cloning shares the memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Prefixes {
     v4: Arc<Vec<Ipv4Net>>,
     v6: Arc<Vec<Ipv6Net>>,
+    /// A bit for each length that has been among them: most look-ups ask for lengths that never were.
+    lengths_v4: u64,
+    lengths_v6: [u64; 3],
 }
+
+impl PartialEq for Prefixes {
+    fn eq(&self, other: &Self) -> bool {
+        // The lengths may name one that is gone.
+        self.v4 == other.v4 && self.v6 == other.v6
+    }
+}
+
+impl Eq for Prefixes {}
 
 impl Prefixes {
     /// The prefixes, sorted, each once, host bits cleared.
@@ -28,7 +40,22 @@ impl Prefixes {
         v6.dedup();
         v4.shrink_to_fit();
         v6.shrink_to_fit();
-        Self { v4: Arc::new(v4), v6: Arc::new(v6) }
+        let lengths_v4 = v4.iter().fold(0, |bits, net| bits | 1u64 << net.prefix_len());
+        let mut lengths_v6 = [0; 3];
+        for net in &v6 {
+            if let Some(bits) = lengths_v6.get_mut(usize::from(net.prefix_len() / 64)) {
+                *bits |= 1u64 << (net.prefix_len() % 64);
+            }
+        }
+        Self { v4: Arc::new(v4), v6: Arc::new(v6), lengths_v4, lengths_v6 }
+    }
+
+    fn has_length(&self, prefix: &IpNet) -> bool {
+        let len = prefix.prefix_len();
+        match prefix {
+            IpNet::V4(_) => self.lengths_v4 >> len & 1 == 1,
+            IpNet::V6(_) => self.lengths_v6.get(usize::from(len / 64)).is_some_and(|bits| bits >> (len % 64) & 1 == 1),
+        }
     }
 
     /// How many there are.
@@ -58,6 +85,9 @@ impl Prefixes {
 
     /// Whether this very prefix is among them.
     pub fn contains(&self, prefix: &IpNet) -> bool {
+        if !self.has_length(prefix) {
+            return false;
+        }
         match prefix {
             IpNet::V4(net) => self.v4.binary_search(net).is_ok(),
             IpNet::V6(net) => self.v6.binary_search(net).is_ok(),

@@ -1,6 +1,8 @@
 //! What weir tells people and programs: the JSON of the API, which the command line prints or renders.
 //!
 //! Keys are stable. Times are RFC 3339 UTC, prefixes canonical text, what is unknown is `null`.
+mod followed;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,6 +11,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decision::{Enforcement, Kind, ListEnforcement};
+
+pub use self::followed::{
+    CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
+};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,8 +139,12 @@ pub struct Status {
     pub verdicts: BTreeMap<String, VerdictRow>,
     /// Lists.
     pub lists: Vec<ListRow>,
-    /// Feeds; there are none yet.
-    pub feeds: Vec<serde_json::Value>,
+    /// Feeds.
+    pub feeds: Vec<FeedRow>,
+    /// The CrowdSec server; `null`: none is asked.
+    pub crowdsec: Option<CrowdsecRow>,
+    /// GeoIP databases.
+    pub geo: Vec<GeoRow>,
     /// How full the tables are.
     pub capacity: BTreeMap<String, Fill>,
     /// Whether all is well.
@@ -156,9 +166,9 @@ pub struct TopRow {
     pub packets_per_second: f64,
     /// Bytes a second over the last measurement.
     pub bytes_per_second: f64,
-    /// Country; unknown yet.
+    /// Country, by the GeoIP database; `null`: not known.
     pub country: Option<String>,
-    /// Autonomous system; unknown yet.
+    /// Number of the autonomous system; `null`: not known.
     pub asn: Option<u32>,
 }
 
@@ -243,12 +253,14 @@ pub struct Explain {
     pub protected: Option<String>,
     /// Why it is in the never-block set.
     pub never_block: Option<String>,
-    /// Country; unknown yet.
+    /// Country, by the GeoIP database; `null`: not known.
     pub country: Option<String>,
-    /// Autonomous system; unknown yet.
+    /// Number of the autonomous system; `null`: not known.
     pub asn: Option<u32>,
-    /// Reputation; unknown yet.
-    pub reputation: Option<serde_json::Value>,
+    /// Name of the autonomous system.
+    pub as_name: Option<String>,
+    /// What feeds of evidence say; `null`: nothing.
+    pub reputation: Option<ReputationRow>,
     /// Its rate; `null` while it is not tracked.
     pub rate: Option<ExplainRate>,
     /// Alerts; there are none yet.
@@ -317,7 +329,7 @@ pub struct RejectRow {
 }
 
 /// The answer to an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportReport {
     /// The list.
     pub list: String,
@@ -331,8 +343,15 @@ pub struct ImportReport {
     pub rejected: u64,
     /// The first refused lines.
     pub rejects: Vec<RejectRow>,
-    /// IPv4 addresses covered.
-    pub addresses_v4: u64,
+    /// Entries that end by themselves, as the file says.
+    #[serde(default)]
+    pub ending: u64,
+    /// Refused lines by reason.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
+    /// Whom it hits.
+    #[serde(flatten)]
+    pub reach: ReachRow,
     /// Whether the list changed (would change, with `dry_run`).
     pub changed: bool,
     /// Whether it was only tried.

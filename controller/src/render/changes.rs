@@ -49,13 +49,11 @@ fn tense<'a>(change: &str, would: &'a str) -> &'a str {
 pub fn import(report: &ImportReport, style: Style, into: &mut impl Write) -> fmt::Result {
     let list = plain::line(&report.list);
     let entries = counted(report.accepted, "entry", "entries");
-    let covered = if report.addresses_v4 > 0 {
-        format!(", {}", counted(report.addresses_v4, "IPv4 address", "IPv4 addresses"))
-    } else {
-        String::new()
-    };
+    let ending =
+        if report.ending > 0 { format!(", {} of them with an end", whole(report.ending)) } else { String::new() };
     let lines = counted(report.lines, "line", "lines");
-    writeln!(into, "{list}: {entries}{covered} from {lines} ({})", plain::line(&report.format))?;
+    writeln!(into, "{list}: {entries}{ending} from {lines} ({})", plain::line(&report.format))?;
+    super::feeds::reach(&report.reach, style, into)?;
     if report.rejected > 0 {
         writeln!(into, "{}:", style.yellow(&format!("{} refused", counted(report.rejected, "line", "lines"))))?;
         for reject in report.rejects.iter().take(REJECTS) {

@@ -7,7 +7,7 @@ use weir_common::verdict::{Action, Verdict};
 use super::grid::{Grid, words};
 use super::numbers::{short, whole};
 use super::{Style, kind, plain, times};
-use crate::domain::report::{Explain, ExplainEntry, ExplainRate};
+use crate::domain::report::{Explain, ExplainEntry, ExplainRate, ReputationRow};
 
 /// Writes the verdict, why, and everything that has a say in it, the strongest first.
 ///
@@ -60,7 +60,8 @@ fn facts(explain: &Explain) -> Grid {
         ("protected", explain.protected.as_ref().map(|why| plain::line(why).into_owned())),
         ("never blocked", explain.never_block.as_ref().map(|why| plain::line(why).into_owned())),
         ("country", explain.country.as_ref().map(|country| plain::line(country).into_owned())),
-        ("network", explain.asn.map(|asn| format!("AS{asn}"))),
+        ("network", explain.asn.map(|asn| network(asn, explain.as_name.as_deref()))),
+        ("score", explain.reputation.as_ref().map(reputation)),
         ("packets", explain.rate.as_ref().map(rate)),
     ];
     for (name, value) in facts {
@@ -69,6 +70,15 @@ fn facts(explain: &Explain) -> Grid {
         }
     }
     grid
+}
+
+fn network(asn: u32, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("AS{asn}"), |name| format!("AS{asn} {}", plain::line(name)))
+}
+
+fn reputation(reputation: &ReputationRow) -> String {
+    let evidence = reputation.evidence.iter().map(|row| format!("{} ({} %)", plain::line(&row.source), row.weight));
+    format!("{} of 100: {}", reputation.score, evidence.collect::<Vec<_>>().join(", "))
 }
 
 fn rate(rate: &ExplainRate) -> String {
@@ -91,6 +101,7 @@ mod tests {
             never_block: None,
             country: None,
             asn: None,
+            as_name: None,
             reputation: None,
             rate: None,
             alerts: Vec::new(),

@@ -158,6 +158,8 @@ mod tests {
             verdicts: BTreeMap::new(),
             lists: Vec::new(),
             feeds: Vec::new(),
+            crowdsec: None,
+            geo: Vec::new(),
             capacity: BTreeMap::new(),
             health: Health { ok: true, problems: Vec::new() },
         }

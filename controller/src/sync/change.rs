@@ -1,4 +1,4 @@
-//! Adding and removing entries, importing lists.
+//! Adding and removing entries.
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -6,7 +6,7 @@ use serde_json::json;
 use weir_common::abi::{RUN_STEPS, control_word};
 
 use super::job::{Job, Undo};
-use super::{Add, Import, Imported, Remove, Reply, Sync, SyncError, answer};
+use super::{Add, Remove, Reply, Sync, SyncError, answer};
 use crate::adapters::clock;
 use crate::adapters::store::{Change, ListHeader};
 use crate::domain::decision::{Decision, Enforcement, EntryInfo, Kind, ListId, Origin};
@@ -18,7 +18,7 @@ use crate::domain::tables;
 use crate::domain::time::Expiry;
 
 /// More prefixes than this in one request go by rebuild and flip: cheaper than as many live changes.
-const LIVE_AT_ONCE: usize = 256;
+pub(super) const LIVE_AT_ONCE: usize = 256;
 
 impl Sync {
     pub(super) fn add(&mut self, add: &Add, actor: &str, reply: Reply<ChangeReport>) {
@@ -142,9 +142,9 @@ impl Sync {
         }
         let is_new = state.desired.named(name).is_none();
         let id = state.desired.list_for(name, add.kind, &add.origin)?;
-        let enforcement = state.settings.lists.get(name).copied().unwrap_or_default();
+        let settings = Arc::clone(&state.settings);
         if is_new && let Some(list) = state.desired.list_mut(id) {
-            list.enforcement = enforcement;
+            list.enforcement = settings.enforcement_of(list);
             self.unsaved.push(Change::PutList(ListHeader::of(list)));
         }
         Ok(id)
@@ -246,7 +246,7 @@ impl Sync {
     }
 
     /// Carries a change into the overlay. The inner error says that it has to go by rebuild.
-    fn make_live(
+    pub(super) fn make_live(
         &self,
         state: &mut super::State,
         prefix: IpNet,
@@ -277,69 +277,6 @@ impl Sync {
                 }
             }
         }
-    }
-
-    pub(super) fn import(&mut self, import: Import, actor: &str, reply: Reply<Imported>) {
-        match self.try_import(import, actor) {
-            Ok((imported, None)) => answer(reply, Ok(imported)),
-            Ok((imported, Some(job))) => self.queue_job(job.with(move |task, done| match done {
-                Ok(()) => {
-                    let generation = task.shared.read().generation;
-                    task.answer_saved(reply, Imported { generation, ..imported });
-                }
-                Err(error) => answer(reply, Err(error)),
-            })),
-            Err(error) => answer(reply, Err(error)),
-        }
-    }
-
-    fn try_import(&mut self, import: Import, actor: &str) -> Result<(Imported, Option<Job>), SyncError> {
-        let shared = self.shared.clone();
-        let mut state = shared.write();
-        let generation = state.generation;
-        let existing = state.desired.named(&import.name);
-        if existing.is_some_and(|list| list.kind == import.kind && list.imported == import.prefixes) {
-            return Ok((Imported { changed: false, generation }, None));
-        }
-        if import.dry_run {
-            let mut trial = state.desired.clone();
-            let id = trial.list_for(&import.name, import.kind, &Origin::Operator)?;
-            if let Some(list) = trial.list_mut(id) {
-                list.imported = import.prefixes;
-            }
-            let now_s = u32::try_from(clock::now().boot.0).unwrap_or(u32::MAX);
-            tables::build(&trial, &state.guards, state.settings.capacity, now_s, [0; 2])?;
-            return Ok((Imported { changed: true, generation }, None));
-        }
-        if let Some(pending) = &state.pending {
-            return Err(SyncError::Pending(pending.deadline_wall));
-        }
-        let created = existing.is_none();
-        let id = state.desired.list_for(&import.name, import.kind, &Origin::Operator)?;
-        state.sequence += 1;
-        let sequence = state.sequence;
-        let enforcement = state.settings.lists.get(&import.name).copied();
-        let now = clock::now().wall;
-        let entries = import.prefixes.len();
-        let Some(list) = state.desired.list_mut(id) else { return Err(SyncError::Stopping) };
-        let undo = if created { Undo::Created(id) } else { Undo::imported(list) };
-        list.imported = import.prefixes;
-        list.imported_at = Some(now);
-        list.imported_sequence = sequence;
-        if let Some(enforcement) = enforcement {
-            list.enforcement = enforcement;
-        }
-        let saves = vec![
-            Change::PutList(ListHeader::of(list)),
-            Change::PutImported { list: id, prefixes: list.imported.clone() },
-        ];
-        let (actor, name) = (actor.to_owned(), import.name);
-        let job = Job::new(undo, move |task| {
-            task.unsaved.extend(saves);
-            task.audit(&actor, "import", &name, &json!({"entries": entries}));
-            task.want_good_copy();
-        });
-        Ok((Imported { changed: true, generation }, Some(job)))
     }
 
     pub(super) fn set_bypass(&mut self, on: bool, actor: &str, reply: Reply<SwitchReport>) {
@@ -380,17 +317,7 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
 /// Whether the tables have room for what is to be added, until then: what is live at first is folded into them, and a
 /// restart begins with them.
 fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>) -> Result<(), SyncError> {
-    let capacity = state.settings.capacity;
-    // What is live will be folded into them.
-    let addresses = add.prefixes.iter().filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len()).count();
-    let more = tables::More {
-        addresses: state.overlay.addresses() + addresses,
-        prefixes: state.overlay.prefixes() + add.prefixes.len() - addresses,
-        lists: state.desired.lists().count() + 1,
-    };
-    let steps = RUN_STEPS as usize;
-    let ends_fit = |prefix: &IpNet| state.desired.ends_within(*prefix, steps) < steps;
-    if state.tables.surely_fit(more, capacity) && (expiry.is_none() || add.prefixes.iter().all(ends_fit)) {
+    if surely_fits(state, add.prefixes.iter().map(|prefix| (*prefix, expiry.is_some()))) {
         return Ok(());
     }
     let mut trial = state.desired.clone();
@@ -408,8 +335,24 @@ fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>)
         list.entries.extend(add.prefixes.iter().map(|prefix| (*prefix, info.clone())));
     }
     let now_s = u32::try_from(now.boot.0).unwrap_or(u32::MAX);
-    tables::build(&trial, &state.guards, capacity, now_s, [0; 2])?;
+    tables::build(&trial, &state.guards, state.settings.capacity, now_s, [0; 2])?;
     Ok(())
+}
+
+/// Whether the next build surely has room for these, each with whether it ends, on top of what is live: that is folded
+/// into it.
+pub(super) fn surely_fits(state: &super::State, added: impl Iterator<Item = (IpNet, bool)>) -> bool {
+    let steps = RUN_STEPS as usize;
+    let (mut addresses, mut prefixes) = (state.overlay.addresses(), state.overlay.prefixes());
+    let mut ends_fit = true;
+    for (prefix, ends) in added {
+        let is_address = prefix.prefix_len() == prefix.max_prefix_len();
+        addresses += usize::from(is_address);
+        prefixes += usize::from(!is_address);
+        ends_fit = ends_fit && (!ends || state.desired.ends_within(prefix, steps) < steps);
+    }
+    let more = tables::More { addresses, prefixes, lists: state.desired.lists().count() + 1 };
+    ends_fit && state.tables.surely_fit(more, state.settings.capacity)
 }
 
 /// The list that an origin's single entries are on.
@@ -417,8 +360,8 @@ fn list_name(kind: Kind, origin: &Origin) -> String {
     match (origin, kind) {
         (Origin::Operator, Kind::Deny) => "block".to_owned(),
         (Origin::Operator, Kind::Allow) => "allow".to_owned(),
-        (Origin::Automation(name), Kind::Deny) => name.to_string(),
-        (Origin::Automation(name), Kind::Allow) => format!("{name}-allow"),
+        (origin, Kind::Deny) => origin.name().to_owned(),
+        (origin, Kind::Allow) => format!("{}-allow", origin.name()),
     }
 }
 

@@ -93,7 +93,7 @@ impl Sync {
         let old = std::mem::replace(&mut state.settings, Arc::clone(settings));
         let mut lists = Vec::new();
         for list in state.desired.lists_mut() {
-            let enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
+            let enforcement = settings.enforcement_of(list);
             if list.enforcement != enforcement {
                 lists.push((list.id, std::mem::replace(&mut list.enforcement, enforcement)));
             }
@@ -181,7 +181,7 @@ impl Sync {
         let rejected = std::mem::replace(&mut state.settings, pending.fallback);
         let settings = Arc::clone(&state.settings);
         for list in state.desired.lists_mut() {
-            list.enforcement = settings.lists.get(&*list.name).copied().unwrap_or_default();
+            list.enforcement = settings.enforcement_of(list);
         }
         drop(state);
         self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });

@@ -15,8 +15,10 @@ use crate::domain::prefixes::Prefixes;
 pub(super) enum Undo {
     /// Entries as they were.
     Entries(Vec<(ListId, IpNet, Option<EntryInfo>)>),
-    /// A list's imported part as it was.
-    Imported(ListId, Prefixes, Option<jiff::Timestamp>, u64),
+    /// A list's imported part, and what becomes of it, as it was.
+    Imported(Box<List>),
+    /// Lists that were there.
+    Removed(Vec<List>),
     /// A list that was not there.
     Created(ListId),
     /// The enforcement switch as it was.
@@ -34,19 +36,21 @@ pub(super) enum Undo {
 impl Undo {
     /// The imported part of a list, as it is now.
     pub(super) fn imported(list: &List) -> Self {
-        Self::Imported(list.id, list.imported.clone(), list.imported_at, list.imported_sequence)
+        let mut before = list.without_entries();
+        before.imported = list.imported.clone();
+        Self::Imported(Box::new(before))
     }
 
     pub(super) fn carry_out(self, state: &mut State) {
         match self {
             Self::Entries(entries) => restore(&mut state.desired, entries),
-            Self::Imported(id, prefixes, at, sequence) => {
-                if let Some(list) = state.desired.list_mut(id) {
-                    list.imported = prefixes;
-                    list.imported_at = at;
-                    list.imported_sequence = sequence;
+            Self::Imported(before) => {
+                let entries = state.desired.list_mut(before.id).map(|list| std::mem::take(&mut list.entries));
+                if let Some(entries) = entries {
+                    state.desired.insert(List { entries, ..*before });
                 }
             }
+            Self::Removed(lists) => lists.into_iter().for_each(|list| state.desired.insert(list)),
             Self::Created(id) => {
                 // Entries that came meanwhile keep the list.
                 let empty = state.desired.list(id).is_some_and(|list| list.entries.is_empty());
@@ -92,6 +96,19 @@ impl Job {
     /// A change that is in the desired state already. `saves` queues what the store must hold once it is in force.
     pub(super) fn new(undo: Undo, saves: impl FnOnce(&mut Sync) + Send + 'static) -> Self {
         Self { undo, saves: Box::new(saves), done: Box::new(|_, _| {}), keeps_tables: false, confirm: None }
+    }
+
+    /// Several changes as one; `None` where there is none.
+    pub(super) fn all(jobs: Vec<Self>) -> Option<Self> {
+        if jobs.is_empty() {
+            return None;
+        }
+        let (mut undos, mut saves) = (Vec::new(), Vec::new());
+        for job in jobs {
+            undos.push(job.undo);
+            saves.push(job.saves);
+        }
+        Some(Self::new(Undo::All(undos), move |task| saves.into_iter().for_each(|save| save(task))))
     }
 
     /// The same change, of settings or of what becomes of lists as a whole: the address tables stay as they are.

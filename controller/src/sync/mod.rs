@@ -3,8 +3,10 @@
 //! It is a thread that takes commands one after the other. A change is made in the order kernel, store, answer: commands
 //! that wait together share one store transaction. Tables are built and written by a worker while live changes go on
 //! through the overlay.
+mod batch;
 mod change;
 mod confirm;
+mod import;
 mod job;
 mod policy;
 mod settings;
@@ -29,10 +31,11 @@ pub use state::{InterfaceState, ListTotals, Pending, Shared, State};
 use crate::adapters::clock;
 use crate::adapters::kernel::writer::{KernelWriter, WriteError};
 use crate::adapters::store::{AuditRecord, Change, Store};
-use crate::domain::decision::{Enforcement, Kind, Origin};
+use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin};
 use crate::domain::guard::{Guards, Refusal};
 use crate::domain::report::{ChangeReport, ConfigReport, SwitchReport};
 use crate::domain::tables::BuildError;
+use crate::domain::time::Expiry;
 
 /// How long the task sleeps when nothing happens: expiries, deadlines and folds are looked at this often.
 const TICK: Duration = Duration::from_millis(200);
@@ -116,8 +119,14 @@ pub struct Import {
     pub kind: Kind,
     /// The list's name.
     pub name: String,
+    /// On whose word.
+    pub origin: Origin,
+    /// What becomes of its entries where the settings do not say.
+    pub usual: ListEnforcement,
     /// Its prefixes.
     pub prefixes: crate::domain::prefixes::Prefixes,
+    /// Prefixes that end by themselves, with the seconds left. They come on top of those that the list has.
+    pub ending: Vec<(IpNet, u64)>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -131,6 +140,47 @@ pub struct Imported {
     pub generation: u64,
 }
 
+/// Entries of one list, each with an end and a reason of its own, changed together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The list's name.
+    pub list: String,
+    /// On whose word.
+    pub origin: Origin,
+    /// What is to be on the list; canonical.
+    pub put: Vec<(IpNet, Put)>,
+    /// What is no longer to be on it; canonical.
+    pub remove: Vec<IpNet>,
+    /// Whether what is not put goes.
+    pub replace: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// One entry of a [`Batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// When it ends; `None`: never by itself.
+    pub expiry: Option<Expiry>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Counted or carried out.
+    pub enforcement: Enforcement,
+}
+
+/// What became of a [`Batch`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batched {
+    /// Entries added or changed.
+    pub put: u64,
+    /// Entries taken out.
+    pub removed: u64,
+    /// Prefixes that a safety rule keeps out, each with its label.
+    pub refused: Vec<(IpNet, &'static str)>,
+    /// The policy in force afterwards.
+    pub generation: u64,
+}
+
 /// What the sync task is asked to do, with who asked.
 #[derive(Debug)]
 pub enum Command {
@@ -140,6 +190,11 @@ pub enum Command {
     Remove(Remove, String, Reply<ChangeReport>),
     /// Replace a list's content.
     Import(Import, String, Reply<Imported>),
+    /// Change many entries of one list.
+    Batch(Batch, String, Reply<Batched>),
+    /// Replace the content of many lists with one flip, and take others away: those of feeds and countries that are no
+    /// longer followed.
+    Lists(Vec<Import>, Vec<String>, String, Reply<Imported>),
     /// Put settings in force, undone after so many seconds unless confirmed.
     Apply(Arc<Settings>, Option<u64>, bool, String, Reply<ConfigReport>),
     /// Keep the pending settings.
@@ -284,6 +339,8 @@ impl Sync {
             Command::Add(add, actor, reply) => self.add(&add, &actor, reply),
             Command::Remove(remove, actor, reply) => self.remove(&remove, &actor, reply),
             Command::Import(import, actor, reply) => self.import(import, &actor, reply),
+            Command::Batch(batch, actor, reply) => self.batch(batch, &actor, reply),
+            Command::Lists(put, remove, actor, reply) => self.lists(put, &remove, &actor, reply),
             Command::Apply(settings, confirm_s, dry_run, actor, reply) => {
                 self.apply(&settings, confirm_s, dry_run, &actor, reply);
             }

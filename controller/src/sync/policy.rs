@@ -364,7 +364,8 @@ impl Sync {
 
 /// What every list has counted so far, as the store keeps it.
 pub fn totals_of(state: &State) -> Vec<Change> {
-    let totals = state.totals.iter().filter(|(list, _)| **list != 0);
+    // What counted for a list that is gone is nobody's.
+    let totals = state.totals.iter().filter(|(list, _)| state.desired.list(ListId(**list)).is_some());
     totals
         .map(|(list, (packets, bytes))| Change::SetTotals {
             list: ListId(*list),

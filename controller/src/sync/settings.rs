@@ -7,7 +7,9 @@ use weir_common::abi::{Slot, feature};
 use weir_common::rate;
 use zerocopy::FromZeros as _;
 
+use crate::config::{Crowdsec, Feed, Geo};
 use crate::domain::decision::{Enforcement, ListEnforcement};
+use crate::domain::desired::List;
 use crate::domain::limits::LimitWords;
 use crate::domain::report::SettingRow;
 use crate::domain::tables::Capacity;
@@ -44,9 +46,20 @@ pub struct Settings {
     pub text: Arc<str>,
     /// Every setting with where it came from.
     pub rows: Vec<SettingRow>,
+    /// Feeds, in the order they go before each other.
+    pub feeds: Arc<Vec<Feed>>,
+    /// Countries and autonomous systems.
+    pub geo: Geo,
+    /// A CrowdSec server; `None`: none is asked.
+    pub crowdsec: Option<Crowdsec>,
 }
 
 impl Settings {
+    /// What becomes of a list: what is set for its name, else what is usual for it.
+    pub fn enforcement_of(&self, list: &List) -> ListEnforcement {
+        self.lists.get(&*list.name).copied().unwrap_or(list.usual)
+    }
+
     /// The slot descriptor for these settings, without tables.
     pub fn slot(&self, generation: u64, enforcement: Enforcement) -> Slot {
         let mut slot = Slot::new_zeroed();

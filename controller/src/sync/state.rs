@@ -15,6 +15,7 @@ use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, SlotView};
 use crate::domain::tables::{Class, Sizes};
 use crate::domain::time::BootSeconds;
+use crate::followed::Followed;
 
 use super::settings::Settings;
 
@@ -108,14 +109,16 @@ pub struct Shared {
     /// The kernel's counters.
     pub reader: Arc<KernelReader>,
     writer: Arc<KernelWriter>,
+    /// What is known of what is followed.
+    pub followed: Arc<Followed>,
     /// When the daemon started.
     pub started: Instant,
 }
 
 impl Shared {
     /// The state, shared.
-    pub fn new(state: State, reader: Arc<KernelReader>, writer: Arc<KernelWriter>) -> Self {
-        Self { state: Arc::new(RwLock::new(state)), reader, writer, started: Instant::now() }
+    pub fn new(state: State, reader: Arc<KernelReader>, writer: Arc<KernelWriter>, followed: Arc<Followed>) -> Self {
+        Self { state: Arc::new(RwLock::new(state)), reader, writer, followed, started: Instant::now() }
     }
 
     /// Packets and bytes of each class of a slot.

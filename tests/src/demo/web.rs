@@ -93,6 +93,7 @@ pub fn serve(on: &AtomicBool) -> Result<()> {
 /// # Errors
 /// Where there can be no client at all.
 pub fn visit(from: Ipv4Addr, server: Ipv4Addr, fetches: &Fetches, on: &AtomicBool) -> Result<()> {
+    weir::adapters::tls::provide();
     let client = reqwest::Client::builder()
         .local_address(IpAddr::V4(from))
         .pool_max_idle_per_host(0)

@@ -99,6 +99,6 @@ impl Drop for FakeDaemon {
 async fn answer(State((answers, asked)): State<(Answers, Asked)>, method: Method, uri: Uri, body: Bytes) -> Response {
     let text = format!("{method} {uri} {}", String::from_utf8_lossy(&body));
     asked.lock().unwrap().push(text.trim_end().to_owned());
-    let (status, body) = answers(&method, uri.path());
+    let (status, body) = answers(&method, &uri.to_string());
     (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -109,7 +109,7 @@ fn exports_are_handed_on_whatever_their_size() {
     let mut taken = Vec::new();
     let client = Client::new(&daemon.socket()).unwrap();
     client
-        .export(Kind::Deny, |piece| {
+        .export(Kind::Deny, ExportFormat::Plain, |piece| {
             taken.extend_from_slice(piece);
             Ok::<_, ClientError>(())
         })

@@ -1,30 +1,26 @@
-//! Deny and allow lists.
+//! Entries of deny and allow lists.
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
-use serde::Deserialize;
 
 use super::Api;
 use super::error::ApiError;
 use super::socket::Peer;
 use crate::domain::decision::{Enforcement, Kind, Origin};
-use crate::domain::listfile::{self, Format};
-use crate::domain::prefixes::{Prefixes, single};
-use crate::domain::report::{ChangeReport, ChangeRequest, EntryRow, ImportReport, RejectRow};
-use crate::sync::{Add, Command, Import, Remove};
+use crate::domain::prefixes::single;
+use crate::domain::report::{ChangeReport, ChangeRequest, EntryRow};
+use crate::sync::{Add, Command, Remove};
 use crate::views;
 
 /// Most prefixes in one request; more are a list, to be imported.
 const MOST_PREFIXES: usize = 10_000;
 /// Longest reason, in bytes.
-const LONGEST_REASON: usize = 500;
-/// Refused lines that are shown.
-const SHOWN_REJECTS: usize = 20;
+pub(super) const LONGEST_REASON: usize = 500;
 
 pub(super) async fn list_block(State(api): State<Api>) -> Response {
     list(&api, Kind::Deny).await
@@ -40,28 +36,6 @@ async fn list(api: &Api, kind: Kind) -> Response {
         Ok(rows) => Json::<Vec<EntryRow>>(rows).into_response(),
         Err(error) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-pub(super) async fn export_block(State(api): State<Api>) -> Response {
-    export(&api, Kind::Deny)
-}
-
-pub(super) async fn export_allow(State(api): State<Api>) -> Response {
-    export(&api, Kind::Allow)
-}
-
-/// One prefix a line: what `import` reads.
-fn export(api: &Api, kind: Kind) -> Response {
-    let mut text = String::new();
-    let state = api.shared.read();
-    for list in state.desired.lists().filter(|list| list.kind == kind) {
-        for prefix in list.entries.keys().copied().chain(list.imported.iter()) {
-            text.push_str(&crate::domain::guard::bare(prefix));
-            text.push('\n');
-        }
-    }
-    drop(state);
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from(text)).into_response()
 }
 
 type Changed = Result<Json<ChangeReport>, ApiError>;
@@ -149,85 +123,4 @@ fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, ApiError> {
         }
     }
     Ok(parsed)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ImportQuery {
-    name: String,
-    format: Option<String>,
-    #[serde(default)]
-    skip_bad: bool,
-    #[serde(default)]
-    dry_run: bool,
-}
-
-type ImportAnswer = Result<Json<ImportReport>, ApiError>;
-
-pub(super) async fn import_block(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    query: Query<ImportQuery>,
-    body: Bytes,
-) -> ImportAnswer {
-    import(&api, &peer, Kind::Deny, query.0, body).await
-}
-
-pub(super) async fn import_allow(
-    State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    query: Query<ImportQuery>,
-    body: Bytes,
-) -> ImportAnswer {
-    import(&api, &peer, Kind::Allow, query.0, body).await
-}
-
-/// A list, checked line by line: one bad line refuses the whole unless they are to be skipped.
-async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: Bytes) -> ImportAnswer {
-    let format: Format = match query.format.as_deref() {
-        None => Format::Auto,
-        Some(name) => {
-            name.parse().map_err(|error: listfile::UnknownFormat| ApiError::bad_request(error.to_string()))?
-        }
-    };
-    let guards = api.shared.read().guards.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let admit = |prefix| guards.admit(prefix, kind, &Origin::Operator, false);
-        let parsed = listfile::parse_admitted(&body, format, admit);
-        drop(body);
-        let rejects: Vec<RejectRow> = parsed
-            .rejects
-            .iter()
-            .take(SHOWN_REJECTS)
-            .map(|reject| RejectRow { line: reject.line as u64, text: reject.text.clone(), why: reject.why.clone() })
-            .collect();
-        (parsed.format, parsed.lines, Prefixes::new(parsed.entries), parsed.rejected, rejects)
-    });
-    let (format, lines, prefixes, rejected, rejects) =
-        read.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    if rejected > 0 && !query.skip_bad {
-        let first = rejects.first().map(|reject| format!(": line {}: {:?}: {}", reject.line, reject.text, reject.why));
-        let detail = format!(
-            "{rejected} of {lines} lines are refused{}; nothing was imported; --skip-bad takes the rest",
-            first.unwrap_or_default()
-        );
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).rejects(rejects));
-    }
-    let accepted = prefixes.len() as u64;
-    let addresses_v4 = prefixes.v4().iter().map(|net| 1u64 << (32 - net.prefix_len())).sum();
-    let (name, dry_run) = (query.name, query.dry_run);
-    let import = Import { kind, name: name.clone(), prefixes, dry_run };
-    let imported = api.sync.ask(|reply| Command::Import(import, peer.actor(), reply)).await?;
-    Ok(Json(ImportReport {
-        list: name,
-        format: format.name().to_owned(),
-        lines: lines as u64,
-        accepted,
-        rejected: rejected as u64,
-        rejects,
-        addresses_v4,
-        changed: imported.changed,
-        dry_run,
-        generation: imported.generation,
-    }))
 }

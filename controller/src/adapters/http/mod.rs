@@ -1,6 +1,8 @@
 //! The HTTP API: everything on the UNIX socket, what is safe to read on TCP where configured.
 mod changes;
 mod error;
+mod feeds;
+mod files;
 mod lists;
 mod reads;
 mod socket;
@@ -42,6 +44,8 @@ pub struct Api {
     pub policy: Arc<KernelPolicy>,
     /// Reads the configuration anew.
     pub reload: Reload,
+    /// The way to the feeds' task.
+    pub feeds: crate::daemon::FeedsHandle,
     /// The latest sampled drops.
     pub samples: Arc<Mutex<VecDeque<SampleRow>>>,
 }
@@ -55,8 +59,8 @@ impl std::fmt::Debug for Api {
 /// Every route, for the socket.
 pub fn routes(api: Api) -> Router {
     let lists = Router::new()
-        .route("/api/block/import", post(lists::import_block))
-        .route("/api/allow/import", post(lists::import_allow))
+        .route("/api/block/import", post(files::import_block))
+        .route("/api/allow/import", post(files::import_allow))
         .layer(DefaultBodyLimit::max(LIST_BODY));
     Router::new()
         .route("/api/status", get(reads::status))
@@ -65,8 +69,10 @@ pub fn routes(api: Api) -> Router {
         .route("/api/samples", get(reads::samples))
         .route("/api/block", get(lists::list_block).post(lists::add_block).delete(lists::remove_block))
         .route("/api/allow", get(lists::list_allow).post(lists::add_allow).delete(lists::remove_allow))
-        .route("/api/block/export", get(lists::export_block))
-        .route("/api/allow/export", get(lists::export_allow))
+        .route("/api/block/export", get(files::export_block))
+        .route("/api/allow/export", get(files::export_allow))
+        .route("/api/feeds", get(feeds::list))
+        .route("/api/feeds/refresh", post(feeds::refresh))
         .route("/api/config", get(reads::config))
         .route("/api/config/reload", post(changes::reload))
         .route("/api/config/apply", post(changes::apply))

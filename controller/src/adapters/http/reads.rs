@@ -38,7 +38,9 @@ pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<
     tokio::time::sleep(MEASURED).await;
     let seconds = started.elapsed().as_secs_f64();
     let after = api.shared.reader.sources();
-    Json(views::top(&before, &after, seconds, by, limit))
+    let mut rows = views::top(&before, &after, seconds, by, limit);
+    views::place_rows(&api.shared.followed, &mut rows);
+    Json(rows)
 }
 
 pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<Explain>, ApiError> {

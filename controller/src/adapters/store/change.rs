@@ -138,6 +138,7 @@ impl ListHeader {
             kind: self.kind,
             origin: self.origin,
             enforcement: self.enforcement,
+            usual: ListEnforcement::Enforce,
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,

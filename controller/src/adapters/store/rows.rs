@@ -245,7 +245,7 @@ fn list(columns: &mut Columns<'_>) -> Option<ListHeader> {
             "deny" => Kind::Deny,
             _ => return None,
         },
-        origin: columns.text()?.parse::<Origin>().ok()?,
+        origin: Origin::stored(columns.text()?).ok()?,
         enforcement: columns.list_enforcement()?,
         imported_at: if columns.skip_empty() { None } else { Some(columns.moment()?) },
         imported_sequence: columns.unsigned()?,

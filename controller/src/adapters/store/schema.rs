@@ -11,7 +11,7 @@ use super::problem::{StoreError, Why};
 use super::sealed::{State, damaged, seal, unseal};
 
 /// The latest schema.
-pub(super) const KNOWN: i64 = 1;
+pub(super) const KNOWN: i64 = 2;
 
 // Times are RFC 3339 in UTC, prefixes are text: an operator with `sqlite3` can read them.
 const FIRST: &str = "
@@ -92,10 +92,14 @@ CREATE TABLE audit (
 
 /// How each schema is made from the one before.
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up_with_hook(FIRST, |tx: &rusqlite::Transaction<'_>| {
-        State::EMPTY.write(tx)?;
-        Ok(stamp(tx, 1, env!("CARGO_PKG_VERSION"))?)
-    })])
+    Migrations::new(vec![
+        M::up_with_hook(FIRST, |tx: &rusqlite::Transaction<'_>| {
+            State::EMPTY.write(tx)?;
+            Ok(stamp(tx, 1, env!("CARGO_PKG_VERSION"))?)
+        }),
+        // Lists of feeds, countries, autonomous systems and CrowdSec: the words for them are new, the tables are not.
+        M::up_with_hook("", |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 2, env!("CARGO_PKG_VERSION"))?)),
+    ])
 }
 
 /// Notes which schema the database has, and who made it.

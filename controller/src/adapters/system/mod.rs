@@ -32,5 +32,10 @@ impl SystemError {
     }
 }
 
+/// The kernel's release, as `uname -r` prints it; empty where it cannot be read.
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

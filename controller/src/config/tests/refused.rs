@@ -30,7 +30,7 @@ fn unknown_keys_are_named_with_their_place_and_the_nearest_known_one() {
         "[limits.source]\nbytes_per_second = 1",
         "weir.toml:2:1: unknown key \"bytes_per_second\" in [limits.source]",
     );
-    check("[[feeds]]\n", "weir.toml:1:3: unknown key \"feeds\"");
+    check("[[filters]]\n", "weir.toml:1:3: unknown key \"filters\"");
     check("\"\\u001b[31m\" = 1", "weir.toml:1:1: unknown key \"\\u{1b}[31m\"");
 }
 
@@ -45,7 +45,10 @@ fn keys_in_the_wrong_section_are_sent_to_the_right_one() {
         "[limits]\nburst = 5\n",
         "weir.toml:2:1: unknown key \"burst\" in [limits]; did you mean \"burst\" in [limits.source]?",
     );
-    check("name = \"x\"\n", "weir.toml:1:1: unknown key \"name\"; did you mean \"name\" in [[lists]]?");
+    check(
+        "login_sessions = true\n",
+        "weir.toml:1:1: unknown key \"login_sessions\"; did you mean \"login_sessions\" in [protected]?",
+    );
 }
 
 #[test]

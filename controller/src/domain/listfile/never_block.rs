@@ -1,8 +1,10 @@
 //! Files of addresses that automatic decisions must not cross.
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Format, PrefixError, parse, parse_prefix, printable};
+use super::collect::printable;
+use super::{Format, PrefixError, Reading, parse, parse_prefix};
 
 /// Why a never-block file is refused. Unlike a deny list it is taken whole or not at all: a line lost here is somebody
 /// cut off later.
@@ -62,7 +64,8 @@ pub fn parse_never_block(bytes: &[u8]) -> Result<Vec<IpNet>, NeverBlockError> {
     if text.trim_ascii_start().starts_with(b"{") {
         return warninglist(text);
     }
-    let parsed = parse(bytes, Format::Plain);
+    // A plain list has no times in it.
+    let parsed = parse(bytes, &Reading::new(Format::Plain, Timestamp::UNIX_EPOCH));
     let (rejected, lines) = (parsed.rejected, parsed.lines);
     match parsed.rejects.into_iter().next() {
         None => Ok(parsed.entries),

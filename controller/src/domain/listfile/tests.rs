@@ -1,6 +1,45 @@
-use proptest::prelude::*;
+mod auto;
+mod documents;
+mod exports;
+mod hostile;
+mod lines;
+mod random;
+
+use std::fmt;
 
 use super::*;
+
+/// The moment at which the samples are read.
+const NOW: &str = "2026-06-01T12:00:00Z";
+
+fn reading(format: Format) -> Reading {
+    Reading::new(format, NOW.parse().unwrap())
+}
+
+/// Reads a text in a format.
+fn read(format: Format, text: impl AsRef<[u8]>) -> Parsed {
+    parse(text.as_ref(), &reading(format))
+}
+
+/// Why each of the first rejects was refused.
+fn whys(parsed: &Parsed) -> Vec<&str> {
+    parsed.rejects.iter().map(|reject| reject.why.as_str()).collect()
+}
+
+/// A text the caller refuses with.
+struct Says(&'static str);
+
+impl fmt::Display for Says {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Refused for Says {
+    fn reason(&self) -> &'static str {
+        "guard"
+    }
+}
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
@@ -14,7 +53,7 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 #[track_caller]
 fn check(format: Format, line: impl AsRef<[u8]>, expected: Result<Option<&str>, &str>) {
     let line = line.as_ref();
-    let parsed = parse(line, format);
+    let parsed = read(format, line);
     assert_eq!(parsed.lines, 1, "{line:?}");
     match expected {
         Ok(Some(entry)) => assert_eq!((parsed.entries, parsed.rejected), (vec![net(entry)], 0), "{line:?}"),
@@ -111,7 +150,7 @@ fn prefix_lengths_are_whole_numbers_within_the_family() {
 
 #[test]
 fn host_bits_are_cleared_and_counted() {
-    let parsed = parse(b"192.0.2.7/24\n192.0.2.0/24\n2001:db8::1/32\n192.0.2.7/32\n", Format::Plain);
+    let parsed = read(Format::Plain, "192.0.2.7/24\n192.0.2.0/24\n2001:db8::1/32\n192.0.2.7/32\n");
     assert_eq!(parsed.entries, nets(&["192.0.2.0/24", "192.0.2.0/24", "2001:db8::/32", "192.0.2.7/32"]));
     assert_eq!(parsed.normalised, 2);
 }
@@ -152,7 +191,7 @@ fn ipsum_lines_are_an_address_a_tab_and_a_count() {
 
 #[test]
 fn the_format_is_told_by_the_first_data_lines() {
-    let told = |text: &str| parse(text.as_bytes(), Format::Auto).format;
+    let told = |text: &str| read(Format::Auto, text).format;
     assert_eq!(told("# IP\tcount\n#\n192.0.2.1\t9\n"), Format::Ipsum);
     assert_eq!(told("# x\n; y\n192.0.2.1\n"), Format::Plain);
     // One bad line does not decide.
@@ -164,16 +203,19 @@ fn the_format_is_told_by_the_first_data_lines() {
 
 #[test]
 fn formats_are_named() {
-    for format in [Format::Auto, Format::Plain, Format::Ipsum] {
+    for format in Format::ALL {
         assert_eq!(format.to_string().parse(), Ok(format));
+        assert_eq!(serde_json::to_string(&format).unwrap(), format!("\"{format}\""));
     }
-    let error = "csv".parse::<Format>().unwrap_err();
-    assert_eq!(error.to_string(), "format \"csv\" is not known; the formats are auto, plain and ipsum");
+    let error = "rpz".parse::<Format>().unwrap_err();
+    let names = "auto, plain, ipsum, drop-json, asn-drop, dshield, feodo-json, csv, tor-exits, abuseipdb, misp, stix, \
+                 ipset, nft-json, xdp-filter";
+    assert_eq!(error.to_string(), format!("format \"rpz\" is not known; the formats are {names}"));
 }
 
 #[test]
 fn refused_lines_are_named_by_number_and_text() {
-    let parsed = parse("\u{feff}# list\r\n192.0.2.1\r\n\r\n192.0.2.999\r\n192.0.2.2".as_bytes(), Format::Plain);
+    let parsed = read(Format::Plain, "\u{feff}# list\r\n192.0.2.1\r\n\r\n192.0.2.999\r\n192.0.2.2");
     assert_eq!(parsed.entries, nets(&["192.0.2.1/32", "192.0.2.2/32"]));
     assert_eq!(parsed.rejects, [Reject { line: 4, text: "192.0.2.999".to_owned(), why: NOT.to_owned() }]);
     assert_eq!((parsed.lines, parsed.skipped, parsed.rejected), (5, 2, 1));
@@ -182,8 +224,8 @@ fn refused_lines_are_named_by_number_and_text() {
 #[test]
 fn entries_that_are_not_admitted_are_rejects_with_their_line() {
     let text = "# list\n192.0.2.7/24 # x\n198.51.100.1\n";
-    let parsed = parse_admitted(text.as_bytes(), Format::Auto, |prefix| {
-        if prefix == net("192.0.2.0/24") { Err("covers the gateway") } else { Ok(()) }
+    let parsed = parse_admitted(text.as_bytes(), &reading(Format::Auto), |item| {
+        if item.prefix == net("192.0.2.0/24") { Err(Says("covers the gateway")) } else { Ok(()) }
     });
     assert_eq!(parsed.entries, nets(&["198.51.100.1/32"]));
     let why = "covers the gateway".to_owned();
@@ -193,7 +235,7 @@ fn entries_that_are_not_admitted_are_rejects_with_their_line() {
 
 #[track_caller]
 fn check_text(line: &[u8], shown: &str) {
-    let parsed = parse(line, Format::Plain);
+    let parsed = read(Format::Plain, line);
     assert_eq!(parsed.rejects.iter().map(|r| r.text.as_str()).collect::<Vec<_>>(), [shown]);
 }
 
@@ -221,14 +263,14 @@ fn long_lines_and_bare_carriage_returns_are_refused() {
 
 #[test]
 fn memory_of_rejects_is_bounded_and_their_number_is_not() {
-    let parsed = parse("x\n".repeat(REJECTS_KEPT + 500).as_bytes(), Format::Plain);
+    let parsed = read(Format::Plain, "x\n".repeat(REJECTS_KEPT + 500));
     assert_eq!((parsed.rejects.len(), parsed.rejected), (REJECTS_KEPT, REJECTS_KEPT + 500));
 }
 
 #[test]
 fn the_last_line_needs_no_end() {
     for (text, lines) in [("", 0), ("\n", 1), ("\n\n", 2), ("192.0.2.1", 1), ("192.0.2.1\n", 1), ("\n192.0.2.1", 2)] {
-        assert_eq!(parse(text.as_bytes(), Format::Plain).lines, lines, "{text:?}");
+        assert_eq!(read(Format::Plain, text).lines, lines, "{text:?}");
     }
 }
 
@@ -271,81 +313,4 @@ fn never_block_files_are_taken_whole_or_not_at_all() {
     );
     check_never_block("{\n\"list\": [", "not a MISP warninglist: EOF while parsing a list at line 2 column 9");
     check_never_block("[\"192.0.2.1\"]", &format!("line 1, \"[\"192.0.2.1\"]\": {NOT}; 1 of 1 lines cannot be read"));
-}
-
-fn line() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<u32>().prop_map(|a| std::net::Ipv4Addr::from(a).to_string()),
-        (any::<u32>(), 0..40u8).prop_map(|(a, len)| format!("{}/{len}", std::net::Ipv4Addr::from(a))),
-        (any::<u128>(), 0..140u8).prop_map(|(a, len)| format!("{}/{len}", std::net::Ipv6Addr::from(a))),
-        (any::<u32>(), any::<u8>()).prop_map(|(a, n)| format!("{}\t{n}", std::net::Ipv4Addr::from(a))),
-        "[#;]?[ \t]?[0-9a-f.:/%#; \t\r]{0,30}",
-        "\\PC{0,20}",
-    ]
-}
-
-fn format() -> impl Strategy<Value = Format> {
-    prop_oneof![Just(Format::Auto), Just(Format::Plain), Just(Format::Ipsum)]
-}
-
-/// The low half of the low half, as an IPv4 address.
-fn low(address: u128) -> std::net::Ipv4Addr {
-    let [.., a, b, c, d] = address.to_be_bytes();
-    std::net::Ipv4Addr::new(a, b, c, d)
-}
-
-/// What must hold of whatever was read.
-fn adds_up(bytes: &[u8], format: Format) {
-    let parsed = parse(bytes, format);
-    assert_eq!(parsed.entries.len() + parsed.rejected + parsed.skipped, parsed.lines);
-    assert_eq!(parsed.rejects.len(), parsed.rejected.min(REJECTS_KEPT));
-    assert!(parsed.normalised <= parsed.entries.len());
-    assert_ne!(parsed.format, Format::Auto);
-    assert!(parsed.entries.iter().all(|entry| *entry == entry.trunc()));
-    assert!(parsed.rejects.iter().all(|reject| !reject.text.chars().any(char::is_control)));
-    let fed = bytes.split(|b| *b == b'\n').count() - 1;
-    assert!(parsed.lines == fed || parsed.lines == fed + 1);
-}
-
-proptest! {
-    #[test]
-    fn any_bytes_are_read_and_every_line_is_accounted_for(
-        bytes in proptest::collection::vec(any::<u8>(), 0..2_000),
-        format in format(),
-    ) {
-        adds_up(&bytes, format);
-        if let Err(error) = parse_never_block(&bytes) {
-            prop_assert!(!error.to_string().chars().any(char::is_control));
-        }
-    }
-
-    #[test]
-    fn any_lines_are_read_and_every_one_is_accounted_for(
-        lines in proptest::collection::vec(line(), 0..50),
-        end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r"), Just("")],
-        format in format(),
-    ) {
-        adds_up(lines.join(end).as_bytes(), format);
-    }
-
-    #[test]
-    fn every_canonical_prefix_is_read_as_itself(address in any::<u128>(), len in 0..=128u8, v4 in any::<bool>()) {
-        let prefix = if v4 {
-            IpNet::new(low(address).into(), len % 33).unwrap()
-        } else {
-            IpNet::new(std::net::Ipv6Addr::from(address).into(), len).unwrap()
-        };
-        prop_assert_eq!(parse_prefix(&prefix.to_string()), Ok(prefix.trunc()));
-        prop_assert_eq!(parse_prefix(&prefix.addr().to_string()), Ok(IpNet::from(prefix.addr())));
-    }
-
-    #[test]
-    fn what_is_taken_is_what_others_read_too(text in "[0-9a-f.:/]{1,24}|[0-9.]{7,15}(/[0-9]{1,3})?") {
-        // Whatever is taken, the standard library's stricter reading agrees with.
-        if let Ok(prefix) = parse_prefix(&text) {
-            let reference: IpNet = text.parse().or_else(|_| text.parse().map(|a: std::net::IpAddr| a.into())).unwrap();
-            let mapped = matches!(reference, IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some());
-            prop_assert!(mapped || prefix == reference.trunc(), "{} is not {}", prefix, reference);
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Changes as people read them.
 use super::*;
-use crate::domain::report::{ChangeRow, PendingRow};
+use crate::domain::report::{ChangeRow, PendingRow, ReachRow};
 
 fn row(prefix: &str, change: &str) -> ChangeRow {
     ChangeRow { prefix: prefix.to_owned(), change: change.to_owned(), list: "block".to_owned() }
@@ -46,7 +46,14 @@ fn imported() -> ImportReport {
         accepted: 120_430,
         rejected: 0,
         rejects: Vec::new(),
-        addresses_v4: 120_430,
+        ending: 0,
+        reasons: BTreeMap::new(),
+        reach: ReachRow {
+            prefixes_v4: 120_430,
+            addresses_v4: 120_430,
+            share_v4_percent: 0.0028,
+            ..ReachRow::default()
+        },
         changed: true,
         dry_run: false,
         generation: 18,
@@ -62,7 +69,10 @@ fn check_import(report: &ImportReport, expected: &str) {
 
 #[test]
 fn an_import_says_what_it_took() {
-    let took = "ipsum: 120,430 entries, 120,430 IPv4 addresses from 120,437 lines (ipsum)\n";
+    let took = "\
+ipsum: 120,430 entries from 120,437 lines (ipsum)
+reach: 120,430 IPv4 prefixes = 120,430 addresses (0.0028 % of IPv4), 0 IPv6 prefixes
+";
     let mut report = imported();
     check_import(&report, &format!("{took}in force as generation 18\n"));
     report.dry_run = true;
@@ -84,9 +94,9 @@ fn refused_lines_are_shown_up_to_a_number() {
     import(&report, Style::Plain, &mut text).unwrap();
     let lines: Vec<_> = text.lines().collect();
     let first = ["25 lines refused:", "  line 1: not an address: \"a\\u{1b}\"", "  192.0.2.1/32: is this machine"];
-    assert_eq!(lines.get(1..4), Some(&first[..]));
+    assert_eq!(lines.get(2..5), Some(&first[..]));
     let last = ["  line 20: not an address: \"a\\u{1b}\"", "  and 5 more", "in force as generation 18"];
-    assert_eq!(lines.get(21..), Some(&last[..]));
+    assert_eq!(lines.get(22..), Some(&last[..]));
 }
 
 #[test]

@@ -161,14 +161,14 @@ fn half_made_files_of_a_killed_daemon_are_cleared_away() {
 fn store_of_a_later_weir_is_refused_and_left_alone() {
     let (folder, _) = with_sample(true);
     let later = Connection::open(folder.path().join("weir.db")).unwrap();
-    later.pragma_update(None, "user_version", 2).unwrap();
-    schema::stamp(&later, 2, "9.8.7").unwrap();
+    later.pragma_update(None, "user_version", 3).unwrap();
+    schema::stamp(&later, 3, "9.8.7").unwrap();
     later.close().unwrap();
     let before = fs::read(folder.path().join("weir.db")).unwrap();
     let error = Store::open(folder.path()).unwrap_err();
-    let StoreError::Newer { found: 2, known: 1, .. } = &error else { panic!("{error}") };
+    let StoreError::Newer { found: 3, known: 2, .. } = &error else { panic!("{error}") };
     let text = error.to_string();
-    for part in ["weir.db", "weir 9.8.7 (schema 2)", concat!("weir ", env!("CARGO_PKG_VERSION")), "up to 1"] {
+    for part in ["weir.db", "weir 9.8.7 (schema 3)", concat!("weir ", env!("CARGO_PKG_VERSION")), "up to 2"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(fs::read(folder.path().join("weir.db")).unwrap(), before);
@@ -176,7 +176,7 @@ fn store_of_a_later_weir_is_refused_and_left_alone() {
 
 #[test]
 fn version_that_nobody_wrote_is_damage() {
-    for version in [0, 2, -1] {
+    for version in [0, 1, 3, -1] {
         let (folder, saved) = with_sample(true);
         let connection = Connection::open(folder.path().join("weir.db")).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
