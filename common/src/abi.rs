@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::{VERDICT_SLOTS, Verdict};
 
 /// Version of every layout in this file.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -79,6 +79,8 @@ pub mod feature {
     pub const OBSERVE_SOURCE_LIMIT: u32 = 64;
     /// Every packet is counted for its source, so that `top` can show who sends.
     pub const TRACK_SOURCES: u32 = 128;
+    /// The tighter packet limit is only observed.
+    pub const OBSERVE_TIGHT_LIMIT: u32 = 256;
 }
 
 /// The low half of a word.
@@ -213,7 +215,7 @@ pub const NEAR_CLASSES: usize = 256;
 
 abi! {
     /// One immutable policy slot: everything but the tables themselves.
-    pub struct Slot: 8360 {
+    pub struct Slot: 8384 {
         /// The generation in this slot.
         pub generation: u64,
         /// [`feature`] bits.
@@ -236,6 +238,14 @@ abi! {
         pub source_cost: u64,
         /// Per-source limit: time the whole burst costs, in 1/16 ns.
         pub source_window: u64,
+        /// As `promote_at`, for sources of a class that is [`class_flag::LIMITED`].
+        pub tight_promote_at: u32,
+        /// As `source_fallback_heat`, for the same.
+        pub tight_fallback_heat: u32,
+        /// As `source_cost`, for the same; 0: the limit is everybody's.
+        pub tight_cost: u64,
+        /// As `source_window`, for the same.
+        pub tight_window: u64,
         /// Sampled drops: time one sample costs on each CPU, in 1/16 ns; 0: none are taken.
         pub sample_cost: u64,
         /// Sampled drops: time the burst costs, in 1/16 ns.
@@ -344,6 +354,10 @@ pub mod class_flag {
     pub const PROTECTED: u32 = 1;
     /// In the never-block set: only the operator may deny it.
     pub const NEVER_BLOCK: u32 = 2;
+    /// What is judged by whom a decision may deny.
+    pub const GUARDED: u32 = PROTECTED | NEVER_BLOCK;
+    /// Each of its sources has the tighter packet limit in place of everybody's.
+    pub const LIMITED: u32 = 4;
 }
 
 abi! {
@@ -356,10 +370,10 @@ abi! {
         pub observed: Ruling,
         /// [`class_flag`] bits.
         pub flags: u32,
-        /// Rate profile; 0: the limits for everybody.
-        pub rate_profile: u32,
         /// Explicit padding.
-        pub reserved: u64,
+        pub reserved: u32,
+        /// Explicit padding.
+        pub reserved_too: u64,
     }
 }
 

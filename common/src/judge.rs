@@ -7,16 +7,16 @@
 //! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
 //! observed counters: the first observed hit, and only if the packet was let through in the end.
 use crate::abi::{
-    ClassRow, Control, OVERLAY_LIFT, Offender, Ruling, SLOTS, SOURCE_SETS, Segment, Slot, Tally, class_flag,
-    control_word, feature, overlay_flag,
+    ClassRow, Control, OVERLAY_LIFT, Ruling, SLOTS, Segment, Slot, Tally, class_flag, control_word, feature,
+    overlay_flag,
 };
-use crate::addr::{self, Source, SourceKey};
+use crate::addr::{self, Source};
 use crate::frame::Frame;
+use crate::limit::{SourceLimit, over_source_limit, refuse, track};
 use crate::lookup;
 use crate::quick;
 use crate::rate::{self, Take};
-use crate::sources;
-use crate::tables::{Bucket as _, Fault, Tables};
+use crate::tables::{Fault, Tables};
 use crate::verdict::{Action, Enforcement, VERDICT_SLOTS, Verdict};
 use crate::walk::{self, LinkKind, Network, Transport};
 
@@ -302,12 +302,13 @@ impl Walk {
                 }
             }
         }
-        if slot.source_cost == 0 {
+        let limit = SourceLimit::of(slot, tables.forget_half(7, class.flags));
+        if limit.cost == 0 {
             track(tables, slot, network.source, bytes, false);
             return Verdict::Pass.slot();
         }
-        if over_source_limit(tables, slot, network.source, bytes) {
-            let observe = slot.features & feature::OBSERVE_SOURCE_LIMIT != 0;
+        if over_source_limit(tables, &limit, network.source, bytes) {
+            let observe = slot.features & limit.observe != 0;
             let enforcement = if observe { Enforcement::Observe } else { Enforcement::Enforce };
             if self.hit(Verdict::RateSource.slot(), enforcement) {
                 refuse(tables, network.source);
@@ -364,7 +365,7 @@ impl Classification {
     /// The ruling's word, or 0 where the source's protection voids it.
     #[inline(always)]
     fn standing(&self, ruling: Ruling) -> u64 {
-        if self.flags != 0 && ruling.is_deny() && !ruling.is_forced() {
+        if self.flags & class_flag::GUARDED != 0 && ruling.is_deny() && !ruling.is_forced() {
             let automatic = ruling.rank() > RANK_OPERATOR_DENY;
             if self.flags & class_flag::PROTECTED != 0 || automatic {
                 return 0;
@@ -437,8 +438,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
         enforced: Ruling::from_word(tables.forget(5, row.enforced.word())),
         observed: Ruling::from_word(tables.forget(6, row.observed.word())),
         flags: tables.forget_half(7, row.flags),
-        rate_profile: 0,
-        reserved: 0,
+        ..ClassRow::default()
     };
     let mut result = Classification { enforced: 0, observed: 0, class, flags: row.flags, counter: NO_COUNTER };
     let mut lifted = false;
@@ -497,83 +497,4 @@ fn essential<T: Tables>(tables: &T) -> bool {
         Take::Refused => false,
     });
     taken == Some(true)
-}
-
-#[inline(always)]
-fn set_of<T: Tables>(tables: &T, key: SourceKey) -> u32 {
-    key.hash(tables.control(control_word::SEED).unwrap_or(0)) & (SOURCE_SETS - 1)
-}
-
-/// Counts a packet of the source for `top`, where that is wanted.
-#[inline(always)]
-pub(crate) fn track<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64, dropped: bool) {
-    if slot.features & feature::TRACK_SOURCES == 0 {
-        return;
-    }
-    let key = source.key();
-    let epoch = sources::epoch(tables.monotonic_ns());
-    tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, epoch));
-}
-
-/// Adds a drop to a packet of the source that was counted already.
-#[inline(always)]
-pub(crate) fn refuse<T: Tables>(tables: &T, source: Source) {
-    let key = source.key();
-    tables.with_sources(set_of(tables, key), |set| sources::refuse(set, key.word()));
-}
-
-/// Counts a packet of the source and says whether it is over the source's limit.
-///
-/// The unknown many are counted per CPU without a lock; only who gets near the limit moves to an exact bucket that all
-/// CPUs share, and takes along what each CPU had counted, so that a source spread over all queues gets its limit once.
-#[inline(always)]
-pub(crate) fn over_source_limit<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64) -> bool {
-    let key = source.key();
-    let set = set_of(tables, key);
-    let now_ns = tables.monotonic_ns();
-    let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), bytes, false, sources::epoch(now_ns)));
-    let Some(touch) = touched else { return false };
-    if !touch.promoted && touch.own < slot.promote_at {
-        return false;
-    }
-    let now = rate::ticks(now_ns);
-    // What this CPU let through before: it counts against the bucket once, and never for more than the whole burst.
-    let mut spent = 0;
-    if !touch.promoted {
-        spent = u64::from(touch.own - 1) * slot.source_cost;
-        if spent > slot.source_window {
-            spent = slot.source_window;
-        }
-    }
-    let bucket = if let Some(bucket) = tables.offender(key) {
-        if spent != 0 {
-            if bucket.tat() <= now {
-                bucket.set_tat(now + spent);
-            } else {
-                bucket.add_tat(spent);
-            }
-        }
-        bucket
-    } else {
-        let offender = Offender { tat: now + spent, passed: 0, refused: 0, seen_ns: now_ns, since_ns: now_ns };
-        if !tables.insert_offender(key, &offender) {
-            tables.with_cpu(|cpu| cpu.offenders_full += 1);
-            return touch.own > slot.source_fallback_heat;
-        }
-        let Some(bucket) = tables.offender(key) else { return false };
-        bucket
-    };
-    if !touch.promoted {
-        tables.with_sources(set, |set| sources::promote(set, key.word()));
-    }
-    match rate::take(bucket.tat(), now, slot.source_cost, slot.source_window) {
-        Take::Set(tat) => bucket.set_tat(tat),
-        Take::Add(by) => bucket.add_tat(by),
-        Take::Refused => {
-            bucket.count_refused(now_ns);
-            return true;
-        }
-    }
-    bucket.count_passed(now_ns);
-    false
 }

@@ -10,6 +10,7 @@ pub mod abi;
 pub mod addr;
 pub mod frame;
 pub mod judge;
+mod limit;
 pub mod lookup;
 #[cfg(any(test, feature = "model"))]
 pub mod model;

@@ -8,7 +8,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::abi::{Control, Slot, control_word, feature};
 use crate::addr::{self, Source};
 use crate::frame::Frame;
-use crate::judge::{Judgement, count, over_source_limit, refuse, track};
+use crate::judge::{Judgement, count};
+use crate::limit::{SourceLimit, over_source_limit, refuse, track};
 use crate::lookup;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
@@ -100,7 +101,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     let class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
     if class != 0 {
         let row = tables.row(index, slot, class)?;
-        // Who is protected, or observed, is judged on the long way.
+        // Who is protected, observed or limited otherwise is judged on the long way.
         if row.flags != 0 || row.enforced.is_none() || !row.observed.is_none() {
             return None;
         }
@@ -111,7 +112,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         track(tables, slot, source, bytes, dropped);
     } else if slot.source_cost == 0 {
         track(tables, slot, source, bytes, false);
-    } else if over_source_limit(tables, slot, source, bytes) {
+    } else if over_source_limit(tables, &SourceLimit::usual(slot), source, bytes) {
         if slot.features & feature::OBSERVE_SOURCE_LIMIT != 0 {
             judgement = judgement.observing(Verdict::RateSource.slot());
         } else {

@@ -106,6 +106,9 @@ pub fn parse(text: &str, file: &str, env: impl Iterator<Item = (String, String)>
         // What a burst of 0 came to.
         raw.limits.source.burst = limit.burst().get();
     }
+    if let Some(limit) = &config.limits.tight {
+        raw.limits.tight.burst = limit.burst().get();
+    }
     let settings = settings(&raw, &given);
     Ok(Loaded { config, settings })
 }

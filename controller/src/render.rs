@@ -68,6 +68,7 @@ impl Style {
         match enforcement {
             ListEnforcement::Enforce => self.enforcement(Enforcement::Enforce),
             ListEnforcement::Observe => self.enforcement(Enforcement::Observe),
+            ListEnforcement::Limit => self.yellow("limit"),
             ListEnforcement::Off => self.yellow("off"),
         }
     }

@@ -211,6 +211,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         .collect();
     decisions.sort_by_key(Decision::order);
     let mut decider = None;
+    let mut limit = state.settings.source_limit;
     let (verdict, reason) = if shared.reader.word(control_word::BYPASS) != 0 {
         (Verdict::Bypassed, "the bypass switch is on: everything passes".to_owned())
     } else {
@@ -218,6 +219,9 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
             Err(_) => (Verdict::Fault, "weir could not read its own tables: packets pass, and are counted".to_owned()),
             Ok((class, slot)) => {
                 let enforced = class.enforced();
+                if class.flags & class_flag::LIMITED != 0 {
+                    limit = state.settings.tight_limit.or(limit);
+                }
                 let observing = slot.features & feature::OBSERVE_ALL != 0;
                 let guarded = class.flags & class_flag::PROTECTED != 0;
                 decider = decisions.iter().position(|d| {
@@ -255,7 +259,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         asn: place.asn,
         as_name: place.as_name.map(|name| name.to_string()),
         reputation: reputation(&state, &decisions),
-        rate: rate_of(shared, &state, source.key()),
+        rate: rate_of(shared, limit, source.key()),
         alerts: Vec::new(),
     }
 }
@@ -289,16 +293,15 @@ fn judged(
     if !observed.is_none() {
         return (Verdict::Pass, "passes: it is on a list that is only observed".to_owned());
     }
+    if class.flags & class_flag::LIMITED != 0 && state.settings.tight_limit.is_some() {
+        return (Verdict::Pass, "passes, within the tighter limit of a list it is on".to_owned());
+    }
     (Verdict::Pass, "no list names it; limits apply".to_owned())
 }
 
-fn rate_of(shared: &Shared, state: &State, key: SourceKey) -> Option<ExplainRate> {
+fn rate_of(shared: &Shared, limit: Option<u64>, key: SourceKey) -> Option<ExplainRate> {
     let tracked = shared.reader.source(key)?;
-    Some(ExplainRate {
-        limit: state.settings.source_limit,
-        offered: tracked.packets,
-        passed: tracked.packets.saturating_sub(tracked.dropped),
-    })
+    Some(ExplainRate { limit, offered: tracked.packets, passed: tracked.packets.saturating_sub(tracked.dropped) })
 }
 
 /// `weir top`: from two measurements of the tracked sources, `seconds` apart.

@@ -88,7 +88,12 @@ fn tables(bytes: &mut Unstructured<'_>, crowds: &[u32]) -> Result<()> {
 fn standing(bytes: &mut Unstructured<'_>) -> Result<[ListEnforcement; LISTS]> {
     let mut all = [ListEnforcement::Enforce; LISTS];
     for one in &mut all {
-        *one = *bytes.choose(&[ListEnforcement::Enforce, ListEnforcement::Observe, ListEnforcement::Off])?;
+        *one = *bytes.choose(&[
+            ListEnforcement::Enforce,
+            ListEnforcement::Observe,
+            ListEnforcement::Limit,
+            ListEnforcement::Off,
+        ])?;
     }
     Ok(all)
 }

@@ -253,7 +253,8 @@ impl Reference {
             }
         }
         // 7. Rates.
-        let Some(limit) = policy.limit else {
+        let is_limited = policy.limited.iter().any(|prefix| prefix.contains(&packet.source));
+        let Some(limit) = policy.tight.filter(|_| is_limited).or(policy.limit) else {
             self.track(&policy, packet.source);
             return Verdict::Pass;
         };

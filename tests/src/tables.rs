@@ -151,7 +151,7 @@ impl<'a> Naive<'a> {
         let is_never_blocked = guards.never_blocks(address).is_some();
         let stands = |decision: &&Decision| {
             let is_voided = is_protected || (is_never_blocked && !decision.origin.is_operator());
-            !decision.is_off && (decision.kind == Kind::Allow || decision.info.forced || !is_voided)
+            !decision.is_off() && (decision.kind == Kind::Allow || decision.info.forced || !is_voided)
         };
         Self(decisions.iter().filter(|decision| decision.prefix.contains(&address)).filter(stands).collect())
     }

@@ -39,6 +39,7 @@ fn standing() -> impl Strategy<Value = [ListEnforcement; LISTS]> {
     let one = prop_oneof![
         2 => Just(ListEnforcement::Enforce),
         1 => Just(ListEnforcement::Observe),
+        1 => Just(ListEnforcement::Limit),
         1 => Just(ListEnforcement::Off),
     ];
     proptest::collection::vec(one, LISTS).prop_map(|all| all.try_into().unwrap())

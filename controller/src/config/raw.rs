@@ -96,9 +96,10 @@ impl Default for RawApi {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) source: RawSourceLimit,
+    pub(super) tight: RawSourceLimit,
 }
 
-/// `[limits.source]`.
+/// `[limits.source]` and `[limits.tight]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSourceLimit {

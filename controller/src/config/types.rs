@@ -84,6 +84,8 @@ pub struct Api {
 pub struct Limits {
     /// For each source that is not listed; `None`: no limit.
     pub source: Option<SourceLimit>,
+    /// For each source on a list that is to be limited; `None`: the same as for the others.
+    pub tight: Option<SourceLimit>,
 }
 
 /// `[headers]`.
@@ -207,12 +209,13 @@ impl Choice for Enforcement {
 }
 
 impl Choice for ListEnforcement {
-    const ALL: &'static [Self] = &[Self::Enforce, Self::Observe, Self::Off];
+    const ALL: &'static [Self] = &[Self::Enforce, Self::Observe, Self::Limit, Self::Off];
 
     fn word(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
             Self::Observe => "observe",
+            Self::Limit => "limit",
             Self::Off => "off",
         }
     }

@@ -66,7 +66,10 @@ pub(super) fn config(raw: &Raw) -> Result<Config, Fault> {
         enforcement: choice("enforcement", &raw.enforcement)?,
         state: state(&raw.state)?,
         api: api(&raw.api)?,
-        limits: Limits { source: source_limit(&raw.limits.source)? },
+        limits: Limits {
+            source: source_limit("limits.source", &raw.limits.source)?,
+            tight: source_limit("limits.tight", &raw.limits.tight)?,
+        },
         headers: Headers { over_budget: choice("headers.over_budget", &raw.headers.over_budget)? },
         top: Top { track: raw.top.track },
         samples: NonZeroU32::new(number("samples.per_second", raw.samples.per_second, 0, MOST_SAMPLES)?),
@@ -137,8 +140,8 @@ fn api(raw: &RawApi) -> Result<Api, Fault> {
     Ok(Api { socket, group, listen })
 }
 
-fn source_limit(raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
-    let enforcement = choice("limits.source.enforcement", &raw.enforcement)?;
+fn source_limit(section: &str, raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
+    let enforcement = choice(&format!("{section}.enforcement"), &raw.enforcement)?;
     let Some(rate) = NonZeroU64::new(raw.packets_per_second) else { return Ok(None) };
     let burst = NonZeroU64::new(raw.burst).unwrap_or_else(|| SourceLimit::usual_burst(rate));
     SourceLimit::new(rate, burst, enforcement).map(Some).map_err(|reason| {
@@ -146,7 +149,7 @@ fn source_limit(raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
             LimitError::TooFast { .. } => "packets_per_second",
             LimitError::BurstBelowTick { .. } | LimitError::BurstTooLong { .. } => "burst",
         };
-        let key = format!("limits.source.{name}");
+        let key = format!("{section}.{name}");
         Fault { key: key.clone(), problem: Problem::Limit { key, reason } }
     })
 }

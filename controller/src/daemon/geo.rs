@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::adapters::clock;
 use crate::adapters::geoip::{self, Geo, GeoFiles, Purpose, Watched};
 use crate::config;
-use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin};
+use crate::domain::decision::{Kind, Origin};
 use crate::domain::desired::Desired;
 use crate::domain::geo::{self, GeoList};
 use crate::domain::report::GeoRow;
@@ -27,13 +27,6 @@ fn files(geo: &config::Geo) -> GeoFiles {
 /// The lists that settings and databases come to.
 fn lists(settings: &Settings, followed: &Followed) -> Vec<GeoList> {
     settings.geo.rules.as_ref().map_or_else(Vec::new, |rules| geo::lists(rules, &followed.table()))
-}
-
-fn usual(list: &GeoList) -> ListEnforcement {
-    match list.enforcement {
-        Enforcement::Enforce => ListEnforcement::Enforce,
-        Enforcement::Observe => ListEnforcement::Observe,
-    }
 }
 
 /// Reads the databases and puts the rules' lists among those that are desired, before anything is in force. In the place
@@ -70,7 +63,7 @@ pub(super) fn at_start(
         match desired.list_for(&made.name, Kind::Deny, &made.origin) {
             Ok(id) => {
                 let Some(list) = desired.list_mut(id) else { continue };
-                list.usual = usual(&made);
+                list.usual = made.enforcement;
                 list.enforcement = settings.enforcement_of(list);
                 list.imported = made.prefixes;
                 list.imported_at = Some(clock::now().wall);
@@ -212,7 +205,7 @@ async fn put(shared: &Shared, sync: &Handle, settings: &Arc<Settings>) -> Result
         .into_iter()
         .map(|list| Import {
             kind: Kind::Deny,
-            usual: usual(&list),
+            usual: list.enforcement,
             name: list.name,
             origin: list.origin,
             prefixes: list.prefixes,

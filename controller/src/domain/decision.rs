@@ -40,6 +40,8 @@ pub enum ListEnforcement {
     Enforce,
     /// All of its entries are only counted.
     Observe,
+    /// Its entries are neither denied nor allowed: each source has the tighter limit in place of everybody's.
+    Limit,
     /// As if it had no entries; what other lists say shows through.
     Off,
 }
@@ -212,8 +214,8 @@ pub struct Decision {
     pub origin: Origin,
     /// The list it is on.
     pub list: ListId,
-    /// Whether the list is off, so that the decision is none.
-    pub is_off: bool,
+    /// What becomes of its list as a whole.
+    pub of_list: ListEnforcement,
     /// The rest.
     pub info: EntryInfo,
 }
@@ -221,11 +223,16 @@ pub struct Decision {
 impl Decision {
     /// What becomes of it, its list considered.
     pub fn standing(&self) -> ListEnforcement {
-        match (self.is_off, self.info.enforcement) {
-            (true, _) => ListEnforcement::Off,
-            (false, Enforcement::Observe) => ListEnforcement::Observe,
-            (false, Enforcement::Enforce) => ListEnforcement::Enforce,
+        match (self.of_list, self.info.enforcement) {
+            (whole @ (ListEnforcement::Off | ListEnforcement::Limit), _) => whole,
+            (_, Enforcement::Observe) => ListEnforcement::Observe,
+            (_, Enforcement::Enforce) => ListEnforcement::Enforce,
         }
+    }
+
+    /// Whether it neither denies nor allows: its list as a whole does not.
+    pub fn is_off(&self) -> bool {
+        matches!(self.of_list, ListEnforcement::Off | ListEnforcement::Limit)
     }
 
     /// Place in the order: origin first, then the longer prefix. The smallest decides.

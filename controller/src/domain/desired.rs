@@ -84,7 +84,7 @@ impl List {
             kind: self.kind,
             origin: self.origin.clone(),
             list: self.id,
-            is_off: self.enforcement == ListEnforcement::Off,
+            of_list: self.enforcement,
             info: EntryInfo {
                 reason: Arc::clone(&self.name),
                 added_at: self.imported_at.unwrap_or(Timestamp::UNIX_EPOCH),
@@ -98,8 +98,8 @@ impl List {
 
     fn entry_decision(&self, prefix: IpNet, info: &EntryInfo) -> Decision {
         let info = EntryInfo { enforcement: self.of_entry(info.enforcement), ..info.clone() };
-        let is_off = self.enforcement == ListEnforcement::Off;
-        Decision { prefix, kind: self.kind, origin: self.origin.clone(), list: self.id, is_off, info }
+        let (origin, of_list) = (self.origin.clone(), self.enforcement);
+        Decision { prefix, kind: self.kind, origin, list: self.id, of_list, info }
     }
 
     /// The decisions of the entries added one by one.

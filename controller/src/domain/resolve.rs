@@ -39,7 +39,7 @@ impl From<&Decision> for Item {
             forced: decision.info.forced,
             verdict: decision.origin.verdict(),
             expires_at_s: decision.info.expiry.map_or(0, super::time::Expiry::kernel_seconds),
-            is_off: decision.is_off,
+            is_off: decision.is_off(),
         }
     }
 }

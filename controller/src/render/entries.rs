@@ -37,6 +37,7 @@ pub fn entries(rows: &[EntryRow], now: Timestamp, style: Style, into: &mut impl 
             row.packets.map_or("-".to_owned(), short),
             match row.enforcement {
                 ListEnforcement::Enforce => reason.into_owned(),
+                ListEnforcement::Limit => format!("{} {reason}", style.yellow("(limit)")),
                 ListEnforcement::Off => format!("{} {reason}", style.yellow("(off)")),
                 ListEnforcement::Observe => format!("{} {reason}", style.yellow("(observe)")),
             },

@@ -26,6 +26,12 @@ pub struct Settings {
     pub source_words: LimitWords,
     /// Whether the per-source limit is only observed.
     pub observe_source: bool,
+    /// The same three of the tighter limit.
+    pub tight_limit: Option<u64>,
+    /// In the kernel's units.
+    pub tight_words: LimitWords,
+    /// Whether it is only observed.
+    pub observe_tight: bool,
     /// Whether a packet over the header budget passes.
     pub budget_passes: bool,
     /// Whether every packet is counted for its source, for `top`.
@@ -73,6 +79,9 @@ impl Settings {
         if self.observe_source {
             slot.features |= feature::OBSERVE_SOURCE_LIMIT;
         }
+        if self.observe_tight {
+            slot.features |= feature::OBSERVE_TIGHT_LIMIT;
+        }
         if self.track_sources {
             slot.features |= feature::TRACK_SOURCES;
         }
@@ -80,6 +89,10 @@ impl Settings {
         slot.source_window = self.source_words.source_window;
         slot.promote_at = self.source_words.promote_at;
         slot.source_fallback_heat = self.source_words.source_fallback_heat;
+        slot.tight_cost = self.tight_words.source_cost;
+        slot.tight_window = self.tight_words.source_window;
+        slot.tight_promote_at = self.tight_words.promote_at;
+        slot.tight_fallback_heat = self.tight_words.source_fallback_heat;
         slot.sample_cost = rate::cost(u64::from(self.samples_per_second));
         slot.sample_window = slot.sample_cost.saturating_mul(u64::from(self.samples_per_second));
         slot

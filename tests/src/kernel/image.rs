@@ -197,6 +197,15 @@ impl SlotImage {
                 slot.features |= feature::OBSERVE_SOURCE_LIMIT;
             }
         }
+        if let Some(limit) = policy.tight {
+            slot.tight_cost = limit.cost();
+            slot.tight_window = limit.window();
+            slot.tight_promote_at = limit.promote_at;
+            slot.tight_fallback_heat = limit.fallback;
+            if limit.observe {
+                slot.features |= feature::OBSERVE_TIGHT_LIMIT;
+            }
+        }
         if policy.budget_passes {
             slot.features |= feature::BUDGET_PASSES;
         }
@@ -212,7 +221,7 @@ impl SlotImage {
         }
         let mut answers = Answers { runs: Vec::new(), classes: vec![ClassRow::default()] };
         let mut keys: Vec<IpNet> = policy.decisions.iter().map(|decision| decision.prefix).collect();
-        keys.extend(policy.protected.iter().chain(&policy.never_block));
+        keys.extend(policy.protected.iter().chain(&policy.never_block).chain(&policy.limited));
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| !policy.torn.iter().any(|torn| IpNet::from(*torn) == *key));
@@ -331,18 +340,24 @@ impl Policy {
 struct Guard {
     protected: bool,
     never_block: bool,
+    limited: bool,
 }
 
 impl Guard {
     fn of(policy: &Policy, key: IpNet) -> Self {
         let covered = |set: &[IpNet]| set.iter().any(|guarded| guarded.contains(&key));
-        Self { protected: covered(&policy.protected), never_block: covered(&policy.never_block) }
+        Self {
+            protected: covered(&policy.protected),
+            never_block: covered(&policy.never_block),
+            limited: covered(&policy.limited),
+        }
     }
 
     fn flags(self) -> u32 {
         let protected = if self.protected { class_flag::PROTECTED } else { 0 };
         let never_block = if self.never_block { class_flag::NEVER_BLOCK } else { 0 };
-        protected | never_block
+        let limited = if self.limited { class_flag::LIMITED } else { 0 };
+        protected | never_block | limited
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Policy {
     pub tracks: bool,
     /// The limit for each source that is not listed.
     pub limit: Option<Limit>,
+    /// The limit for each source in `limited`; `None`: the same as for the others.
+    pub tight: Option<Limit>,
+    /// Whose sources have the tighter limit.
+    pub limited: Vec<IpNet>,
     /// A packet over the header budget passes.
     pub budget_passes: bool,
     /// Nothing is dropped.

@@ -152,6 +152,7 @@ fn list_enforcement_word(enforcement: ListEnforcement) -> &'static str {
     match enforcement {
         ListEnforcement::Enforce => "enforce",
         ListEnforcement::Observe => "observe",
+        ListEnforcement::Limit => "limit",
         ListEnforcement::Off => "off",
     }
 }
@@ -215,6 +216,7 @@ impl<'r> Columns<'r> {
         match self.text()? {
             "enforce" => Some(ListEnforcement::Enforce),
             "observe" => Some(ListEnforcement::Observe),
+            "limit" => Some(ListEnforcement::Limit),
             "off" => Some(ListEnforcement::Off),
             _ => None,
         }

@@ -80,6 +80,7 @@ pub(in crate::config) struct RawGeo {
     pub(in crate::config) asn_file: String,
     pub(in crate::config) deny: Vec<String>,
     pub(in crate::config) observe: Vec<String>,
+    pub(in crate::config) limit: Vec<String>,
     pub(in crate::config) allow_only: Vec<String>,
     pub(in crate::config) unknown: String,
 }
@@ -91,6 +92,7 @@ impl Default for RawGeo {
             asn_file: String::new(),
             deny: Vec::new(),
             observe: Vec::new(),
+            limit: Vec::new(),
             allow_only: Vec::new(),
             unknown: "pass".to_owned(),
         }

@@ -120,6 +120,8 @@ pub enum FeedAction {
     Observe,
     /// Neither; it is evidence against a source.
     Reputation,
+    /// Neither; each source has the tighter limit.
+    Limit,
     /// Let through.
     Allow,
 }
@@ -136,6 +138,7 @@ impl FeedAction {
             Self::Deny | Self::Allow => ListEnforcement::Enforce,
             Self::Observe => ListEnforcement::Observe,
             Self::Reputation => ListEnforcement::Off,
+            Self::Limit => ListEnforcement::Limit,
         }
     }
 
@@ -146,13 +149,14 @@ impl FeedAction {
 }
 
 impl Choice for FeedAction {
-    const ALL: &'static [Self] = &[Self::Deny, Self::Observe, Self::Reputation, Self::Allow];
+    const ALL: &'static [Self] = &[Self::Deny, Self::Observe, Self::Reputation, Self::Limit, Self::Allow];
 
     fn word(self) -> &'static str {
         match self {
             Self::Deny => "deny",
             Self::Observe => "observe",
             Self::Reputation => "reputation",
+            Self::Limit => "limit",
             Self::Allow => "allow",
         }
     }

@@ -232,7 +232,7 @@ pub(super) fn geo(raw: &RawGeo) -> Result<Geo, Fault> {
     let unknown = choice("geo.unknown", &raw.unknown)?;
     let (deny, observe) = (selectors("deny", &raw.deny)?, selectors("observe", &raw.observe)?);
     let allow_only = Some(selectors("allow_only", &raw.allow_only)?).filter(|selectors| !selectors.is_empty());
-    let rules = Rules::new(deny, observe, allow_only, unknown)
+    let rules = Rules::new(deny, observe, selectors("limit", &raw.limit)?, allow_only, unknown)
         .map_err(|error| Fault::refused(&format!("geo.{}", error.key()), "", &error))?;
     if rules.is_empty() {
         return Ok(Geo { country_file, asn_file, rules: None });

@@ -5,7 +5,7 @@ use super::country::CountryCode;
 use super::selector::Selector;
 use super::space::{Space, special_purpose};
 use super::{Asn, Table};
-use crate::domain::decision::{Enforcement, Origin};
+use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::prefixes::Prefixes;
 
 /// What becomes of addresses the country database does not know.
@@ -19,11 +19,12 @@ pub enum Unknown {
     Deny,
 }
 
-/// Who is denied, who is only counted, and who alone may pass. Free of contradictions.
+/// Who is denied, who is only counted, who has the tighter limit, and who alone may pass. Free of contradictions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     deny: Vec<Selector>,
     observe: Vec<Selector>,
+    limit: Vec<Selector>,
     allow_only: Vec<Selector>,
     unknown: Unknown,
 }
@@ -65,6 +66,16 @@ pub enum RulesError {
         /// Who is denied.
         denied: Selector,
     },
+    /// Limited, though denied or only counted.
+    #[error("\"limit\": \"{limited}\" is in \"{key}\" as \"{other}\", which goes before; drop one of them")]
+    NothingToLimit {
+        /// Who is limited.
+        limited: Selector,
+        /// Where else it is named.
+        key: &'static str,
+        /// As what.
+        other: Selector,
+    },
     /// Only counted, though not among those who may pass.
     #[error(
         "\"observe\": \"{0}\" is not among those in \"allow_only\", so it is denied and there is nothing to observe; \
@@ -80,6 +91,7 @@ impl RulesError {
             Self::Repeated { key, .. } => key,
             Self::Nobody | Self::Contradiction { .. } => "allow_only",
             Self::NothingToObserve { .. } | Self::NotAllowed(_) => "observe",
+            Self::NothingToLimit { .. } => "limit",
         }
     }
 }
@@ -92,11 +104,13 @@ impl Rules {
     pub fn new(
         deny: Vec<Selector>,
         observe: Vec<Selector>,
+        limit: Vec<Selector>,
         allow_only: Option<Vec<Selector>>,
         unknown: Unknown,
     ) -> Result<Self, RulesError> {
         let allowed = allow_only.as_deref().unwrap_or_default();
-        for (key, selectors) in [("deny", deny.as_slice()), ("observe", &observe), ("allow_only", allowed)] {
+        let all = [("deny", deny.as_slice()), ("observe", &observe), ("limit", &limit), ("allow_only", allowed)];
+        for (key, selectors) in all {
             let mut seen = BTreeSet::new();
             if let Some(selector) = selectors.iter().find(|selector| !seen.insert(**selector)) {
                 return Err(RulesError::Repeated { key, selector: *selector });
@@ -120,7 +134,14 @@ impl Rules {
                 return Err(RulesError::NotAllowed(*observed));
             }
         }
-        Ok(Self { deny, observe, allow_only: allow_only.unwrap_or_default(), unknown })
+        for limited in &limit {
+            for (key, others) in [("deny", &deny), ("observe", &observe)] {
+                if let Some(other) = others.iter().copied().find(|other| other.includes(*limited)) {
+                    return Err(RulesError::NothingToLimit { limited: *limited, key, other });
+                }
+            }
+        }
+        Ok(Self { deny, observe, limit, allow_only: allow_only.unwrap_or_default(), unknown })
     }
 
     /// Whether no rule is given.
@@ -139,9 +160,9 @@ impl Rules {
         self.selectors().any(|selector| matches!(selector, Selector::Asn(_)))
     }
 
-    /// All selectors, as the keys stand: deny, observe, allow-only.
+    /// All selectors, as the keys stand: deny, observe, limit, allow-only.
     pub fn selectors(&self) -> impl Iterator<Item = Selector> + '_ {
-        self.deny.iter().chain(&self.observe).chain(&self.allow_only).copied()
+        self.deny.iter().chain(&self.observe).chain(&self.limit).chain(&self.allow_only).copied()
     }
 
     /// What becomes of a country of the table; `None`: it passes.
@@ -153,16 +174,22 @@ impl Rules {
         if !self.allow_only.is_empty() && !covers(&self.allow_only) {
             return Some(Ruled::NotAllowed);
         }
-        covers(&self.observe).then_some(Ruled::Observed)
+        if covers(&self.observe) {
+            return Some(Ruled::Observed);
+        }
+        covers(&self.limit).then_some(Ruled::Limited)
     }
 
     /// What becomes of a system of the table; `None`: nothing by its number.
-    fn of_network(&self, asn: Asn) -> Option<Enforcement> {
+    fn of_network(&self, asn: Asn) -> Option<ListEnforcement> {
         let named = Selector::Asn(asn);
         if self.deny.contains(&named) {
-            return Some(Enforcement::Enforce);
+            return Some(ListEnforcement::Enforce);
         }
-        self.observe.contains(&named).then_some(Enforcement::Observe)
+        if self.observe.contains(&named) {
+            return Some(ListEnforcement::Observe);
+        }
+        self.limit.contains(&named).then_some(ListEnforcement::Limit)
     }
 }
 
@@ -175,6 +202,8 @@ enum Ruled {
     NotAllowed,
     /// It is named in `observe`.
     Observed,
+    /// It is named in `limit`.
+    Limited,
 }
 
 /// A list that rules and a table come to.
@@ -184,8 +213,8 @@ pub struct GeoList {
     pub name: String,
     /// Country or ASN.
     pub origin: Origin,
-    /// Carried out or counted.
-    pub enforcement: Enforcement,
+    /// What becomes of it.
+    pub enforcement: ListEnforcement,
     /// The fewest prefixes that cover it.
     pub prefixes: Prefixes,
 }
@@ -207,10 +236,11 @@ pub fn lists(rules: &Rules, table: &Table) -> Vec<GeoList> {
     let decided: BTreeMap<CountryCode, Ruled> = present.filter_map(|own| Some((own, rules.of_country(own)?))).collect();
     for (country, space) in table.countries.spaces(|country| decided.contains_key(&country)) {
         let (space, enforcement) = match decided.get(&country) {
-            Some(Ruled::Denied) => (space, Enforcement::Enforce),
+            Some(Ruled::Denied) => (space, ListEnforcement::Enforce),
             // A system that may pass passes wherever its addresses are.
-            Some(Ruled::NotAllowed) => (space.without(&allowed), Enforcement::Enforce),
-            Some(Ruled::Observed) => (space, Enforcement::Observe),
+            Some(Ruled::NotAllowed) => (space.without(&allowed), ListEnforcement::Enforce),
+            Some(Ruled::Observed) => (space, ListEnforcement::Observe),
+            Some(Ruled::Limited) => (space, ListEnforcement::Limit),
             None => continue,
         };
         push(&mut lists, format!("country-{country}"), Origin::Country, enforcement, &space);
@@ -218,16 +248,16 @@ pub fn lists(rules: &Rules, table: &Table) -> Vec<GeoList> {
     // Without a database every address is unknown, and none may be denied for it.
     if rules.unknown == Unknown::Deny && !table.countries.is_empty() {
         let unknown = Space::all().without(&table.countries.space(|_| true)).without(&allowed);
-        push(&mut lists, "country-unknown".to_owned(), Origin::Country, Enforcement::Enforce, &unknown);
+        push(&mut lists, "country-unknown".to_owned(), Origin::Country, ListEnforcement::Enforce, &unknown);
     }
     for (asn, space) in table.networks.spaces(|asn| rules.of_network(asn).is_some()) {
-        let enforcement = rules.of_network(asn).unwrap_or(Enforcement::Observe);
+        let enforcement = rules.of_network(asn).unwrap_or(ListEnforcement::Observe);
         push(&mut lists, format!("asn-{asn}"), Origin::Asn, enforcement, &space);
     }
     lists
 }
 
-fn push(lists: &mut Vec<GeoList>, name: String, origin: Origin, enforcement: Enforcement, space: &Space) {
+fn push(lists: &mut Vec<GeoList>, name: String, origin: Origin, enforcement: ListEnforcement, space: &Space) {
     let prefixes = space.without(special_purpose()).prefixes();
     if !prefixes.is_empty() {
         lists.push(GeoList { name, origin, enforcement, prefixes });

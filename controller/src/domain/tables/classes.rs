@@ -1,7 +1,7 @@
 //! Classes: the sets of lists that cover an address, and the row each comes to as the lists stand.
 use std::collections::{BTreeMap, HashMap};
 
-use weir_common::abi::{ClassRow, Ruling};
+use weir_common::abi::{ClassRow, Ruling, class_flag};
 
 use crate::domain::decision::{Kind, ListEnforcement};
 use crate::domain::desired::Desired;
@@ -73,14 +73,21 @@ impl Standing {
         let best = |observe: bool| -> Ruling {
             strongest(items.iter().filter(|item| item.observe == observe && item.stands(class.flags)))
         };
-        ClassRow { enforced: best(false), observed: best(true), flags: class.flags, ..ClassRow::default() }
+        let is_limited = class.members.iter().any(|member| self.limits(member.list));
+        let limited = if is_limited { class_flag::LIMITED } else { 0 };
+        ClassRow { enforced: best(false), observed: best(true), flags: class.flags | limited, ..ClassRow::default() }
     }
 
-    /// A member as the decision it comes to; `None` where its list is off.
+    /// Whether sources on this list have the tighter limit.
+    fn limits(&self, list: u16) -> bool {
+        self.0.get(&list).is_some_and(|(_, enforcement)| *enforcement == ListEnforcement::Limit)
+    }
+
+    /// A member as the decision it comes to; `None` where its list neither denies nor allows.
     fn item(&self, member: Member) -> Option<Item> {
         let (item, enforcement) = self.0.get(&member.list)?;
         let observe = match enforcement {
-            ListEnforcement::Off => return None,
+            ListEnforcement::Off | ListEnforcement::Limit => return None,
             ListEnforcement::Observe => true,
             ListEnforcement::Enforce => member.observe,
         };

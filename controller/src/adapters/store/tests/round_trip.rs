@@ -28,7 +28,12 @@ fn enforcements() -> impl Strategy<Value = Enforcement> {
 }
 
 fn list_enforcements() -> impl Strategy<Value = ListEnforcement> {
-    prop_oneof![Just(ListEnforcement::Enforce), Just(ListEnforcement::Observe), Just(ListEnforcement::Off)]
+    prop_oneof![
+        Just(ListEnforcement::Enforce),
+        Just(ListEnforcement::Observe),
+        Just(ListEnforcement::Limit),
+        Just(ListEnforcement::Off)
+    ]
 }
 
 fn infos() -> impl Strategy<Value = EntryInfo> {

@@ -13,11 +13,21 @@ fn selectors(text: &str) -> Vec<Selector> {
 }
 
 fn rules(deny: &str, observe: &str, allow_only: Option<&str>, unknown: Unknown) -> Result<Rules, RulesError> {
-    Rules::new(selectors(deny), selectors(observe), allow_only.map(selectors), unknown)
+    Rules::new(selectors(deny), selectors(observe), Vec::new(), allow_only.map(selectors), unknown)
 }
 
 fn layer<V: Copy + Ord>(rows: &[(&str, V)]) -> Layer<V> {
     Layer::build(rows.iter().map(|(prefix, value)| (Range::from(prefix.parse::<IpNet>().unwrap()), Some(*value))))
+}
+
+#[test]
+fn whoever_is_limited_is_neither_denied_nor_counted_as_denied() {
+    let limited =
+        |deny: &str, limit: &str| Rules::new(selectors(deny), Vec::new(), selectors(limit), None, Unknown::Pass);
+    check(limited("", "FR"), &[("country-FR", ListEnforcement::Limit, FRANCE)]);
+    let error = limited("continent:EU", "FR").unwrap_err();
+    assert_eq!(error.key(), "limit");
+    assert!(error.to_string().contains("continent:EU"), "{error}");
 }
 
 /// A small world: 5.0.0.0/8 is Germany but for a piece of France, 7.0.0.0/8 is of the USA, with the Tor exits inside.
@@ -36,13 +46,13 @@ fn table() -> Table {
 }
 
 #[track_caller]
-fn check(rules: Result<Rules, RulesError>, expected: &[(&str, Enforcement, &[&str])]) {
+fn check(rules: Result<Rules, RulesError>, expected: &[(&str, ListEnforcement, &[&str])]) {
     let lists = lists(&rules.unwrap(), &table());
-    let shown: Vec<(&str, Enforcement, Vec<String>)> = lists
+    let shown: Vec<(&str, ListEnforcement, Vec<String>)> = lists
         .iter()
         .map(|list| (list.name.as_str(), list.enforcement, list.prefixes.iter().map(|net| net.to_string()).collect()))
         .collect();
-    let expected: Vec<(&str, Enforcement, Vec<String>)> = expected
+    let expected: Vec<(&str, ListEnforcement, Vec<String>)> = expected
         .iter()
         .map(|(name, enforcement, nets)| (*name, *enforcement, nets.iter().map(|net| (*net).to_owned()).collect()))
         .collect();
@@ -54,7 +64,7 @@ const TOR: &[&str] = &["7.7.7.0/24"];
 
 #[test]
 fn countries_and_systems_become_lists_of_their_own() {
-    use Enforcement::{Enforce, Observe};
+    use ListEnforcement::{Enforce, Observe};
     check(
         rules("FR AS64496", "continent:EU T1 AS64497", None, Unknown::Pass),
         &[
@@ -69,7 +79,7 @@ fn countries_and_systems_become_lists_of_their_own() {
 
 #[test]
 fn all_but_the_allowed_are_denied_and_their_systems_are_spared() {
-    use Enforcement::Enforce;
+    use ListEnforcement::Enforce;
     let us: Vec<String> = {
         let wide = Space::new([Range::from("7.0.0.0/8".parse::<IpNet>().unwrap())]);
         let holes = ["7.1.0.0/16", "7.7.7.0/24"].map(|text| Range::from(text.parse::<IpNet>().unwrap()));
@@ -92,11 +102,11 @@ fn a_country_denied_by_name_is_denied_inside_an_allowed_continent() {
     check(
         rules("FR continent:NA T1", "", Some("continent:EU"), Unknown::Pass),
         &[
-            ("country-FR", Enforcement::Enforce, FRANCE),
-            ("country-T1", Enforcement::Enforce, TOR),
+            ("country-FR", ListEnforcement::Enforce, FRANCE),
+            ("country-T1", ListEnforcement::Enforce, TOR),
             (
                 "country-US",
-                Enforcement::Enforce,
+                ListEnforcement::Enforce,
                 &[
                     "7.0.0.0/14",
                     "7.4.0.0/15",
@@ -240,7 +250,7 @@ proptest! {
         };
         let expected = !is_special && (names(&rules.deny) || by_absence);
         let denied = lists(&rules, &table).iter().any(|list| {
-            list.enforcement == Enforcement::Enforce && list.prefixes.iter().any(|net| net.contains(&address))
+            list.enforcement == ListEnforcement::Enforce && list.prefixes.iter().any(|net| net.contains(&address))
         });
         prop_assert_eq!(denied, expected, "{}", address);
     }
