@@ -1,12 +1,12 @@
 //! What is known of what is followed: feeds, GeoIP databases, a CrowdSec server. Written by their tasks, read by reports.
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::domain::geo::{Asn, Place, Table};
-use crate::domain::listfile::Parsed;
 use crate::domain::report::{CrowdsecRow, FeedRow, GeoRow};
 
 /// The board that the tasks write on.
@@ -16,6 +16,7 @@ pub struct Followed {
     crowdsec: RwLock<Option<CrowdsecRow>>,
     geo: RwLock<Vec<GeoRow>>,
     table: ArcSwap<Table>,
+    version: AtomicU64,
     hosts: RwLock<Vec<(IpNet, String)>>,
 }
 
@@ -71,12 +72,18 @@ impl Followed {
         *write(&self.geo) = rows;
         if let Some(table) = table {
             self.table.store(Arc::new(table));
+            self.version.fetch_add(1, Ordering::Release);
         }
     }
 
     /// What the GeoIP databases say of all addresses.
     pub fn table(&self) -> Arc<Table> {
         self.table.load_full()
+    }
+
+    /// Which table is in use: another number for each.
+    pub fn table_version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Where an address belongs.
@@ -98,22 +105,22 @@ impl Followed {
         hosts.sort();
     }
 
-    /// Puts the prefixes of autonomous systems in the place of their numbers; says why that cannot be done.
-    pub fn expand_asns(&self, parsed: &mut Parsed) -> Option<String> {
-        if parsed.asns.is_empty() {
-            return None;
+    /// The prefixes of autonomous systems.
+    ///
+    /// # Errors
+    /// Why they are not known.
+    pub fn expand_asns(&self, asns: &[u32]) -> Result<Vec<IpNet>, String> {
+        if asns.is_empty() {
+            return Ok(Vec::new());
         }
         let table = self.table();
         if table.networks.is_empty() {
-            return Some(
-                "it names autonomous systems, and weir has no database that knows their addresses: set asn_file in \
-                 [geo]"
-                    .to_owned(),
-            );
+            let why = "it names autonomous systems, and weir has no database that knows their addresses: set asn_file \
+                       in [geo]";
+            return Err(why.to_owned());
         }
-        let wanted: std::collections::BTreeSet<Asn> = parsed.asns.iter().filter_map(|asn| Asn::new(*asn)).collect();
-        parsed.entries.extend(table.networks.space(|asn| wanted.contains(&asn)).prefixes().iter());
-        None
+        let wanted: std::collections::BTreeSet<Asn> = asns.iter().filter_map(|asn| Asn::new(*asn)).collect();
+        Ok(table.networks.space(|asn| wanted.contains(&asn)).prefixes().iter().collect())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::FeedAction;
 use crate::domain::decision::{Decision, Enforcement, Kind};
 use crate::domain::feed::reach::{self, Reach};
 use crate::domain::guard::{Guards, bare};
+use crate::domain::listfile::PASSED_OVER;
 use crate::domain::overlay::Key;
 use crate::domain::prefixes::{Prefixes, is_single, single};
 use crate::domain::report::{
@@ -407,9 +408,10 @@ pub fn reach_row(found: &Reach) -> ReachRow {
     }
 }
 
-/// Reasons by their names.
+/// Refused lines by reason; what is in order and yet left out is no refusal.
 pub fn reasons(reasons: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
-    reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
+    let refused = reasons.iter().filter(|(reason, _)| !PASSED_OVER.contains(reason));
+    refused.map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
 }
 
 fn prefix(key: SourceKey) -> IpNet {

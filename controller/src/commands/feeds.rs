@@ -69,9 +69,11 @@ fn check(args: &FeedsCheck, global: &Global, io: &mut Io) -> Result<()> {
     let all = load::settings(&found.text, &found.loaded, &file.display().to_string(), false, cpus)?;
     let feed = feed(args, &all.feeds)?;
     let followed = Followed::default();
-    if feed.format == crate::domain::listfile::Format::AsnDrop || feed.format == crate::domain::listfile::Format::Auto {
-        let files = GeoFiles { country: None, asn: all.geo.asn_file.clone() };
-        followed.set_geo(Vec::new(), Some(geoip::load(&files)?.table));
+    let files = GeoFiles { country: None, asn: all.geo.asn_file.clone() };
+    match geoip::load(&files) {
+        Ok(geo) => followed.set_geo(Vec::new(), Some(geo.table)),
+        // Only a list of numbers needs it, and says so itself.
+        Err(error) => io.warn(format_args!("{error}")),
     }
     let guards = daemon::guards_of(&all, &followed);
     let body = body(args, &feed, io)?;

@@ -170,7 +170,7 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf, mut ask
         if is_new && (!is_pending || settings.is_none()) {
             match Cache::open(&state) {
                 Ok(cache) => {
-                    agree(&shared, &sync, &cache, &fetcher, &now, &mut running).await;
+                    agree(&shared, &sync, &cache, &fetcher, &now, settings.is_none(), &mut running).await;
                     settings = Some(now);
                 }
                 Err(error) => {
@@ -194,6 +194,7 @@ async fn agree(
     cache: &Cache,
     fetcher: &Arc<Fetcher>,
     settings: &Settings,
+    is_first: bool,
     running: &mut BTreeMap<String, Running>,
 ) {
     let feeds = &settings.feeds;
@@ -240,6 +241,7 @@ async fn agree(
             sync: sync.clone(),
             cache: cache.clone(),
             fetcher: Arc::clone(fetcher),
+            is_changed: !is_first,
         };
         let (asks, asked) = mpsc::channel(4);
         let task = tokio::spawn(follower.run(asked));

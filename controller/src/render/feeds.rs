@@ -141,7 +141,7 @@ pub fn presets(presets: &[Preset], into: &mut impl Write) -> fmt::Result {
         writeln!(into, "{}: {}", preset.name, preset.title)?;
         writeln!(into, "  {}", preset.url)?;
         let every = times::span(preset.interval_s);
-        writeln!(into, "  {}, every {every} at most; {}; {}", preset.format, preset.licence, preset.terms)?;
+        writeln!(into, "  {}, every {every} at the soonest; {}; {}", preset.format, preset.licence, preset.terms)?;
         if !preset.note.is_empty() {
             writeln!(into, "  {}", preset.note)?;
         }

@@ -21,7 +21,41 @@ pub fn status(status: &Status, now: Timestamp, style: Style, into: &mut impl Wri
     }
     verdicts(status, into)?;
     lists(status, style, into)?;
+    if !status.feeds.is_empty() {
+        into.write_char('\n')?;
+        super::feeds::feeds(&status.feeds, now, style, into)?;
+    }
+    followed(status, now, style, into)?;
     capacity(status, into)
+}
+
+/// A CrowdSec server and GeoIP databases.
+fn followed(status: &Status, now: Timestamp, style: Style, into: &mut impl Write) -> fmt::Result {
+    let mut grid = Grid::new(&[words(""), words("")]);
+    if let Some(crowdsec) = &status.crowdsec {
+        let health = if crowdsec.ok { style.green("ok") } else { style.red("not ok") };
+        let last = crowdsec.last_success.map_or_else(|| "never".to_owned(), |at| times::ago(at, now));
+        let (decisions, entries) = (whole(crowdsec.decisions), whole(crowdsec.entries));
+        let server = plain::line(&crowdsec.server);
+        let text = format!("{server} {health}, last answer {last}, {decisions} decisions, {entries} in force");
+        grid.row(["crowdsec".to_owned(), text]);
+        let refused = crowdsec.reasons.iter().map(|(why, count)| format!("{} {}", whole(*count), plain::line(why)));
+        let refused: Vec<String> = refused.collect();
+        if !refused.is_empty() {
+            grid.row(["".to_owned(), format!("not carried out: {}", refused.join(", "))]);
+        }
+    }
+    for row in &status.geo {
+        let loaded = row.loaded_at.map_or_else(|| "never".to_owned(), |at| times::ago(at, now));
+        let health = if row.problem.is_none() { style.green("ok") } else { style.red("refused") };
+        let text = format!("{} {health}, read {loaded}, {} ranges", plain::line(&row.file), whole(row.ranges));
+        grid.row([plain::line(&row.knows).into_owned(), text]);
+    }
+    if status.crowdsec.is_some() || !status.geo.is_empty() {
+        into.write_char('\n')?;
+        grid.write(into, "")?;
+    }
+    Ok(())
 }
 
 fn facts(status: &Status, now: Timestamp, style: Style) -> Grid {

@@ -14,25 +14,42 @@ pub fn top(rows: &[TopRow], _: Style, into: &mut impl Write) -> fmt::Result {
     if rows.is_empty() {
         return writeln!(into, "nobody sends anything");
     }
-    let mut grid = Grid::new(&[
+    let mut columns = vec![
         words("address"),
         figures("packets/s"),
         figures("bytes/s"),
         figures("packets"),
         figures("bytes"),
         figures("dropped"),
-    ]);
+    ];
+    let is_placed = rows.iter().any(|row| row.country.is_some() || row.asn.is_some());
+    if is_placed {
+        columns.push(words("from"));
+    }
+    let mut grid = Grid::new(&columns);
     for row in rows {
-        grid.row([
+        let mut cells = vec![
             plain::line(&row.address).into_owned(),
             rate(row.packets_per_second),
             byte_rate(row.bytes_per_second),
             short(row.packets),
             bytes(row.bytes),
             short(row.dropped),
-        ]);
+        ];
+        if is_placed {
+            cells.push(place(row));
+        }
+        grid.row(cells);
     }
     grid.write(into, "")
+}
+
+/// Country and autonomous system, as far as they are known.
+fn place(row: &TopRow) -> String {
+    let country = row.country.as_deref().map(|country| plain::line(country).into_owned());
+    let network = row.asn.map(|asn| format!("AS{asn}"));
+    let known: Vec<String> = country.into_iter().chain(network).collect();
+    known.join(" ")
 }
 
 #[cfg(test)]

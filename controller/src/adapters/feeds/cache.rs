@@ -58,7 +58,7 @@ pub enum CacheError {
         path: PathBuf,
     },
     /// More than may be held.
-    #[error("the kept copy of feed {feed} ({}) is larger than {limit} bytes; raise the feed's max_bytes", .path.display())]
+    #[error("the kept copy of feed {feed} ({}) is larger than {limit} bytes; raise the feed's most_mib", .path.display())]
     TooLarge {
         /// The feed.
         feed: String,

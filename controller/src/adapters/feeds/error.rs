@@ -132,7 +132,7 @@ pub enum FetchError {
         why: String,
     },
     /// More bytes than may be received.
-    #[error("{host} sent more than {limit} bytes; raise the feed's max_bytes if it is that large")]
+    #[error("{host} sent more than {limit} bytes; raise the feed's most_mib if it is that large")]
     TooManyBytes {
         /// The host or file.
         host: String,
@@ -140,7 +140,7 @@ pub enum FetchError {
         limit: u64,
     },
     /// Decompresses to more than may be held.
-    #[error("{host} decompresses to more than {limit} bytes; raise the feed's max_bytes if it is that large")]
+    #[error("{host} decompresses to more than {limit} bytes; raise the feed's most_mib if it is that large")]
     Bomb {
         /// The host.
         host: String,
@@ -238,7 +238,7 @@ pub enum FetchError {
         what: String,
     },
     /// More requests than one refresh may make.
-    #[error("{host}: more than {limit} requests for one refresh; raise the feed's max_requests if it is that large")]
+    #[error("{host}: more than {limit} requests for one refresh, the most weir makes")]
     TooManyRequests {
         /// The host.
         host: String,

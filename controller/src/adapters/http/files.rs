@@ -146,7 +146,15 @@ async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: By
         let admit = |item: &Item| guards.admit(item.prefix, kind, &asker, false);
         let mut parsed = listfile::parse_admitted(&body, &reading, admit);
         drop(body);
-        let unknown = shared.followed.expand_asns(&mut parsed);
+        let declared = parsed.declared.filter(|declared| *declared != parsed.records());
+        let unknown = match shared.followed.expand_asns(&parsed.asns) {
+            Ok(expanded) => {
+                let admitted = |prefix: &IpNet| guards.admit(*prefix, kind, &asker, false).is_ok();
+                parsed.entries.extend(expanded.into_iter().filter(admitted));
+                declared.map(|declared| format!("it says it has {declared} records and has others; it may be cut off"))
+            }
+            Err(unknown) => Some(unknown),
+        };
         let prefixes = Prefixes::new(std::mem::take(&mut parsed.entries));
         let reach = views::reach(&shared, &guards, &prefixes);
         (parsed, prefixes, reach, unknown)
@@ -163,8 +171,11 @@ async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: By
         let detail = format!("this is no list: {why}; nothing was imported");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).rejects(rejects));
     }
-    if let Some(unknown) = unknown {
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{unknown}; nothing was imported")));
+    if let Some(unknown) = unknown.filter(|_| !query.skip_bad) {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{unknown}; nothing was imported; --skip-bad takes what there is"),
+        ));
     }
     if parsed.rejected > 0 && !query.skip_bad {
         let first = rejects.first().map(|reject| format!(": line {}: {:?}: {}", reject.line, reject.text, reject.why));

@@ -24,6 +24,8 @@ pub struct Feed {
     pub least_score: u32,
     /// Seconds from one request to the next.
     pub interval_s: u64,
+    /// Least seconds between two requests, whatever went wrong.
+    pub least_pause_s: u64,
     /// What becomes of what it names.
     pub action: FeedAction,
     /// How much being named says of a source, in percent, where the action is reputation.
@@ -49,8 +51,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed at a place, as it is where nothing more is set. A request may go wherever the place is: whoever names it
-    /// by hand sees what comes of it.
+    /// A feed at a place, as it is where nothing more is set.
     pub fn checked(location: Location) -> Self {
         Self {
             name: "check".to_owned(),
@@ -59,6 +60,7 @@ impl Feed {
             column: None,
             least_score: 0,
             interval_s: 3_600,
+            least_pause_s: 10,
             action: FeedAction::Deny,
             weight: 50,
             expire_s: None,
@@ -69,7 +71,7 @@ impl Feed {
             most_bytes: 64 << 20,
             deadline_s: 120,
             widest: Widest::default(),
-            limits: judge::Limits::default(),
+            limits: judge::Limits { most_entries: 1_000_000, ..judge::Limits::default() },
         }
     }
 }

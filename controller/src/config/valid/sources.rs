@@ -19,6 +19,8 @@ use super::{Fault, absolute, choice, is_list_name, number};
 const USUAL_INTERVAL_S: u64 = 3_600;
 /// Shortest time from one request to the next: what a publisher bears, and a list's build takes.
 const SHORTEST_INTERVAL_S: u64 = 10;
+/// Least seconds between two requests of a feed of no preset, whatever went wrong.
+const LEAST_PAUSE_S: u64 = 10;
 /// Longest time from one request to the next.
 const LONGEST_INTERVAL_S: u64 = 30 * 86_400;
 /// Most unpacked MiB of a reply: ten million lines of the longest address.
@@ -60,7 +62,6 @@ fn feed(raw: &RawFeed, key: &dyn Fn(&str) -> String) -> Result<Feed, Fault> {
         text => text.parse().map_err(|error| Fault::refused(&key("format"), text, &error))?,
     };
     let percent = |name: &str, value: u64, most: u64| -> Result<u32, Fault> { number(&key(name), value, 0, most) };
-    let least = raw.least_entries.as_str();
     Ok(Feed {
         name: name.to_owned(),
         location: location(raw, preset, key)?,
@@ -68,6 +69,11 @@ fn feed(raw: &RawFeed, key: &dyn Fn(&str) -> String) -> Result<Feed, Fault> {
         column: Some(raw.column.clone()).filter(|column| !column.is_empty()),
         least_score: number(&key("least_score"), raw.least_score, 0, u64::from(u32::MAX))?,
         interval_s: interval(raw, preset, key)?,
+        least_pause_s: match preset {
+            // Publishers ask for an hour at the most, and a failure is no reason to ask more often.
+            Some(preset) if raw.url.is_empty() => preset.interval_s.min(3_600),
+            _ => LEAST_PAUSE_S,
+        },
         action: choice(&key("action"), &raw.action)?,
         weight: number(&key("weight"), raw.weight, 1, 100)?,
         expire_s: seconds(&key("expire"), &raw.expire, SHORTEST_INTERVAL_S, u64::MAX)?,
@@ -83,9 +89,10 @@ fn feed(raw: &RawFeed, key: &dyn Fn(&str) -> String) -> Result<Feed, Fault> {
         },
         limits: judge::Limits {
             most_entries: number(&key("most_entries"), raw.most_entries, 1, super::MOST_ENTRIES)?,
-            least_entries: match least {
-                "" => preset.and_then(|preset| usize::try_from(preset.least_entries).ok()),
-                _ => Some(whole(&key("least_entries"), least, 0, super::MOST_ENTRIES)?),
+            least_entries: match raw.least_entries {
+                // What is usual: at least one, or as many as the preset knows of.
+                1 => preset.and_then(|preset| usize::try_from(preset.least_entries).ok()),
+                least => Some(number(&key("least_entries"), least, 0, super::MOST_ENTRIES)?),
             },
             most_shrink_percent: percent("most_shrink_percent", raw.most_shrink_percent, 100)?,
             most_growth_percent: percent("most_growth_percent", raw.most_growth_percent, 1_000_000)?,
@@ -160,7 +167,8 @@ fn interval(
     match asked {
         Some(asked) if raw.url.is_empty() && asked < preset.interval_s => {
             let least = preset.interval_s;
-            let why = format!("the publisher of {} asks for {least} seconds at least between requests", preset.name);
+            let why =
+                format!("weir asks the publisher of {} every {least} seconds at the most, by their terms", preset.name);
             Err(Fault::refused(&key("interval"), &raw.interval, &why))
         }
         Some(asked) => Ok(asked),
@@ -312,12 +320,6 @@ fn seconds(key: &str, text: &str, least: u64, most: u64) -> Result<Option<u64>, 
     }
     let problem = Problem::OutOfRange { key: key.to_owned(), value: format!("{seconds} seconds"), least, most };
     Err(Fault { key: key.to_owned(), problem })
-}
-
-/// A whole number in a text, where no number has to be a value of its own.
-fn whole<T: TryFrom<u64>>(key: &str, text: &str, least: u64, most: u64) -> Result<T, Fault> {
-    let value = text.parse().map_err(|_error| Fault::refused(key, text, "not a whole number"))?;
-    number(key, value, least, most)
 }
 
 fn missing(key: &str, why: &'static str) -> Fault {

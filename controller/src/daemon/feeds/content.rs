@@ -18,7 +18,7 @@ use crate::followed::Followed;
 /// A feed's answer, read and judged.
 #[derive(Debug)]
 pub(crate) struct Content {
-    /// What was read, its entries taken out.
+    /// What was read.
     pub(crate) parsed: Parsed,
     /// What would be in force.
     pub(crate) prefixes: Prefixes,
@@ -47,17 +47,17 @@ pub(crate) fn read(
     };
     let (kind, origin) = (feed.action.kind(), Origin::Feed(0));
     let admit = |item: &Item| guards.admit_within(item.prefix, kind, &origin, false, feed.widest);
-    let mut parsed = listfile::parse_admitted(body, &reading, admit);
-    // A feed says when its entries end by leaving them out; an end of their own is kept to until it is asked next.
-    let ending = std::mem::take(&mut parsed.ending);
-    parsed.entries.extend(ending.into_iter().map(|(prefix, _)| prefix));
-    let unknown = followed.expand_asns(&mut parsed);
-    let mut entries = std::mem::take(&mut parsed.entries);
-    if !parsed.asns.is_empty() {
-        // What a number stands for is looked at as what is written out.
-        entries.retain(|prefix| guards.admit_within(*prefix, kind, &origin, false, feed.widest).is_ok());
-    }
-    let prefixes = Prefixes::new(entries);
+    let parsed = listfile::parse_admitted(body, &reading, admit);
+    let (expanded, unknown) = match followed.expand_asns(&parsed.asns) {
+        Ok(expanded) => (expanded, None),
+        Err(unknown) => (Vec::new(), Some(unknown)),
+    };
+    // What a number stands for is looked at as what is written out.
+    let expanded =
+        expanded.into_iter().filter(|prefix| guards.admit_within(*prefix, kind, &origin, false, feed.widest).is_ok());
+    // An entry with an end of its own is in force until the list is read after it.
+    let ending = parsed.ending.iter().map(|(prefix, _)| *prefix);
+    let prefixes = Prefixes::new(parsed.entries.iter().copied().chain(ending).chain(expanded));
     let reach = reach(&prefixes, guards.protected_prefixes(), guards.never_block_prefixes(), well_behaved);
     let judgement = judge(&feed.limits, &parsed, prefixes.len(), before, &reach);
     Content { parsed, prefixes, reach, judgement, unknown }
@@ -70,6 +70,11 @@ impl Content {
             return Some(unknown.clone());
         }
         (!self.judgement.accepts(forced)).then(|| self.judgement.text())
+    }
+
+    /// Seconds until the first of its entries ends by itself; `None`: none does.
+    pub(crate) fn first_end_s(&self) -> Option<u64> {
+        self.parsed.ending.iter().map(|(_, left)| *left).min()
     }
 
     /// The labels of what speaks against it.

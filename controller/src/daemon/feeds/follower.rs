@@ -24,8 +24,6 @@ use crate::sync::{Command, Handle, Import, Shared, SyncError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a list that may not be put in force now is left alone.
 const AFTER_CONFLICT: Duration = Duration::from_secs(3);
-/// Least seconds between two requests of a feed, whatever went wrong.
-const LEAST_PAUSE_S: u64 = 10;
 
 /// Somebody wants the feed asked now.
 #[derive(Debug)]
@@ -47,6 +45,37 @@ pub(super) struct Follower {
     pub(super) sync: Handle,
     pub(super) cache: Cache,
     pub(super) fetcher: Arc<Fetcher>,
+    /// Whether the settings are others than those that what is in force was read by.
+    pub(super) is_changed: bool,
+}
+
+/// Why a feed's task wakes.
+enum Wake {
+    /// It is time to ask.
+    Due,
+    /// Somebody asks.
+    Asked(Ask),
+    /// The kept copy has another meaning than when it was read: an entry's own end has come, or what numbers of
+    /// autonomous systems stand for has changed.
+    Reread,
+}
+
+/// What the meaning of a list depends on beside its text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    /// Second at which the first of its entries ends by itself.
+    first_end: Option<u64>,
+    /// The database by which its numbers of autonomous systems were read.
+    asns_by: Option<u64>,
+}
+
+/// How a feed is asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// Doubts that yield to a person's word are no reason to refuse.
+    force: bool,
+    /// Nothing is changed.
+    dry_run: bool,
 }
 
 /// Why nothing new is in force.
@@ -66,7 +95,7 @@ impl Follower {
     pub(super) async fn run(self, mut asks: mpsc::Receiver<Ask>) {
         let schedule = Schedule {
             interval_s: self.feed.interval_s,
-            min_interval_s: LEAST_PAUSE_S.min(self.feed.interval_s),
+            min_interval_s: self.feed.least_pause_s.min(self.feed.interval_s),
             expire_after_s: self.feed.expire_s,
         };
         let request = match content::request(&self.feed) {
@@ -82,17 +111,59 @@ impl Follower {
             // A restart is no reason to ask a publisher sooner.
             state.next = checked.saturating_add(schedule.interval_s.min(schedule.after_success(jitter())));
         }
+        // At a start the copy was read by today's settings and databases, but not when its entries end.
+        let mut reading = Reading { first_end: meta.as_ref().map(|_| 0), asns_by: None };
+        if self.is_changed {
+            self.reread(&request, &mut reading).await;
+        }
         loop {
             self.row(|row| row.next = moment(state.next));
-            let ask = self.wait(&schedule, &mut state, &mut asks).await;
-            let (force, dry_run) = ask.as_ref().map_or((false, false), |ask| (ask.force, ask.dry_run));
-            let actor = ask.as_ref().map_or("feed", |ask| &ask.actor);
-            let changed = self.once(&request, &schedule, &mut state, &mut meta, (force, dry_run), actor).await;
+            let (ask, actor) = match self.wait(&schedule, &mut state, &reading, &mut asks).await {
+                Wake::Reread => {
+                    self.reread(&request, &mut reading).await;
+                    continue;
+                }
+                Wake::Due => (None, "feed".to_owned()),
+                Wake::Asked(ask) => {
+                    let actor = ask.actor.clone();
+                    (Some(ask), actor)
+                }
+            };
+            let manner =
+                ask.as_ref().map_or(Manner::default(), |ask| Manner { force: ask.force, dry_run: ask.dry_run });
+            let changed = self.once(&request, &schedule, &mut state, (&mut meta, &mut reading), manner, &actor).await;
             self.fetcher_hosts();
             if let Some(ask) = ask {
                 // Whoever asked may have gone.
                 let _gone = ask.reply.send(changed);
             }
+        }
+    }
+
+    /// Reads the kept copy anew and puts what it means now in force. It was judged when it came, so it is not again.
+    async fn reread(&self, request: &Request, reading: &mut Reading) {
+        reading.first_end = None;
+        let Some(body) = self.copy(request).await else { return };
+        let bytes = body.len() as u64;
+        let Ok((content, _)) = self.read(body).await else { return };
+        *reading = self.reading(&content);
+        if let Some(why) = content.refused(true) {
+            return self.failed(&Trouble::Refused(why, content.doubts()), false);
+        }
+        let entries = content.prefixes.len() as u64;
+        match self.put(content.prefixes, "feed").await {
+            Ok(_) => self.row(|row| {
+                row.state = FeedState::Ok;
+                told(row, &content.parsed, entries, bytes);
+            }),
+            Err(error) => self.failed(&Trouble::Sync(error), false),
+        }
+    }
+
+    fn reading(&self, content: &Content) -> Reading {
+        Reading {
+            first_end: content.first_end_s().map(|left| seconds().saturating_add(left).saturating_add(1)),
+            asns_by: (!content.parsed.asns.is_empty()).then(|| self.shared.followed.table_version()),
         }
     }
 
@@ -111,11 +182,21 @@ impl Follower {
     }
 
     /// Until it is time, or somebody asks. What is silent for too long ends meanwhile.
-    async fn wait(&self, schedule: &Schedule, state: &mut State, asks: &mut mpsc::Receiver<Ask>) -> Option<Ask> {
+    async fn wait(
+        &self,
+        schedule: &Schedule,
+        state: &mut State,
+        reading: &Reading,
+        asks: &mut mpsc::Receiver<Ask>,
+    ) -> Wake {
         loop {
             let now = seconds();
             if state.is_due(schedule, now) {
-                return None;
+                return Wake::Due;
+            }
+            let is_other_table = reading.asns_by.is_some_and(|by| by != self.shared.followed.table_version());
+            if is_other_table || reading.first_end.is_some_and(|end| now >= end) {
+                return Wake::Reread;
             }
             match state.silence(schedule, now) {
                 Silence::None => {}
@@ -125,7 +206,7 @@ impl Follower {
             let left = Duration::from_secs(state.next.saturating_sub(now)).min(LOOK_EVERY);
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
-                ask = asks.recv() => if let Some(ask) = ask { return Some(ask) },
+                ask = asks.recv() => if let Some(ask) = ask { return Wake::Asked(ask) },
             }
         }
     }
@@ -162,8 +243,8 @@ impl Follower {
         request: &Request,
         schedule: &Schedule,
         state: &mut State,
-        meta: &mut Option<Meta>,
-        (force, dry_run): (bool, bool),
+        (meta, reading): (&mut Option<Meta>, &mut Reading),
+        manner: Manner,
         actor: &str,
     ) -> bool {
         let known = meta.as_ref().map(|meta| Known { in_full: state.in_full(seconds()), ..meta.known() });
@@ -175,13 +256,13 @@ impl Follower {
             }
         };
         let taken = match fetched {
-            Ok(answer) => self.take(request, answer, meta, (force, dry_run), actor).await,
+            Ok(answer) => self.take(request, answer, (meta, reading), manner, actor).await,
             Err(error) => Err(Trouble::Fetch(error)),
         };
         let now = seconds();
         match taken {
             Ok((changed, in_full)) => {
-                if dry_run {
+                if manner.dry_run {
                     return changed;
                 }
                 if in_full {
@@ -200,11 +281,11 @@ impl Follower {
                 changed
             }
             Err(trouble) => {
-                if !dry_run {
+                if !manner.dry_run {
                     let retry_after = if let Trouble::Fetch(error) = &trouble { error.retry_after_s() } else { None };
                     state.failed(schedule, now, retry_after, jitter());
                 }
-                self.failed(&trouble);
+                self.failed(&trouble, manner.dry_run);
                 false
             }
         }
@@ -215,8 +296,8 @@ impl Follower {
         &self,
         request: &Request,
         answer: Answer,
-        meta: &mut Option<Meta>,
-        (force, dry_run): (bool, bool),
+        (meta, reading): (&mut Option<Meta>, &mut Reading),
+        Manner { force, dry_run }: Manner,
         actor: &str,
     ) -> Result<(bool, bool), Trouble> {
         for note in &answer.notes {
@@ -254,6 +335,7 @@ impl Follower {
         if dry_run {
             return Ok((difference.added + difference.removed > 0, true));
         }
+        *reading = self.reading(&content);
         let entries = content.prefixes.len() as u64;
         let changed = self.put(content.prefixes, actor).await.map_err(Trouble::Sync)?;
         let new = Meta {
@@ -321,7 +403,7 @@ impl Follower {
         }
     }
 
-    fn failed(&self, trouble: &Trouble) {
+    fn failed(&self, trouble: &Trouble, is_trial: bool) {
         let (state, labels, problem, is_alarming) = match trouble {
             Trouble::Fetch(error) => (FeedState::Failing, vec![error.label()], super::super::chain(error), false),
             Trouble::Refused(why, labels) => (FeedState::Refused, labels.clone(), why.clone(), true),
@@ -329,6 +411,10 @@ impl Follower {
             Trouble::Own(why) => (FeedState::Failing, vec!["own"], why.clone(), false),
         };
         tracing::warn!(feed = self.feed.name, problem, "what was in force before still is");
+        if is_trial {
+            // Whoever tried is told; nothing else is any different.
+            return self.row(|row| row.problem = Some(problem.clone()));
+        }
         self.row(|row| {
             if row.state != FeedState::Expired {
                 row.state = state;

@@ -205,7 +205,7 @@ const PRESETS: [Preset; 16] = [
         least_entries: 1_000,
         licence: "AbuseIPDB's terms: for your own use, not to be passed on",
         terms: "needs a key in the header \"Key\"; the free plan has 5 requests a day and 10,000 addresses",
-        note: "give the key by file: headers = { Key = … } (see [[feeds]])",
+        note: "give the key by file: key_header = \"Key\" and key_file",
     },
 ];
 

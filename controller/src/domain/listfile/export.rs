@@ -19,7 +19,7 @@ const NFT_ELEMENTS: usize = 500;
 /// How a list is written for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum ExportFormat {
-    /// An address or prefix a line, what [`super::Format::Plain`] reads. Ends are not written.
+    /// An address or prefix a line; ends are not written
     Plain,
     /// A JSON array of `{"prefix":…,"expires_in_s":…}`; without an end it is `null`.
     Json,

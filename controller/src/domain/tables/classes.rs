@@ -74,7 +74,9 @@ impl Standing {
             strongest(items.iter().filter(|item| item.observe == observe && item.stands(class.flags)))
         };
         let is_limited = class.members.iter().any(|member| self.limits(member.list));
-        let limited = if is_limited { class_flag::LIMITED } else { 0 };
+        // Who must not be cut off is not slowed down more than others either.
+        let is_guarded = class.flags & class_flag::GUARDED != 0;
+        let limited = if is_limited && !is_guarded { class_flag::LIMITED } else { 0 };
         ClassRow { enforced: best(false), observed: best(true), flags: class.flags | limited, ..ClassRow::default() }
     }
 
