@@ -42,7 +42,7 @@ fn followed(status: &Status, now: Timestamp, style: Style, into: &mut impl Write
         let refused = crowdsec.reasons.iter().map(|(why, count)| format!("{} {}", whole(*count), plain::line(why)));
         let refused: Vec<String> = refused.collect();
         if !refused.is_empty() {
-            grid.row(["".to_owned(), format!("not carried out: {}", refused.join(", "))]);
+            grid.row([String::new(), format!("not carried out: {}", refused.join(", "))]);
         }
     }
     for row in &status.geo {

@@ -1,7 +1,9 @@
 //! Where a feed may not be fetched from: addresses and names of this machine, its networks and its cloud.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::domain::special;
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, len: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), len)
@@ -28,34 +30,6 @@ const NEVER_V6: [(Ipv6Net, &str); 4] = [
     (v6(0xfe80, 0, 0, 0, 10), "link-local space"),
     (v6(0xff00, 0, 0, 0, 8), "multicast space"),
     (v6(0xfd00, 0x0ec2, 0, 0x254, 128), "a cloud's metadata service"),
-];
-
-/// Fetched from only where the operator says so. IANA special-purpose registries (RFC 6890), 2024.
-const PRIVATE_V4: [(Ipv4Net, &str); 11] = [
-    (v4(10, 0, 0, 0, 8), "private space"),
-    (v4(100, 64, 0, 0, 10), "shared space of providers"),
-    (v4(127, 0, 0, 0, 8), "loopback space"),
-    (v4(172, 16, 0, 0, 12), "private space"),
-    (v4(192, 0, 0, 0, 24), "protocol space"),
-    (v4(192, 0, 2, 0, 24), "documentation space"),
-    (v4(192, 88, 99, 0, 24), "relay space"),
-    (v4(192, 168, 0, 0, 16), "private space"),
-    (v4(198, 18, 0, 0, 15), "benchmark space"),
-    (v4(198, 51, 100, 0, 24), "documentation space"),
-    (v4(203, 0, 113, 0, 24), "documentation space"),
-];
-
-const PRIVATE_V6: [(Ipv6Net, &str); 10] = [
-    (v6(0, 0, 0, 1, 128), "loopback space"),
-    (v6(0x64, 0xff9b, 1, 0, 48), "translation space"),
-    (v6(0x100, 0, 0, 0, 64), "discard space"),
-    (v6(0x2001, 0, 0, 0, 23), "protocol space"),
-    (v6(0x2001, 0xdb8, 0, 0, 32), "documentation space"),
-    (v6(0x2002, 0, 0, 0, 16), "6to4 space"),
-    (v6(0x3fff, 0, 0, 0, 20), "documentation space"),
-    (v6(0x5f00, 0, 0, 0, 16), "segment-routing space"),
-    (v6(0xfc00, 0, 0, 0, 7), "private space"),
-    (v6(0xfec0, 0, 0, 0, 10), "site-local space"),
 ];
 
 /// An address or name that a feed may not be fetched from.
@@ -110,17 +84,18 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 fn special_v4(address: Ipv4Addr) -> Option<Forbidden> {
-    let within = |spaces: &[(Ipv4Net, &'static str)], allowable| {
-        spaces.iter().find(|(space, _)| space.contains(&address)).map(|(_, what)| Forbidden { what, allowable })
-    };
-    within(&NEVER_V4, false).or_else(|| within(&PRIVATE_V4, true))
+    let never = NEVER_V4.iter().find(|(space, _)| space.contains(&address));
+    never.map(|(_, what)| Forbidden { what, allowable: false }).or_else(|| private(address.into()))
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<Forbidden> {
-    let within = |spaces: &[(Ipv6Net, &'static str)], allowable| {
-        spaces.iter().find(|(space, _)| space.contains(&address)).map(|(_, what)| Forbidden { what, allowable })
-    };
-    within(&NEVER_V6, false).or_else(|| within(&PRIVATE_V6, true))
+    let never = NEVER_V6.iter().find(|(space, _)| space.contains(&address));
+    never.map(|(_, what)| Forbidden { what, allowable: false }).or_else(|| private(address.into()))
+}
+
+/// Fetched from only where the operator says so.
+fn private(address: IpAddr) -> Option<Forbidden> {
+    special::purpose(IpNet::from(address)).map(|purpose| Forbidden { what: purpose.what, allowable: true })
 }
 
 #[cfg(test)]

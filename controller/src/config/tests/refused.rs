@@ -179,7 +179,7 @@ fn texts_that_make_no_sense_are_refused_with_what_does() {
         ("[[lists]]\nname = \"a\"\n[[lists]]\nname = \"a\"", "4:8: \"lists[1].name\": \"a\" is named twice"),
         (
             "[[lists]]\nname = \"a\"\nenforcement = \"on\"",
-            "3:15: \"lists[0].enforcement\" is \"on\"; it must be one of enforce, observe, off",
+            "3:15: \"lists[0].enforcement\" is \"on\"; it must be one of enforce, observe, limit, off",
         ),
     ];
     for (text, message) in cases {

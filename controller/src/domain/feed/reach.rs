@@ -8,31 +8,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
 use crate::domain::prefixes::Prefixes;
+use crate::domain::special;
 
 /// Prefixes shown of each set.
 pub const SHOWN: usize = 5;
 
 /// All IPv4 addresses.
 const ALL_V4: u64 = 1 << 32;
-
-/// IPv4 space that is routed nowhere (RFC 6890): first address and prefix length.
-const UNROUTED: [(u32, u8); 14] = [
-    (0x0000_0000, 8),
-    (0x0a00_0000, 8),
-    (0x6440_0000, 10),
-    (0x7f00_0000, 8),
-    (0xa9fe_0000, 16),
-    (0xac10_0000, 12),
-    (0xc000_0000, 24),
-    (0xc000_0200, 24),
-    (0xc058_6300, 24),
-    (0xc0a8_0000, 16),
-    (0xc612_0000, 15),
-    (0xc633_6400, 24),
-    (0xcb00_7100, 24),
-    // Multicast and reserved space.
-    (0xe000_0000, 3),
-];
 
 /// Whom a list would hit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -102,8 +84,9 @@ pub fn reach(
     let spans =
         Both { v4: Spans::of(list.v4().iter().copied().map(span4)), v6: Spans::of(list.v6().iter().map(span6)) };
     let addresses_v4 = spans.v4.addresses();
-    let unrouted =
-        Spans::of(UNROUTED.iter().filter_map(|(first, len)| Some(span4(Ipv4Net::new((*first).into(), *len).ok()?))));
+    let unrouted = Spans::of(
+        special::spaces().filter_map(|(space, _)| if let IpNet::V4(net) = space { Some(span4(net)) } else { None }),
+    );
     let routable = ALL_V4.saturating_sub(unrouted.addresses());
     let routed = addresses_v4.saturating_sub(spans.v4.common(&unrouted));
     let mut well_behaved_packets = 0u64;
