@@ -11,6 +11,8 @@
 mod confirm;
 mod endpoints;
 mod fail2ban;
+mod feeds;
+mod geo;
 mod headers;
 mod import;
 mod inputs;

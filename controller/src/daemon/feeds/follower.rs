@@ -33,8 +33,17 @@ pub(super) struct Ask {
     pub(super) force: bool,
     pub(super) dry_run: bool,
     pub(super) actor: String,
+    /// What came of it.
+    pub(super) reply: oneshot::Sender<Asked>,
+}
+
+/// What came of asking a feed.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
     /// Whether it changed (would change).
-    pub(super) reply: oneshot::Sender<bool>,
+    pub(super) changed: bool,
+    /// Why its answer was not taken (would not be).
+    pub(super) problem: Option<String>,
 }
 
 /// One feed and all that it needs.
@@ -47,6 +56,8 @@ pub(super) struct Follower {
     pub(super) sync: Handle,
     pub(super) cache: Cache,
     pub(super) fetcher: Arc<Fetcher>,
+    /// Whether its kept copy is in force as the feed's settings have it.
+    pub(super) is_restored: bool,
 }
 
 /// Why nothing new is in force.
@@ -59,6 +70,16 @@ enum Trouble {
     Sync(SyncError),
     /// Something of our own failed.
     Own(String),
+}
+
+impl Trouble {
+    fn text(&self) -> String {
+        match self {
+            Self::Fetch(error) => super::super::chain(error),
+            Self::Refused(why, _) | Self::Own(why) => why.clone(),
+            Self::Sync(error) => error.to_string(),
+        }
+    }
 }
 
 impl Follower {
@@ -82,16 +103,19 @@ impl Follower {
             // A restart is no reason to ask a publisher sooner.
             state.next = checked.saturating_add(schedule.interval_s.min(schedule.after_success(jitter())));
         }
+        if meta.is_some() && !self.is_restored {
+            self.put_copy(&request).await;
+        }
         loop {
             self.row(|row| row.next = moment(state.next));
             let ask = self.wait(&schedule, &mut state, &mut asks).await;
             let (force, dry_run) = ask.as_ref().map_or((false, false), |ask| (ask.force, ask.dry_run));
             let actor = ask.as_ref().map_or("feed", |ask| &ask.actor);
-            let changed = self.once(&request, &schedule, &mut state, &mut meta, (force, dry_run), actor).await;
+            let asked = self.once(&request, &schedule, &mut state, &mut meta, (force, dry_run), actor).await;
             self.fetcher_hosts();
             if let Some(ask) = ask {
                 // Whoever asked may have gone.
-                let _gone = ask.reply.send(changed);
+                let _gone = ask.reply.send(asked);
             }
         }
     }
@@ -106,7 +130,7 @@ impl Follower {
         });
         self.alarm(Some(problem));
         while let Some(ask) = asks.recv().await {
-            let _gone = ask.reply.send(false);
+            let _gone = ask.reply.send(Asked { changed: false, problem: Some(error.to_string()) });
         }
     }
 
@@ -156,7 +180,7 @@ impl Follower {
         }
     }
 
-    /// Asks once. Whether something changed (would change).
+    /// Asks once.
     async fn once(
         &self,
         request: &Request,
@@ -165,7 +189,7 @@ impl Follower {
         meta: &mut Option<Meta>,
         (force, dry_run): (bool, bool),
         actor: &str,
-    ) -> bool {
+    ) -> Asked {
         let known = meta.as_ref().map(|meta| Known { in_full: state.in_full(seconds()), ..meta.known() });
         let fetched = loop {
             match self.fetcher.fetch(request, known.as_ref()).await {
@@ -182,7 +206,7 @@ impl Follower {
         match taken {
             Ok((changed, in_full)) => {
                 if dry_run {
-                    return changed;
+                    return Asked { changed, problem: None };
                 }
                 if in_full {
                     state.changed(schedule, now, jitter());
@@ -197,15 +221,16 @@ impl Follower {
                     *row.outcomes.entry(what.to_owned()).or_default() += 1;
                 });
                 self.alarm(None);
-                changed
+                Asked { changed, problem: None }
             }
             Err(trouble) => {
+                let problem = Some(trouble.text());
                 if !dry_run {
                     let retry_after = if let Trouble::Fetch(error) = &trouble { error.retry_after_s() } else { None };
                     state.failed(schedule, now, retry_after, jitter());
+                    self.failed(&trouble);
                 }
-                self.failed(&trouble);
-                false
+                Asked { changed: false, problem }
             }
         }
     }
@@ -276,6 +301,32 @@ impl Follower {
         Ok((changed, true))
     }
 
+    /// Puts the kept copy in force as the feed's settings have it by now: they changed, and what was received did not.
+    async fn put_copy(&self, request: &Request) {
+        let Some(body) = self.copy(request).await else { return };
+        let bytes = body.len() as u64;
+        let taken = match self.read(body).await {
+            // It was judged when it was taken, perhaps by force; what is no list by now is none.
+            Ok((content, _)) => match content.refused(true) {
+                None => Ok(content),
+                Some(why) => Err(Trouble::Refused(why, content.doubts())),
+            },
+            Err(trouble) => Err(trouble),
+        };
+        let content = match taken {
+            Ok(content) => content,
+            Err(trouble) => return self.failed(&trouble),
+        };
+        let entries = content.prefixes.len() as u64;
+        match self.put(content.prefixes, "feed settings").await {
+            Ok(_) => self.row(|row| {
+                row.state = FeedState::Ok;
+                told(row, &content.parsed, entries, bytes);
+            }),
+            Err(error) => self.failed(&Trouble::Sync(error)),
+        }
+    }
+
     async fn read(&self, body: Vec<u8>) -> Result<(Content, Vec<u8>), Trouble> {
         let (feed, shared) = (self.feed.clone(), self.shared.clone());
         let before = self.before().map(|before| before.len());
@@ -322,12 +373,13 @@ impl Follower {
     }
 
     fn failed(&self, trouble: &Trouble) {
-        let (state, labels, problem, is_alarming) = match trouble {
-            Trouble::Fetch(error) => (FeedState::Failing, vec![error.label()], super::super::chain(error), false),
-            Trouble::Refused(why, labels) => (FeedState::Refused, labels.clone(), why.clone(), true),
-            Trouble::Sync(error) => (FeedState::Refused, vec!["not_in_force"], error.to_string(), true),
-            Trouble::Own(why) => (FeedState::Failing, vec!["own"], why.clone(), false),
+        let (state, labels, is_alarming) = match trouble {
+            Trouble::Fetch(error) => (FeedState::Failing, vec![error.label()], false),
+            Trouble::Refused(_, labels) => (FeedState::Refused, labels.clone(), true),
+            Trouble::Sync(_) => (FeedState::Refused, vec!["not_in_force"], true),
+            Trouble::Own(_) => (FeedState::Failing, vec!["own"], false),
         };
+        let problem = trouble.text();
         tracing::warn!(feed = self.feed.name, problem, "what was in force before still is");
         self.row(|row| {
             if row.state != FeedState::Expired {
