@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use weir::domain::report::{FeedRow, FeedState, RefreshReport};
 use weir_tests::frames::V4;
 use weir_tests::harness::command::Said;
-use weir_tests::harness::{PATIENCE, Plan, Site};
+use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
 
 /// Feeds may not name documentation space, so that their samples are of the public one.
 const PUBLIC: u8 = 45;
@@ -70,6 +70,18 @@ fn refreshed(site: &Site, words: &[&str]) -> Said {
 #[track_caller]
 fn refresh(site: &Site, words: &[&str]) -> RefreshReport {
     serde_json::from_str(&refreshed(site, words).well()).unwrap()
+}
+
+/// Waits until the feeds' hosts are protected, which takes a new policy, and says which policy is in force then.
+#[track_caller]
+fn settled(site: &Site, hosts: impl IntoIterator<Item = u8>) -> u64 {
+    for host in hosts {
+        let host = format!("127.0.0.{host}");
+        wait_for(&format!("{host} is protected"), PATIENCE, || site.api().explain(&host).protected);
+    }
+    // Answered when all that was begun before it is in force.
+    site.weir(&["enforcement", "enforce"]).well();
+    site.api().status().generation
 }
 
 /// How many requests of a feed came to this.

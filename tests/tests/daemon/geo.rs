@@ -100,7 +100,8 @@ fn countries_and_networks_are_denied_and_observed_and_named_wherever_sources_are
     assert_eq!((&row("45.1.1.1")["country"], &row("45.1.1.1")["asn"]), (&"DE".into(), &64_496.into()));
     assert!(row("45.4.0.1")["country"].is_null() && row("45.4.0.1")["asn"].is_null());
     let lists = site.api().status().lists;
-    let list = |name: &str| lists.iter().find(|list| list.name == name).map(|list| (list.origin.as_str(), list.packets));
+    let list =
+        |name: &str| lists.iter().find(|list| list.name == name).map(|list| (list.origin.as_str(), list.packets));
     assert_eq!(
         (list("country-DE"), list("country-FR"), list("asn-64497")),
         (Some(("country", 2)), Some(("country", 1)), Some(("asn", 1)))
@@ -217,7 +218,9 @@ fn a_country_is_switched_by_its_name_and_no_table_is_built() {
     site.saw(&[("country", 2)]);
     let builds = || site.api().status().capacity["table bytes"].used;
     let before = builds();
-    let switch = |to: &str| files.settings("deny = [\"DE\", \"FR\"]") + "[[lists]]\nname = \"country-DE\"\nenforcement = \"" + to + "\"";
+    let switch = |to: &str| {
+        files.settings("deny = [\"DE\", \"FR\"]") + "[[lists]]\nname = \"country-DE\"\nenforcement = \"" + to + "\""
+    };
     site.place.configure(&switch("observe"));
     let said = site.weir(&["config", "reload"]).well();
     send(&site, &all);

@@ -214,9 +214,11 @@ impl Follower {
                     state.unchanged(schedule, now, jitter());
                 }
                 let what = if changed { "changed" } else { "unchanged" };
+                // As the kept copy says it after a restart.
+                let checked = meta.as_ref().and_then(|meta| u64::try_from(meta.checked_at.as_second()).ok());
                 self.row(|row| {
                     row.state = FeedState::Ok;
-                    row.last_success = moment(now);
+                    row.last_success = moment(checked.unwrap_or(now));
                     row.problem = None;
                     *row.outcomes.entry(what.to_owned()).or_default() += 1;
                 });

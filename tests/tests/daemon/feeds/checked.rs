@@ -22,7 +22,10 @@ fn a_check_needs_no_daemon_and_says_line_by_line_what_would_be_refused() {
     let counts = ["accepted", "rejected", "prefixes_v4", "prefixes_v6", "addresses_v4", "protected", "never_block"];
     assert_eq!(counts.map(number), [202, 4, 201, 1, 456, 1, 1], "{report}");
     assert!(report["refused"].is_null() && report["well_behaved"].is_null(), "{report}");
-    let rejects: Vec<(u64, &str)> = report["rejects"].as_array().unwrap().iter()
+    let rejects: Vec<(u64, &str)> = report["rejects"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|reject| (reject["line"].as_u64().unwrap(), reject["text"].as_str().unwrap()))
         .collect();
     assert_eq!(rejects, [(203, "nonsense"), (204, "44.0.0.1"), (205, "46.0.0.53"), (206, "10.0.0.1")]);

@@ -138,5 +138,5 @@ fn force_takes_a_list_that_shrank_and_a_dry_run_changes_nothing() {
     site.saw(&[("feed", 1), ("pass", 1)]);
     assert!(generation() > before && site.api().status().health.ok, "{:?}", site.api().status().health);
     // A feed that does not exist.
-    refreshed(&site, &["lost"]).badly(1, &["there is no feed \"lost\"", "weir feeds list"]);
+    refreshed(&site, &["lost"]).badly(3, &["there is no feed \"lost\"", "weir feeds list"]);
 }

@@ -7,7 +7,7 @@ use weir_tests::frames::V4;
 use weir_tests::harness::{PATIENCE, Plan, data, is_release, wait_for};
 
 use super::web::Web;
-use super::{all_in_force, feed, from, idle, outcome, refresh};
+use super::{all_in_force, feed, from, idle, outcome, refresh, settled};
 
 /// Entries of the real list.
 const IPSUM: u64 = 120_430;
@@ -30,13 +30,17 @@ fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforce
     let rows = all_in_force(&site);
     // Some of its lines name resolvers and the like, which no feed may deny.
     let entries = rows[0].entries;
-    assert_eq!((entries + rows[0].reasons["never_block"], rows[0].format.as_deref()), (IPSUM, Some("ipsum")), "{rows:?}");
+    assert_eq!(
+        (entries + rows[0].reasons["never_block"], rows[0].format.as_deref()),
+        (IPSUM, Some("ipsum")),
+        "{rows:?}"
+    );
     println!("ipsum: {entries} entries, refused {:?}", rows[0].reasons);
     site.send(&listed);
     site.send(&[from("192.0.2.1")]);
     site.saw(&[("feed", count), ("pass", 1)]);
 
-    let generation = site.api().status().generation;
+    let generation = settled(&site, [2]);
     let first = web.asked("/ipsum");
     assert!(first.len() == 1 && !first[0].head.contains("if-none-match"), "{}", first.len());
     let report = refresh(&site, &["ipsum"]);
@@ -50,7 +54,8 @@ fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforce
 
     // Two that are new, and one that is gone.
     let (new, gone) = ("45.0.0.1", listed[0].clone());
-    let changed = text.replacen(text.lines().find(|line| !line.starts_with('#')).unwrap(), "45.0.0.1\t3\n45.0.0.2\t1", 1);
+    let changed =
+        text.replacen(text.lines().find(|line| !line.starts_with('#')).unwrap(), "45.0.0.1\t3\n45.0.0.2\t1", 1);
     web.put("/ipsum", changed);
     let reader = site.place.reader();
     let dropped = || reader.counters().enforced[Verdict::Feed as usize].packets;

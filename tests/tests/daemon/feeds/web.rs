@@ -47,9 +47,7 @@ impl Web {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let pages = Arc::new(Mutex::new(Pages::default()));
         let shared = Arc::clone(&pages);
-        let script: Script = Arc::new(move |head, _| {
-            shared.lock().unwrap_or_else(PoisonError::into_inner).steps(head)
-        });
+        let script: Script = Arc::new(move |head, _| shared.lock().unwrap_or_else(PoisonError::into_inner).steps(head));
         let server = runtime.block_on(async { Server::on(listener.try_into().unwrap(), script).unwrap() });
         Self { pages, port: server.port(), _server: server, _runtime: runtime }
     }
