@@ -2,10 +2,12 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::domain::decision::Enforcement;
-use crate::domain::report::Status;
+use jiff::Timestamp;
 
-/// The metrics of a status. Labels are verdicts, lists and interfaces: never an address.
+use crate::domain::decision::Enforcement;
+use crate::domain::report::{CrowdsecRow, FeedRow, FeedState, GeoRow, Status};
+
+/// The metrics of a status. Labels are verdicts, lists, interfaces, and what is followed: never an address of a packet.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
 pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -32,6 +34,9 @@ pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
             gauge!("weir_table_entries", "table" => table.clone()).set(fill.used as f64);
             gauge!("weir_table_capacity", "table" => table.clone()).set(fill.capacity as f64);
         }
+        status.feeds.iter().for_each(feed);
+        status.crowdsec.iter().for_each(crowdsec);
+        status.geo.iter().for_each(geo);
         counter!("weir_samples_total").absolute(samples);
         counter!("weir_samples_lost_total").absolute(samples_lost);
         gauge!("weir_generation").set(status.generation as f64);
@@ -45,7 +50,54 @@ pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
     handle.render()
 }
 
+/// A feed. What it never did has no time: a feed that never succeeded has no last success.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
+fn feed(row: &FeedRow) {
+    let name = [("feed", row.name.clone())];
+    if let Some(at) = row.last_success {
+        gauge!("weir_feed_last_success_timestamp_seconds", &name).set(seconds(at));
+    }
+    gauge!("weir_feed_up", &name).set(f64::from(u8::from(row.state == FeedState::Ok)));
+    gauge!("weir_feed_entries", &name).set(row.entries as f64);
+    for (reason, lines) in &row.reasons {
+        let labels = [("feed", row.name.clone()), ("reason", reason.clone())];
+        gauge!("weir_feed_rejected_lines", &labels).set(*lines as f64);
+    }
+    for (outcome, requests) in &row.outcomes {
+        let labels = [("feed", row.name.clone()), ("outcome", outcome.clone())];
+        counter!("weir_feed_requests_total", &labels).absolute(*requests);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
+fn crowdsec(row: &CrowdsecRow) {
+    if let Some(at) = row.last_success {
+        gauge!("weir_crowdsec_last_success_timestamp_seconds").set(seconds(at));
+    }
+    gauge!("weir_crowdsec_up").set(f64::from(u8::from(row.ok)));
+    gauge!("weir_crowdsec_decisions").set(row.decisions as f64);
+    for (reason, decisions) in &row.reasons {
+        gauge!("weir_crowdsec_refused", "reason" => reason.clone()).set(*decisions as f64);
+    }
+    for (outcome, requests) in &row.outcomes {
+        counter!("weir_crowdsec_requests_total", "outcome" => outcome.clone()).absolute(*requests);
+    }
+}
+
+/// A database; before it was read it has no time.
+fn geo(row: &GeoRow) {
+    if let Some(at) = row.loaded_at {
+        let labels = [("file", row.file.clone()), ("knows", row.knows.clone())];
+        gauge!("weir_geo_loaded_timestamp_seconds", &labels).set(seconds(at));
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
 fn describe() {
+    describe_followed();
     describe_counter!("weir_packets_total", "Packets by the verdict that decided them.");
     describe_counter!("weir_bytes_total", "Bytes of packets by the verdict that decided them, without FCS.");
     describe_counter!("weir_observed_packets_total", "Packets let through that the verdict would have dropped.");
@@ -64,4 +116,18 @@ fn describe() {
     describe_gauge!("weir_confirm_pending", "1 while a settings change waits for its confirmation.");
     describe_gauge!("weir_health_problems", "Problems that `weir status` lists.");
     describe_gauge!("weir_build_info", "Always 1; the version is a label.");
+}
+
+fn describe_followed() {
+    describe_gauge!("weir_feed_last_success_timestamp_seconds", "When the feed was last found good, changed or not.");
+    describe_gauge!("weir_feed_up", "1 while the feed's last answer is in force, 0 while an older one is or none.");
+    describe_gauge!("weir_feed_entries", "Entries of the feed in force.");
+    describe_gauge!("weir_feed_rejected_lines", "Lines of the feed's last good answer that were refused.");
+    describe_counter!("weir_feed_requests_total", "Requests of the feed by what came of them.");
+    describe_gauge!("weir_crowdsec_last_success_timestamp_seconds", "When the CrowdSec server last answered.");
+    describe_gauge!("weir_crowdsec_up", "1 while the CrowdSec server answers.");
+    describe_gauge!("weir_crowdsec_decisions", "Decisions of the CrowdSec server that have not ended.");
+    describe_gauge!("weir_crowdsec_refused", "Decisions of the CrowdSec server that are not carried out.");
+    describe_counter!("weir_crowdsec_requests_total", "Requests to the CrowdSec server by what came of them.");
+    describe_gauge!("weir_geo_loaded_timestamp_seconds", "When the GeoIP database in use was read.");
 }

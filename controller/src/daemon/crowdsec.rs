@@ -25,7 +25,7 @@ const NAME: &str = "crowdsec";
 pub(super) async fn follow(shared: Shared, sync: Handle) {
     let mut is_first = true;
     loop {
-        let settings = Arc::clone(&shared.read().settings);
+        let settings = Arc::clone(&shared.read().settled);
         match settings.crowdsec.as_ref() {
             None => {
                 shared.followed.set_crowdsec(None);
@@ -57,8 +57,7 @@ async fn wait_for_change(shared: &Shared, settings: &Arc<Settings>, most: Durati
 
 /// Whether another server, or another way to it, is set. Settings on trial may be undone, and do not count.
 fn is_other(shared: &Shared, settings: &Settings) -> bool {
-    let state = shared.read();
-    state.pending.is_none() && state.settings.crowdsec != settings.crowdsec
+    shared.read().settled.crowdsec != settings.crowdsec
 }
 
 /// Takes out what is left of a server that is no longer asked.

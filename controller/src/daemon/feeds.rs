@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use self::follower::{Ask, Follower};
+use self::follower::{Ask, Asked, Follower};
 use crate::adapters::feeds::cache::Cache;
 use crate::adapters::feeds::fetch::{Fetcher, Settings as FetchSettings};
 use crate::config::Feed;
 use crate::domain::decision::Origin;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
-use crate::domain::report::{FeedState, RefreshReport};
+use crate::domain::report::{FeedRow, FeedState, RefreshReport};
 use crate::followed::Followed;
 use crate::sync::{Command, Handle, Settings, Shared};
 
@@ -127,7 +128,7 @@ pub(super) fn at_start(
                 list.imported = content.prefixes;
                 followed.update_feed(&feed.name, |row| {
                     row.state = FeedState::Ok;
-                    row.last_success = Some(meta.checked_at);
+                    row.last_success = Timestamp::from_second(meta.checked_at.as_second()).ok();
                     follower::told(row, &content.parsed, entries, bytes);
                 });
             }
@@ -161,16 +162,13 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf, mut ask
     let mut running: BTreeMap<String, Running> = BTreeMap::new();
     let mut settings: Option<Arc<Settings>> = None;
     loop {
-        let (now, is_pending) = {
-            let state = shared.read();
-            (Arc::clone(&state.settings), state.pending.is_some())
-        };
-        let is_new = settings.as_ref().is_none_or(|settings| settings.feeds != now.feeds);
         // Settings on trial may be undone; feeds follow those that stay.
-        if is_new && (!is_pending || settings.is_none()) {
+        let now = Arc::clone(&shared.read().settled);
+        if settings.as_ref().is_none_or(|settings| settings.feeds != now.feeds) {
             match Cache::open(&state) {
                 Ok(cache) => {
-                    agree(&shared, &sync, &cache, &fetcher, &now, settings.is_none(), &mut running).await;
+                    let is_first = settings.is_none();
+                    agree(&shared, &sync, &cache, &fetcher, &now, &mut running, is_first).await;
                     settings = Some(now);
                 }
                 Err(error) => {
@@ -187,15 +185,16 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf, mut ask
     }
 }
 
-/// Starts, restarts and ends tasks, and takes away lists of feeds that are followed no more.
+/// Starts, restarts and ends tasks, and takes away lists of feeds that are followed no more. At first the kept copies
+/// are in force already.
 async fn agree(
     shared: &Shared,
     sync: &Handle,
     cache: &Cache,
     fetcher: &Arc<Fetcher>,
     settings: &Settings,
-    is_first: bool,
     running: &mut BTreeMap<String, Running>,
+    is_first: bool,
 ) {
     let feeds = &settings.feeds;
     running.retain(|name, run| {
@@ -271,12 +270,13 @@ fn answer(shared: &Shared, running: &BTreeMap<String, Running>, refresh: Refresh
             let _gone = asks.send(Ask { force, dry_run, actor: actor.clone(), reply }).await;
             answers.push(answer);
         }
-        let mut changed = false;
-        for answer in answers {
-            changed |= answer.await.unwrap_or(false);
+        let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
+        for ((name, _), answer) in wanted.into_iter().zip(answers) {
+            asked.insert(name, answer.await.unwrap_or_default());
         }
-        let rows = shared.followed.feed_rows();
-        let feeds = rows.into_iter().filter(|row| wanted.iter().any(|(name, _)| *name == row.name)).collect();
-        let _gone = reply.send(Ok(RefreshReport { changed, feeds }));
+        let changed = asked.values().any(|asked| asked.changed);
+        let rows = shared.followed.feed_rows().into_iter();
+        let feeds = rows.filter_map(|row| Some(FeedRow { problem: asked.get(&row.name)?.problem.clone(), ..row }));
+        let _gone = reply.send(Ok(RefreshReport { changed, feeds: feeds.collect() }));
     });
 }

@@ -153,19 +153,20 @@ fn row(facts: &geoip::FileFacts) -> GeoRow {
 
 /// Reads files that change and carries out rules that change, until the daemon stops.
 pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf) {
-    let mut settings = Arc::clone(&shared.read().settings);
+    let mut settings = Arc::clone(&shared.read().settled);
     let mut watched = Watched::new(&files(&settings.geo));
-    let mut outstanding = false;
+    // Lists that could not be put in force, and why the files are not what is in use.
+    let (mut outstanding, mut refused) = (false, None);
     loop {
         tokio::time::sleep(EVERY).await;
-        let (now, is_pending) = {
-            let state = shared.read();
-            (Arc::clone(&state.settings), state.pending.is_some())
-        };
         // Settings on trial may be undone; lists follow those that stay.
-        if is_pending {
-            continue;
-        }
+        let now = {
+            let state = shared.read();
+            if state.pending.is_some() {
+                continue;
+            }
+            Arc::clone(&state.settled)
+        };
         let wanted = files(&now.geo);
         let is_new = settings.geo != now.geo;
         if is_new && files(&settings.geo) != wanted {
@@ -177,12 +178,14 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf) {
         }
         settings = now;
         let (board, geo, state) = (Arc::clone(&shared.followed), settings.geo.clone(), state.clone());
-        let must_read = changed || is_new;
-        let task = tokio::task::spawn_blocking(move || if must_read { read(&geo, &state, &board) } else { Ok(()) });
-        let Ok(problem) = task.await else { return };
+        if changed || is_new {
+            let task = tokio::task::spawn_blocking(move || read(&geo, &state, &board));
+            let Ok(read) = task.await else { return };
+            refused = read.err();
+        }
         let put = put(&shared, &sync, &settings).await;
         outstanding = put.is_err();
-        let problem = problem.err().or(put.err());
+        let problem = refused.clone().or(put.err());
         if sync.send(Command::Problem(PART.to_owned(), problem)).is_err() {
             return;
         }

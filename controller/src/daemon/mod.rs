@@ -347,6 +347,7 @@ fn state_of(
         guards,
         overlay: Overlay::new(room, sizes.counters),
         settings: Arc::clone(&remembered.settings),
+        settled: Arc::clone(&remembered.settings),
         enforcement: remembered.enforcement,
         pending,
         generation: first.generation,

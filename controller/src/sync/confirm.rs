@@ -104,7 +104,12 @@ impl Sync {
         let boot_id = self.boot_id.clone();
         let mut job = Job::new(Undo::Settings(Arc::clone(&old), lists), move |task| {
             task.problem("configuration", None);
-            let deadline = task.shared.read().pending.as_ref().map(|pending| pending.deadline.0);
+            let mut state = task.shared.write();
+            let deadline = state.pending.as_ref().map(|pending| pending.deadline.0);
+            if deadline.is_none() {
+                state.settled = Arc::clone(&state.settings);
+            }
+            drop(state);
             match deadline {
                 None => {
                     task.unsaved.push(Change::SetSetting { key: CONFIG_KEY.to_owned(), value: text });
@@ -145,6 +150,7 @@ impl Sync {
         };
         let slot = u32::try_from(state.current.slot).unwrap_or(0);
         self.writer.flip(Control::new(slot, state.generation, false));
+        state.settled = Arc::clone(&state.settings);
         let text = state.settings.text.to_string();
         let report = report_of(&state, true);
         drop(state);
@@ -180,6 +186,7 @@ impl Sync {
         let given_up = std::mem::replace(&mut state.current, pending.slot);
         let rejected = std::mem::replace(&mut state.settings, pending.fallback);
         let settings = Arc::clone(&state.settings);
+        state.settled = Arc::clone(&settings);
         for list in state.desired.lists_mut() {
             list.enforcement = settings.enforcement_of(list);
         }

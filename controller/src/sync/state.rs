@@ -57,6 +57,8 @@ pub struct State {
     pub overlay: Overlay,
     /// The settings in force.
     pub settings: Arc<Settings>,
+    /// The last settings in force that were not on trial: what is followed agrees with them.
+    pub settled: Arc<Settings>,
     /// Overrides the settings' enforcement, by `weir enforcement`.
     pub enforcement: Option<Enforcement>,
     /// A change that waits for its confirmation.

@@ -37,11 +37,58 @@ fn metrics_please_promtool_and_tell_what_the_kernel_counted() {
     assert_eq!(metric(&text, "weir_interface_attached{interface=\"wv0\",mode=\"native\"}"), 1.0);
     assert_eq!(metric(&text, "weir_bypass"), 0.0);
     assert!(!text.contains("192.0.2.1"), "an address is in the metrics");
+    pleases_promtool(&text);
+}
 
+#[test]
+#[expect(clippy::float_cmp, reason = "small whole numbers")]
+fn metrics_tell_of_feeds_databases_and_the_crowdsec_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let list = file("list", "45.1.0.1\n45.1.0.2\n45.1.0.3\n10.0.0.1\nnonsense\n");
+    let countries = file("countries", "45.2.0.0,45.2.255.255,DE\n");
+    let key = file("key", "secret");
+    let site = Site::new(&format!(
+        "[[feeds]]\nname = \"good\"\nfile = \"{list}\"\n[[feeds]]\nname = \"lost\"\nfile = \"/nowhere/at/all\"\n\
+         [geo]\ncountry_file = \"{countries}\"\ndeny = [\"DE\"]\n\
+         [crowdsec]\nenabled = true\napi_url = \"http://127.0.0.1:1/\"\napi_key_file = \"{key}\"\n"
+    ));
+    site.send(&[V4::from([45, 1, 0, 1]).frame(), V4::from([45, 2, 0, 1]).frame()]);
+    let text = wait_for("all were asked", PATIENCE, || {
+        let text = site.api().ask("GET", "/metrics", b"").text();
+        let all =
+            ["feed=\"lost\",outcome=\"file\"", "feed=\"good\",outcome=\"changed\"", "weir_crowdsec_requests_total{"];
+        all.iter().all(|words| text.contains(words)).then_some(text)
+    });
+    pleases_promtool(&text);
+    assert_eq!(metric(&text, "weir_feed_up{feed=\"good\"}"), 1.0);
+    assert_eq!(metric(&text, "weir_feed_up{feed=\"lost\"}"), 0.0);
+    assert_eq!(metric(&text, "weir_feed_entries{feed=\"good\"}"), 3.0);
+    assert_eq!(metric(&text, "weir_feed_rejected_lines{feed=\"good\",reason=\"special\"}"), 1.0);
+    assert_eq!(metric(&text, "weir_feed_rejected_lines{feed=\"good\",reason=\"syntax\"}"), 1.0);
+    assert_eq!(metric(&text, "weir_feed_requests_total{feed=\"good\",outcome=\"changed\"}"), 1.0);
+    assert!(!text.contains("weir_feed_last_success_timestamp_seconds{feed=\"lost\"}"));
+    assert_eq!(metric(&text, "weir_crowdsec_up"), 0.0);
+    assert_eq!(metric(&text, "weir_list_entries{list=\"country-DE\",origin=\"country\"}"), 1.0);
+    let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+    let loaded = format!("weir_geo_loaded_timestamp_seconds{{file=\"{countries}\",knows=\"country\"}}");
+    for time in ["weir_feed_last_success_timestamp_seconds{feed=\"good\"}", &loaded] {
+        assert!((now - metric(&text, time)).abs() < 60.0, "{time}:\n{text}");
+    }
+    assert!(!text.contains("45.1.0.1") && !text.contains("secret"), "{text}");
+}
+
+/// Asserts that Prometheus' own tool finds nothing to say about metrics.
+#[track_caller]
+fn pleases_promtool(text: &str) {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = promtool.spawn().expect("promtool: `cargo xtask setup` installs it");
-    child.stdin.take().unwrap().write_all(&answer.body).unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let checked = child.wait_with_output().unwrap();
     let said = [checked.stdout, checked.stderr].concat();
     assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));

@@ -10,7 +10,10 @@
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
 mod confirm;
 mod endpoints;
+mod exchange;
 mod fail2ban;
+mod feeds;
+mod geo;
 mod headers;
 mod import;
 mod inputs;

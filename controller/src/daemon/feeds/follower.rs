@@ -31,8 +31,17 @@ pub(super) struct Ask {
     pub(super) force: bool,
     pub(super) dry_run: bool,
     pub(super) actor: String,
+    /// What came of it.
+    pub(super) reply: oneshot::Sender<Asked>,
+}
+
+/// What came of asking a feed.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
     /// Whether it changed (would change).
-    pub(super) reply: oneshot::Sender<bool>,
+    pub(super) changed: bool,
+    /// Why its answer was not taken (would not be).
+    pub(super) problem: Option<String>,
 }
 
 /// One feed and all that it needs.
@@ -90,6 +99,16 @@ enum Trouble {
     Own(String),
 }
 
+impl Trouble {
+    fn text(&self) -> String {
+        match self {
+            Self::Fetch(error) => super::super::chain(error),
+            Self::Refused(why, _) | Self::Own(why) => why.clone(),
+            Self::Sync(error) => error.to_string(),
+        }
+    }
+}
+
 impl Follower {
     /// Follows the feed until the task is ended. `asks` come in between.
     pub(super) async fn run(self, mut asks: mpsc::Receiver<Ask>) {
@@ -131,11 +150,11 @@ impl Follower {
             };
             let manner =
                 ask.as_ref().map_or(Manner::default(), |ask| Manner { force: ask.force, dry_run: ask.dry_run });
-            let changed = self.once(&request, &schedule, &mut state, (&mut meta, &mut reading), manner, &actor).await;
+            let asked = self.once(&request, &schedule, &mut state, (&mut meta, &mut reading), manner, &actor).await;
             self.fetcher_hosts();
             if let Some(ask) = ask {
                 // Whoever asked may have gone.
-                let _gone = ask.reply.send(changed);
+                let _gone = ask.reply.send(asked);
             }
         }
     }
@@ -148,7 +167,7 @@ impl Follower {
         let Ok((content, _)) = self.read(body).await else { return };
         *reading = self.reading(&content);
         if let Some(why) = content.refused(true) {
-            return self.failed(&Trouble::Refused(why, content.doubts()), false);
+            return self.failed(&Trouble::Refused(why, content.doubts()));
         }
         let entries = content.prefixes.len() as u64;
         match self.put(content.prefixes, "feed").await {
@@ -156,7 +175,7 @@ impl Follower {
                 row.state = FeedState::Ok;
                 told(row, &content.parsed, entries, bytes);
             }),
-            Err(error) => self.failed(&Trouble::Sync(error), false),
+            Err(error) => self.failed(&Trouble::Sync(error)),
         }
     }
 
@@ -177,7 +196,7 @@ impl Follower {
         });
         self.alarm(Some(problem));
         while let Some(ask) = asks.recv().await {
-            let _gone = ask.reply.send(false);
+            let _gone = ask.reply.send(Asked { changed: false, problem: Some(error.to_string()) });
         }
     }
 
@@ -237,7 +256,7 @@ impl Follower {
         }
     }
 
-    /// Asks once. Whether something changed (would change).
+    /// Asks once.
     async fn once(
         &self,
         request: &Request,
@@ -246,7 +265,7 @@ impl Follower {
         (meta, reading): (&mut Option<Meta>, &mut Reading),
         manner: Manner,
         actor: &str,
-    ) -> bool {
+    ) -> Asked {
         let known = meta.as_ref().map(|meta| Known { in_full: state.in_full(seconds()), ..meta.known() });
         let fetched = loop {
             match self.fetcher.fetch(request, known.as_ref()).await {
@@ -263,7 +282,7 @@ impl Follower {
         match taken {
             Ok((changed, in_full)) => {
                 if manner.dry_run {
-                    return changed;
+                    return Asked { changed, problem: None };
                 }
                 if in_full {
                     state.changed(schedule, now, jitter());
@@ -271,22 +290,25 @@ impl Follower {
                     state.unchanged(schedule, now, jitter());
                 }
                 let what = if changed { "changed" } else { "unchanged" };
+                // As the kept copy says it after a restart.
+                let checked = meta.as_ref().and_then(|meta| u64::try_from(meta.checked_at.as_second()).ok());
                 self.row(|row| {
                     row.state = FeedState::Ok;
-                    row.last_success = moment(now);
+                    row.last_success = moment(checked.unwrap_or(now));
                     row.problem = None;
                     *row.outcomes.entry(what.to_owned()).or_default() += 1;
                 });
                 self.alarm(None);
-                changed
+                Asked { changed, problem: None }
             }
             Err(trouble) => {
+                let problem = Some(trouble.text());
                 if !manner.dry_run {
                     let retry_after = if let Trouble::Fetch(error) = &trouble { error.retry_after_s() } else { None };
                     state.failed(schedule, now, retry_after, jitter());
+                    self.failed(&trouble);
                 }
-                self.failed(&trouble, manner.dry_run);
-                false
+                Asked { changed: false, problem }
             }
         }
     }
@@ -403,18 +425,15 @@ impl Follower {
         }
     }
 
-    fn failed(&self, trouble: &Trouble, is_trial: bool) {
-        let (state, labels, problem, is_alarming) = match trouble {
-            Trouble::Fetch(error) => (FeedState::Failing, vec![error.label()], super::super::chain(error), false),
-            Trouble::Refused(why, labels) => (FeedState::Refused, labels.clone(), why.clone(), true),
-            Trouble::Sync(error) => (FeedState::Refused, vec!["not_in_force"], error.to_string(), true),
-            Trouble::Own(why) => (FeedState::Failing, vec!["own"], why.clone(), false),
+    fn failed(&self, trouble: &Trouble) {
+        let (state, labels, is_alarming) = match trouble {
+            Trouble::Fetch(error) => (FeedState::Failing, vec![error.label()], false),
+            Trouble::Refused(_, labels) => (FeedState::Refused, labels.clone(), true),
+            Trouble::Sync(_) => (FeedState::Refused, vec!["not_in_force"], true),
+            Trouble::Own(_) => (FeedState::Failing, vec!["own"], false),
         };
+        let problem = trouble.text();
         tracing::warn!(feed = self.feed.name, problem, "what was in force before still is");
-        if is_trial {
-            // Whoever tried is told; nothing else is any different.
-            return self.row(|row| row.problem = Some(problem.clone()));
-        }
         self.row(|row| {
             if row.state != FeedState::Expired {
                 row.state = state;

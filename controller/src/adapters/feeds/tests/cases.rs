@@ -34,7 +34,8 @@ fn encoded(encoding: &str, body: &[u8]) -> Vec<Step> {
 }
 
 fn redirect(to: &str) -> Vec<Step> {
-    answer("302 Found", &[&format!("Location: {to}")], b"")
+    // The server closes after each answer; who does not know would ask on while it does.
+    answer("302 Found", &[&format!("Location: {to}"), "Connection: close"], b"")
 }
 
 fn status(line: &str) -> Vec<Step> {

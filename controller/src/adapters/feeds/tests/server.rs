@@ -45,16 +45,21 @@ impl Drop for Server {
 impl Server {
     /// On a free port of 127.0.0.1, in plain.
     pub(crate) async fn start(script: Script) -> io::Result<Self> {
-        Self::listen(script, None).await
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, script)
     }
 
     /// The same behind TLS.
     pub(crate) async fn start_tls(script: Script, tls: Arc<rustls::ServerConfig>) -> io::Result<Self> {
-        Self::listen(script, Some(TlsAcceptor::from(tls))).await
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::listen(listener, script, Some(TlsAcceptor::from(tls)))
     }
 
-    async fn listen(script: Script, tls: Option<TlsAcceptor>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    /// In plain, on a socket that was made elsewhere.
+    pub(crate) fn on(listener: TcpListener, script: Script) -> io::Result<Self> {
+        Self::listen(listener, script, None)
+    }
+
+    fn listen(listener: TcpListener, script: Script, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let heads = Arc::new(Mutex::new(Vec::new()));
         let sent = Arc::new(AtomicU64::new(0));
