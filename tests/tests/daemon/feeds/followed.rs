@@ -79,7 +79,7 @@ fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforce
     let counted = |slot: Verdict| reader.counters().enforced[slot as usize].packets;
     let (passes, drops) = (counted(Verdict::Pass), counted(Verdict::Feed));
     site.send(&[gone, from("45.0.0.2")]);
-    wait_for("what is gone passes", PATIENCE, || (passed(Verdict::Pass) == passes + 1).then_some(()));
-    wait_for("what is new drops", PATIENCE, || (passed(Verdict::Feed) == drops + 1).then_some(()));
+    wait_for("what is gone passes", PATIENCE, || (counted(Verdict::Pass) == passes + 1).then_some(()));
+    wait_for("what is new drops", PATIENCE, || (counted(Verdict::Feed) == drops + 1).then_some(()));
     assert!(site.api().status().generation > generation);
 }
