@@ -45,7 +45,7 @@ impl Drop for Server {
 impl Server {
     /// On a free port of 127.0.0.1, in plain.
     pub(crate) async fn start(script: Script) -> io::Result<Self> {
-        Self::listen(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, script, None)
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, script)
     }
 
     /// The same behind TLS.
