@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::content::{self, Content};
 use crate::adapters::clock;
@@ -56,6 +56,8 @@ pub(super) struct Follower {
     pub(super) sync: Handle,
     pub(super) cache: Cache,
     pub(super) fetcher: Arc<Fetcher>,
+    /// As many feeds are asked and read at once as there are permits.
+    pub(super) turns: Arc<Semaphore>,
     /// Whether its kept copy is in force as the feed's settings have it.
     pub(super) is_restored: bool,
 }
@@ -191,11 +193,16 @@ impl Follower {
         actor: &str,
     ) -> Asked {
         let known = meta.as_ref().map(|meta| Known { in_full: state.in_full(seconds()), ..meta.known() });
-        let fetched = loop {
+        let (fetched, _turn) = loop {
+            // Nobody closes it, and without a permit a feed is asked all the same.
+            let turn = self.turns.acquire().await.ok();
             match self.fetcher.fetch(request, known.as_ref()).await {
                 // Another feed of the host was asked a moment ago.
-                Err(FetchError::TooSoon { wait_ms, .. }) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
-                fetched => break fetched,
+                Err(FetchError::TooSoon { wait_ms, .. }) => {
+                    drop(turn);
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                }
+                fetched => break (fetched, turn),
             }
         };
         let taken = match fetched {
