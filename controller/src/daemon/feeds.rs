@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::follower::{Ask, Asked, Follower};
@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const HOSTS: &str = "a feed comes from";
 /// Feeds are asked one after the other with this pause, so that a start with many is no burst.
 const BETWEEN_STARTS: Duration = Duration::from_millis(50);
+/// Feeds that are asked and read at once: each may take the memory of its `most_mib` several times.
+const AT_ONCE: usize = 8;
 
 /// The part that problems of a feed are noted under.
 fn part(feed: &str) -> String {
@@ -142,6 +144,12 @@ pub(super) fn at_start(
     problems
 }
 
+/// What all feeds share when they ask.
+struct Asking {
+    fetcher: Arc<Fetcher>,
+    turns: Arc<Semaphore>,
+}
+
 /// A feed's task and the way to it.
 struct Running {
     feed: Feed,
@@ -159,6 +167,7 @@ impl Drop for Running {
 /// Follows the feeds that the settings name, until the daemon stops.
 pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf, mut asked: mpsc::Receiver<Refresh>) {
     let fetcher = Arc::new(Fetcher::new(FetchSettings::default()));
+    let asking = Asking { fetcher, turns: Arc::new(Semaphore::new(AT_ONCE)) };
     let mut running: BTreeMap<String, Running> = BTreeMap::new();
     let mut settings: Option<Arc<Settings>> = None;
     loop {
@@ -168,7 +177,7 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf, mut ask
             match Cache::open(&state) {
                 Ok(cache) => {
                     let is_first = settings.is_none();
-                    agree(&shared, &sync, &cache, &fetcher, &now, &mut running, is_first).await;
+                    agree(&shared, &sync, &cache, &asking, &now, &mut running, is_first).await;
                     settings = Some(now);
                 }
                 Err(error) => {
@@ -191,7 +200,7 @@ async fn agree(
     shared: &Shared,
     sync: &Handle,
     cache: &Cache,
-    fetcher: &Arc<Fetcher>,
+    asking: &Asking,
     settings: &Settings,
     running: &mut BTreeMap<String, Running>,
     is_first: bool,
@@ -226,8 +235,8 @@ async fn agree(
     }
     let hosts: Vec<String> =
         feeds.iter().filter_map(|feed| content::request(feed).ok()).map(|request| request.source.host()).collect();
-    fetcher.retain_hosts(|host| hosts.iter().any(|followed| followed == host));
-    shared.followed.set_hosts(HOSTS, fetcher.hosts());
+    asking.fetcher.retain_hosts(|host| hosts.iter().any(|followed| followed == host));
+    shared.followed.set_hosts(HOSTS, asking.fetcher.hosts());
     shared.followed.set_feeds(feeds.iter().map(follower::new_row).collect());
     for (place, feed) in (0u16..).zip(feeds.iter()) {
         if running.contains_key(&feed.name) {
@@ -239,7 +248,8 @@ async fn agree(
             shared: shared.clone(),
             sync: sync.clone(),
             cache: cache.clone(),
-            fetcher: Arc::clone(fetcher),
+            fetcher: Arc::clone(&asking.fetcher),
+            turns: Arc::clone(&asking.turns),
             is_changed: !is_first,
         };
         let (asks, asked) = mpsc::channel(4);

@@ -79,7 +79,8 @@ fn what_is_exported_is_read_by_weir_again_and_by_nft_and_ipset() {
     };
 
     let json: Vec<Value> = serde_json::from_str(&export("json")).unwrap();
-    let ends = json.iter().filter(|row| row["expires_in_s"].as_u64().is_some_and(|left| left > 3_500 && left <= 3_600));
+    let ends =
+        json.iter().filter(|row| row["expires_in_s"].as_u64().is_some_and(|left| (3_500..=3_601).contains(&left)));
     assert_eq!((json.len(), ends.count()), (5, 2), "{json:?}");
 
     let file = site.place.file("weir.nft", export("nft"));

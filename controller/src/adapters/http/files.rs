@@ -58,10 +58,9 @@ async fn exported(api: &Api, kind: Kind, query: ExportQuery) -> Exported {
             .filter(|list| list.kind == kind && !list.is_derived() && list.enforcement == ListEnforcement::Enforce)
             .collect();
         let entries = lists.iter().flat_map(|list| {
-            let own = list
-                .entries
-                .iter()
-                .map(|(prefix, info)| (*prefix, info.expiry.map(|expiry| expiry.boot.0.saturating_sub(now.boot.0))));
+            let own = list.entries.iter().map(|(prefix, info)| {
+                (*prefix, info.expiry.map(|expiry| expiry.boot.0.saturating_sub(now.boot.0 + 1)))
+            });
             own.chain(list.imported.iter().map(|prefix| (prefix, None)))
         });
         let name = match kind {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::content::{self, Content};
 use crate::adapters::clock;
@@ -24,6 +24,8 @@ use crate::sync::{Command, Handle, Import, Shared, SyncError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a list that may not be put in force now is left alone.
 const AFTER_CONFLICT: Duration = Duration::from_secs(3);
+/// Longest wait for one of the feeds that are being asked to be done.
+const LONGEST_TURN: Duration = Duration::from_secs(20);
 
 /// Somebody wants the feed asked now.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(super) struct Follower {
     pub(super) sync: Handle,
     pub(super) cache: Cache,
     pub(super) fetcher: Arc<Fetcher>,
+    /// As many feeds are asked and read at once as there are permits.
+    pub(super) turns: Arc<Semaphore>,
     /// Whether the settings are others than those that what is in force was read by.
     pub(super) is_changed: bool,
 }
@@ -267,11 +271,16 @@ impl Follower {
         actor: &str,
     ) -> Asked {
         let known = meta.as_ref().map(|meta| Known { in_full: state.in_full(seconds()), ..meta.known() });
-        let fetched = loop {
+        let (fetched, _turn) = loop {
+            // Servers that answer slowly hold up the others for so long and no longer.
+            let turn = tokio::time::timeout(LONGEST_TURN, self.turns.acquire()).await;
             match self.fetcher.fetch(request, known.as_ref()).await {
                 // Another feed of the host was asked a moment ago.
-                Err(FetchError::TooSoon { wait_ms, .. }) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
-                fetched => break fetched,
+                Err(FetchError::TooSoon { wait_ms, .. }) => {
+                    drop(turn);
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                }
+                fetched => break (fetched, turn),
             }
         };
         let taken = match fetched {

@@ -14,17 +14,17 @@ const IPSUM: u64 = 120_430;
 
 #[test]
 fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforced_within_a_second() {
-    let claim = "an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforced_within_a_second";
-    let Some(file) = data(claim, "feeds/ipsum.txt") else { return };
-    let text = std::fs::read_to_string(file).unwrap();
-    let sources = text.lines().filter(|line| !line.starts_with('#'));
+    let test = "an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforced_within_a_second";
+    let Some(file) = data(test, "feeds/ipsum.txt") else { return };
+    let ipsum = std::fs::read_to_string(file).unwrap();
+    let sources = ipsum.lines().filter(|line| !line.starts_with('#'));
     let sources = sources.filter_map(|line| line.split('\t').next()?.parse::<Ipv4Addr>().ok());
     let listed: Vec<Vec<u8>> = sources.step_by(1_000).map(|source| V4::from(source.octets()).frame()).collect();
     let count = listed.len() as u64;
 
     let mut site = idle(&Plan { alone: true, ..Plan::default() });
     let web = Web::new(&site);
-    web.put("/ipsum", text.clone());
+    web.put("/ipsum", ipsum.clone());
     site.place.configure(&web.feed("ipsum", 2, "/ipsum", "interval = \"1h\""));
     site.start();
     let rows = all_in_force(&site);
@@ -55,7 +55,7 @@ fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforce
     // Two that are new, and one that is gone.
     let (new, gone) = ("45.0.0.1", listed[0].clone());
     let changed =
-        text.replacen(text.lines().find(|line| !line.starts_with('#')).unwrap(), "45.0.0.1\t3\n45.0.0.2\t1", 1);
+        ipsum.replacen(ipsum.lines().find(|line| !line.starts_with('#')).unwrap(), "45.0.0.1\t3\n45.0.0.2\t1", 1);
     web.put("/ipsum", changed);
     let reader = site.place.reader();
     let dropped = || reader.counters().enforced[Verdict::Feed as usize].packets;
@@ -74,12 +74,12 @@ fn an_unchanged_ipsum_costs_one_conditional_request_and_a_changed_one_is_enforce
     let third = web.asked("/ipsum");
     let after = enforced.duration_since(third[0].at);
     println!("a changed list of {} entries: {} ms from the request to the first drop", entries + 1, after.as_millis());
-    let most = Duration::from_secs(if is_release() { 1 } else { 5 });
+    let most = Duration::from_secs(if is_release() { 1 } else { 15 });
     assert!(third.len() == 1 && after < most, "{after:?}");
-    let counted = |slot: Verdict| reader.counters().enforced[slot as usize].packets;
-    let (passes, drops) = (counted(Verdict::Pass), counted(Verdict::Feed));
+    let passed = |slot: Verdict| reader.counters().enforced[slot as usize].packets;
+    let (passing, dropping) = (passed(Verdict::Pass), passed(Verdict::Feed));
     site.send(&[gone, from("45.0.0.2")]);
-    wait_for("what is gone passes", PATIENCE, || (counted(Verdict::Pass) == passes + 1).then_some(()));
-    wait_for("what is new drops", PATIENCE, || (counted(Verdict::Feed) == drops + 1).then_some(()));
+    wait_for("what is gone passes", PATIENCE, || (passed(Verdict::Pass) == passing + 1).then_some(()));
+    wait_for("what is new drops", PATIENCE, || (passed(Verdict::Feed) == dropping + 1).then_some(()));
     assert!(site.api().status().generation > generation);
 }

@@ -26,7 +26,7 @@ pub(super) struct Asked {
 
 #[derive(Default)]
 struct Pages {
-    by_path: BTreeMap<String, Page>,
+    at: BTreeMap<String, Page>,
     asked: BTreeMap<String, Vec<Asked>>,
     lists: usize,
 }
@@ -61,12 +61,12 @@ impl Web {
         let mut pages = self.pages();
         pages.lists += 1;
         let tag = format!("\"{}\"", pages.lists);
-        pages.by_path.insert(path.to_owned(), Page::List { text: text.into(), tag });
+        pages.at.insert(path.to_owned(), Page::List { text: text.into(), tag });
     }
 
     /// Puts anything at a path.
     pub(super) fn put_steps(&self, path: &str, steps: Vec<Step>) {
-        self.pages().by_path.insert(path.to_owned(), Page::Steps(steps));
+        self.pages().at.insert(path.to_owned(), Page::Steps(steps));
     }
 
     /// Takes away what was asked for at a path so far.
@@ -93,7 +93,7 @@ impl Pages {
         let path = path(head).to_owned();
         let asked = Asked { head: head.to_ascii_lowercase(), at: Instant::now() };
         self.asked.entry(path.clone()).or_default().push(asked);
-        match self.by_path.get(&path) {
+        match self.at.get(&path) {
             None => answer("404 Not Found", &[], b"nothing here"),
             Some(Page::Steps(steps)) => steps.clone(),
             Some(Page::List { tag, .. }) if head.contains(tag.as_str()) => {
