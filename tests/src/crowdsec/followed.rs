@@ -75,8 +75,9 @@ impl Followed {
     /// Where none comes.
     #[track_caller]
     pub fn answered(&self) {
-        let before = self.row().outcomes.get("answered").copied().unwrap_or(0);
-        self.waits("an answer", |row| row.outcomes.get("answered").is_some_and(|now| *now > before) && row.ok);
+        let answers = |row: &CrowdsecRow| row.outcomes.get("answered").copied().unwrap_or(0);
+        let before = self.site.api().status().crowdsec.as_ref().map_or(0, answers);
+        self.waits("an answer", |row| answers(row) > before && row.ok);
     }
 
     /// Waits until the row is as it should be.
