@@ -1,12 +1,17 @@
 //! A weir that follows a server of its own.
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tempfile::TempDir;
 use weir::domain::report::{CrowdsecRow, EntryRow};
 
 use super::{Listed, RealLapi};
-use crate::harness::{Plan, Site};
+use crate::harness::{PATIENCE, Plan, Site, wait_for};
+
+/// Between two looks at how the daemon stands with the server.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// A site and a server in its namespace; the server ends first.
 #[derive(Debug)]
@@ -86,8 +91,14 @@ impl Followed {
     /// Where it does not become so.
     #[track_caller]
     pub fn waits(&self, what: &str, is_so: impl Fn(&CrowdsecRow) -> bool) {
-        crate::harness::wait_for(what, crate::harness::PATIENCE, || {
-            self.site.api().status().crowdsec.filter(|row| is_so(row))
+        // Many decisions are written into the store before they show here.
+        wait_for(what, 3 * PATIENCE, || {
+            let found = self.site.api().status().crowdsec.filter(|row| is_so(row));
+            if found.is_none() {
+                // A daemon that is asked all the time has less time for what is waited for.
+                thread::sleep(BETWEEN);
+            }
+            found
         });
     }
 

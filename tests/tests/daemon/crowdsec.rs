@@ -218,8 +218,7 @@ fn what_was_decided_stays_while_the_server_is_away_or_refuses_and_goes_when_it_i
     followed.waits("the server's absence", |row| {
         !row.ok && row.problem.as_ref().is_some_and(|problem| problem.contains("cannot be reached"))
     });
-    let status = followed.site.api().status();
-    assert!(!status.health.ok, "{:?}", status.health);
+    wait_for("it to show in the daemon's health", PATIENCE, || (!followed.site.api().status().health.ok).then_some(()));
     followed.site.send(&[frame(7), frame(8)]);
     followed.site.kernel_saw(&[("crowdsec", 1), ("pass", 1)]);
 
