@@ -106,11 +106,11 @@ fn many(
     let (mut server, mut starts, mut ready, mut beyond) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         crate::bench::go_on(stop)?;
-        // A daemon without anything: what was in force goes with the settings.
+        // A daemon without anything: what was in force goes with the settings, and must have gone before the next start.
         followed.site.place.configure("");
         followed.site.terminate();
         followed.site.start();
-        crate::harness::wait_for("an empty list", LONGEST, || followed.in_force().is_empty().then_some(()));
+        Watch::start(&followed.site, last.octets(), Verdict::Pass).seen();
         followed.site.terminate();
         followed.configure(&followed.lapi.url(), "", "");
         let (_, alone, _) = followed.lapi.plain_startup(&key)?;

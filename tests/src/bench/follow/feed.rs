@@ -17,7 +17,7 @@ use crate::harness::watch::Watch;
 use crate::harness::{PATIENCE, Plan, Site, wait_for};
 
 /// Refreshes of each sort.
-const TRIES: usize = 7;
+const TRIES: usize = 5;
 
 /// The feed's name.
 const NAME: &str = "followed";
@@ -45,17 +45,17 @@ pub(super) fn measure(follow: &mut Follow, progress: &mut impl Write, stop: &Ato
     let mut site = site;
     let start = Instant::now();
     site.start();
-    let row = || -> Option<FeedRow> { site.api().status().feeds.into_iter().find(|feed| feed.name == NAME) };
-    wait_for("the feed's first answer", PATIENCE, || row().filter(|row| row.entries > 0));
-    let first = between(start, Instant::now());
+    let listed = addresses.first().context("a list with an address")?;
+    let first = between(start, Watch::start(&site, listed.octets(), Verdict::Feed).seen());
+    let is_told = |feed: &FeedRow| feed.name == NAME && feed.last_success.is_some();
+    wait_for("the feed's first answer", PATIENCE, || site.api().status().feeds.iter().any(is_told).then_some(()));
     let refresh = || site.weir(&["feeds", "refresh", NAME]);
     let (mut unchanged, mut requests, mut generations) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TRIES {
         crate::bench::go_on(stop)?;
         let (asked, generation) = (server.requests(), site.api().status().generation);
-        let start = Instant::now();
         let said = refresh();
-        unchanged.push(between(start, Instant::now()));
+        unchanged.push(between(Server::moment(&server.served.asked), Instant::now()));
         ensure!(said.code == Some(0), "weir feeds refresh: {}", said.err);
         requests.push(count(server.requests() - asked));
         generations.push(count(site.api().status().generation - generation));
@@ -71,12 +71,16 @@ pub(super) fn measure(follow: &mut Follow, progress: &mut impl Write, stop: &Ato
         let watch = Watch::start(&site, address.octets(), Verdict::Feed);
         let said = refresh();
         ensure!(said.code == Some(0), "weir feeds refresh: {}", said.err);
-        enforced.push(between(server.replied(), watch.seen()));
+        enforced.push(between(Server::moment(&server.served.replied), watch.seen()));
         rebuilt.push(count(site.api().status().generation - generation));
     }
     let name = format!("feed ({}, {} addresses)", list.name, addresses.len());
     follow.row(format!("{name}: start of the daemon to its first answer in force"), "ms", vec![first]);
-    follow.row(format!("{name}: a refresh that brings nothing, the command's time"), "ms", unchanged);
+    follow.row(
+        format!("{name}: a refresh that brings nothing, from the request to the command's end"),
+        "ms",
+        unchanged,
+    );
     follow.row(format!("{name}: requests of such a refresh"), "", requests);
     follow.row(format!("{name}: generations made by it"), "", generations);
     follow.row(format!("{name}: a changed one, end of the reply to first drop"), "ms", enforced);
@@ -93,6 +97,9 @@ fn count(number: u64) -> f64 {
 struct Served {
     now: Mutex<(u64, String)>,
     requests: AtomicU64,
+    /// When the last request had been read.
+    asked: Mutex<Option<Instant>>,
+    /// When the last reply had been written.
     replied: Mutex<Option<Instant>>,
 }
 
@@ -127,9 +134,8 @@ impl Server {
         self.served.requests.load(Ordering::Relaxed)
     }
 
-    /// When the last reply had been written.
-    fn replied(&self) -> Instant {
-        self.served.replied.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
+    fn moment(of: &Mutex<Option<Instant>>) -> Instant {
+        of.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
     }
 }
 
@@ -146,6 +152,7 @@ fn answer(mut stream: TcpStream, served: &Served) -> std::io::Result<()> {
             value.trim().clone_into(&mut condition);
         }
     }
+    *served.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     served.requests.fetch_add(1, Ordering::Relaxed);
     let (tag, text) = {
         let now = served.now.lock().unwrap_or_else(PoisonError::into_inner);

@@ -57,7 +57,7 @@ pub(super) fn measure(
 
     let mut rig = Rig::load()?;
     let (mut read, mut made, mut built, mut flipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut whole = None;
+    let (mut whole, mut merged) = (None, None);
     let mut shape = String::new();
     for _ in 0..rounds.min(5) {
         crate::bench::go_on(stop)?;
@@ -77,16 +77,21 @@ pub(super) fn measure(
             ("feed".to_owned(), Origin::Feed(0), Prefixes::new(feed)),
             ("block".to_owned(), Origin::Operator, Prefixes::new(million.iter().copied())),
         ];
-        let desired = desired(others.into_iter().chain(countries))?;
+        let desired = self::desired(others.into_iter().chain(countries))?;
         let start = Instant::now();
-        let image = image(&desired)?;
+        let image = self::image(&desired)?;
         built.push(between(start, Instant::now()));
         let start = Instant::now();
         rig.fill(&image)?;
         flipped.push(between(start, Instant::now()));
+        if merged.is_none() {
+            let all = desired.lists().flat_map(|list| list.imported.iter());
+            let all = Prefixes::new(all.collect::<Vec<IpNet>>());
+            merged = Some(self::image(&self::desired([("block".to_owned(), Origin::Operator, all)])?)?);
+        }
         whole = Some(image);
     }
-    let whole = whole.context("no round")?;
+    let (whole, merged) = (whole.context("no round")?, merged.context("no round")?);
     writeln!(progress, "follow: {shape}")?;
     follow.row("world: read the country database", "ms", read);
     follow.row("world: lists of every country from it", "ms", made);
@@ -96,15 +101,16 @@ pub(super) fn measure(
     follow.row(format!("world: the same of one list of {MILLION} addresses"), "MiB", vec![mib(&one)?]);
     let every = Numbers { first: 0, count: Family::V4.numbers() };
     for (sources, numbers) in [("any source", every), ("listed source", Numbers { first: 0, count: MILLION })] {
-        let (mut alone, mut with) = (Vec::new(), Vec::new());
+        let (mut alone, mut same, mut with) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             crate::bench::go_on(stop)?;
-            for (image, into) in [(&one, &mut alone), (&whole, &mut with)] {
+            for (image, into) in [(&one, &mut alone), (&merged, &mut same), (&whole, &mut with)] {
                 rig.fill(image)?;
                 into.push(net(&mut rig, numbers, packets)?);
             }
         }
         follow.row(format!("world: a packet, {sources}, one list of {MILLION} addresses"), "ns", alone);
+        follow.row(format!("world: a packet, {sources}, the same prefixes as the world's in one list"), "ns", same);
         follow.row(format!("world: a packet, {sources}, the whole world"), "ns", with);
     }
     Ok(())
