@@ -52,8 +52,8 @@ pub(super) fn measure(
     let files = GeoFiles { country: Some(database), asn: None };
     let feed = List::find()?;
     let million: Vec<IpNet> = (0..MILLION).map(|number| address(Family::V4, number)).collect();
-    let one = desired([("block".to_owned(), Origin::Operator, Prefixes::new(million.iter().copied()))])?;
-    let one = image(&one)?;
+    let one = desired_of([("block".to_owned(), Origin::Operator, Prefixes::new(million.iter().copied()))])?;
+    let one = image_of(&one)?;
 
     let mut rig = Rig::load()?;
     let (mut read, mut made, mut built, mut flipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -77,9 +77,9 @@ pub(super) fn measure(
             ("feed".to_owned(), Origin::Feed(0), Prefixes::new(feed)),
             ("block".to_owned(), Origin::Operator, Prefixes::new(million.iter().copied())),
         ];
-        let desired = self::desired(others.into_iter().chain(countries))?;
+        let desired = desired_of(others.into_iter().chain(countries))?;
         let start = Instant::now();
-        let image = self::image(&desired)?;
+        let image = image_of(&desired)?;
         built.push(between(start, Instant::now()));
         let start = Instant::now();
         rig.fill(&image)?;
@@ -87,7 +87,7 @@ pub(super) fn measure(
         if merged.is_none() {
             let all = desired.lists().flat_map(|list| list.imported.iter());
             let all = Prefixes::new(all.collect::<Vec<IpNet>>());
-            merged = Some(self::image(&self::desired([("block".to_owned(), Origin::Operator, all)])?)?);
+            merged = Some(image_of(&desired_of([("block".to_owned(), Origin::Operator, all)])?)?);
         }
         whole = Some(image);
     }
@@ -136,7 +136,7 @@ fn mib(image: &Image) -> Result<f64> {
     Ok(f64::from(u32::try_from(image.sizes.bytes / 1024)?) / 1024.0)
 }
 
-fn desired(lists: impl IntoIterator<Item = (String, Origin, Prefixes)>) -> Result<Desired> {
+fn desired_of(lists: impl IntoIterator<Item = (String, Origin, Prefixes)>) -> Result<Desired> {
     let mut desired = Desired::new();
     for (name, origin, prefixes) in lists {
         let id = desired.list_for(&name, Kind::Deny, &origin)?;
@@ -147,7 +147,7 @@ fn desired(lists: impl IntoIterator<Item = (String, Origin, Prefixes)>) -> Resul
     Ok(desired)
 }
 
-fn image(desired: &Desired) -> Result<Image> {
+fn image_of(desired: &Desired) -> Result<Image> {
     let capacity = Capacity { addresses: 20_000_000, prefixes: 20_000_000, bytes: 1 << 32 };
     Ok(tables::build(desired, &Guards::default(), capacity, 0, KEY)?)
 }
