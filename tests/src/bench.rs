@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what weir costs, on this machine, now.
 pub mod add;
 pub mod cost;
+pub mod follow;
 pub mod import;
 pub mod lists;
 pub mod machine;
@@ -70,6 +71,8 @@ pub enum Part {
     Add,
     /// From an imported list to its first dropped packet, and memory
     Import,
+    /// What fail2ban, CrowdSec, feeds and countries decide: how soon it is enforced, and what it costs
+    Follow,
 }
 
 /// How results are printed.
@@ -106,6 +109,9 @@ pub struct Report {
     /// Whole lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Vec<import::Import>>,
+    /// What others decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<follow::Follow>,
 }
 
 /// Measures, and prints: results to `out`, what is being done to `progress`.
@@ -127,6 +133,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         tables: None,
         add: None,
         import: None,
+        follow: None,
     };
     if text {
         writeln!(out, "{}", report.machine)?;
@@ -169,6 +176,13 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
             measured.push(one);
         }
         report.import = Some(measured);
+    }
+    if wants(Part::Follow) {
+        let measured = follow::measure(rounds, args, progress, stop)?;
+        if text {
+            follow::print(&measured, out)?;
+        }
+        report.follow = Some(measured);
     }
     if !text {
         serde_json::to_writer_pretty(&mut *out, &report)?;

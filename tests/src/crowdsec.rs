@@ -7,7 +7,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,18 +17,28 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::harness::netns::{self, Namespace};
+
+pub mod followed;
+pub mod machine;
+pub mod proxy;
+
 /// How long a start or an end may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The variable that names a folder with `crowdsec` and `cscli` in it.
 pub const VARIABLE: &str = "WEIR_CROWDSEC";
 
+/// Where a server listens: its namespace is its own.
+const PORT: u16 = 8080;
+
 /// A server; ended when dropped.
 #[derive(Debug)]
 pub struct RealLapi {
     programs: PathBuf,
     folder: PathBuf,
-    port: u16,
+    /// The network namespace it runs in.
+    namespace: String,
     running: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -58,28 +68,37 @@ pub fn programs() -> Option<PathBuf> {
 }
 
 impl RealLapi {
-    /// Starts a server with its files in an empty folder, and waits until it answers.
+    /// Starts a server in a namespace, with its files in an empty folder, and waits until it answers.
     ///
     /// # Errors
     /// Where the programs are missing, or the server does not start: with all that it said.
-    pub fn start(folder: &Path) -> Result<Self> {
+    pub fn start(folder: &Path, namespace: &Namespace) -> Result<Self> {
         let Some(programs) = programs() else {
             bail!(
-                "no crowdsec in /usr/bin: `apt-get download crowdsec && dpkg -x crowdsec_*.deb FOLDER`, \
+                "no crowdsec in /usr/bin and none that {VARIABLE} names: `cargo xtask setup` unpacks it, and \
+                 `cargo xtask test` says where; by hand, `apt-get download crowdsec && dpkg -x crowdsec_*.deb FOLDER`, \
                  then {VARIABLE}=FOLDER/usr/bin"
             )
         };
-        let mut server =
-            Self { programs, folder: folder.to_owned(), port: free_port()?, running: None, log: Arc::default() };
+        namespace.ip(&["link", "set", "lo", "up"]);
+        let (folder, namespace) = (folder.to_owned(), namespace.name().to_owned());
+        let mut server = Self { programs, folder, namespace, running: None, log: Arc::default() };
         server.write_files()?;
         server.cscli(&["machines", "add", "weir-tests", "--password", "weir-tests", "--force"])?;
         server.run()?;
         Ok(server)
     }
 
-    /// The server's address.
+    /// The server's address, in its namespace.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", address())
+    }
+
+    /// A program in the server's namespace.
+    fn program(&self, path: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(path);
+        command
     }
 
     /// The server's process.
@@ -179,6 +198,29 @@ impl RealLapi {
         Ok(decisions.filter(|decision| !decision.duration.starts_with('-')).collect())
     }
 
+    /// Writes many decisions straight into the database while the server is ended: `count` copies of the one numbered
+    /// `id`, the first on `first`, each on the address after.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn multiply(&self, id: i64, first: Ipv4Addr, count: u32) -> Result<()> {
+        ensure!(self.running.is_none(), "the server runs and would not know of them");
+        let database = rusqlite::Connection::open(self.folder.join("data/crowdsec.db"))?;
+        let columns = "created_at, updated_at, until, scenario, type, scope, origin, simulated, alert_decisions, \
+                       start_suffix, end_suffix, ip_size";
+        // A server numbers addresses from the least of its signed integers on.
+        let sql = format!(
+            "INSERT INTO decisions ({columns}, start_ip, end_ip, value) \
+             WITH RECURSIVE number(n) AS (SELECT ?2 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2 + ?3) \
+             SELECT {columns}, n - 9223372036854775807, n - 9223372036854775807, \
+             (n >> 24) || '.' || (n >> 16 & 255) || '.' || (n >> 8 & 255) || '.' || (n & 255) \
+             FROM decisions, number WHERE id = ?1"
+        );
+        let made = database.execute(&sql, (id, first.to_bits(), count))?;
+        ensure!(made == count as usize, "{made} of {count} decisions were written");
+        Ok(())
+    }
+
     /// Ends the server and starts it again on the same port, with the same database.
     ///
     /// # Errors
@@ -203,7 +245,8 @@ impl RealLapi {
     /// As [`RealLapi::start`].
     pub fn run(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "it runs already");
-        let mut child = Command::new(self.programs.join("crowdsec"))
+        let mut child = self
+            .program(&self.programs.join("crowdsec"))
             .args(["-no-cs", "-c"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -220,9 +263,9 @@ impl RealLapi {
             });
         }
         let start = Instant::now();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let answers = loop {
-            if TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok() {
+            let connect = || TcpStream::connect_timeout(&address(), Duration::from_millis(100));
+            if netns::inside(&self.namespace, connect).is_ok() {
                 break true;
             }
             if child.try_wait().context("wait for crowdsec")?.is_some() || start.elapsed() > PATIENCE {
@@ -240,7 +283,8 @@ impl RealLapi {
     /// # Errors
     /// What it said on standard error.
     pub fn cscli(&self, args: &[&str]) -> Result<String> {
-        let said = Command::new(self.programs.join("cscli"))
+        let said = self
+            .program(&self.programs.join("cscli"))
             .arg("-c")
             .arg(self.config())
             .args(args)
@@ -261,7 +305,7 @@ impl RealLapi {
         for name in ["data", "hub", "notifications", "plugins"] {
             fs::create_dir_all(self.folder.join(name)).with_context(|| format!("make {folder}/{name}"))?;
         }
-        let config = CONFIG.replace("FOLDER", &folder).replace("PORT", &self.port.to_string());
+        let config = CONFIG.replace("FOLDER", &folder).replace("PORT", &PORT.to_string());
         let credentials = format!("url: {}\nlogin: weir-tests\npassword: weir-tests\n", self.url());
         let files = [
             ("config.yaml", config.as_str()),
@@ -283,10 +327,8 @@ impl Drop for RealLapi {
     }
 }
 
-/// A port of the loopback interface that nobody listens on now.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    Ok(listener.local_addr().context("find a free port")?.port())
+fn address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))
 }
 
 const CONFIG: &str = "\

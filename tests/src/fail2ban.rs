@@ -1,8 +1,9 @@
 //! The real fail2ban, in the foreground against a folder of its own, with the action that is shipped.
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -17,6 +18,12 @@ pub const JAIL: &str = "one";
 
 /// On whose word its bans stand in weir.
 pub const ORIGIN: &str = "fail2ban-one";
+
+/// Whether there is one on this machine (Debian: `fail2ban`).
+pub fn is_installed() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join("fail2ban-server").is_file())
+}
 
 /// A running fail2ban with one jail, [`JAIL`], that is banned in by hand. Ended, by SIGKILL, when dropped.
 #[derive(Debug)]
@@ -155,6 +162,68 @@ impl Fail2ban {
     #[track_caller]
     pub fn ban(&self, ip: &str) {
         self.tell(&["set", JAIL, "banip", ip]);
+    }
+
+    /// Puts bans of an hour into the database of one that has been started before, as if it had made them: of so many
+    /// addresses from 198.18.0.0 on. It is ended for it and stays so.
+    ///
+    /// # Panics
+    /// Where the database cannot be written.
+    #[track_caller]
+    pub fn remember(&mut self, count: u32) {
+        self.stop();
+        let database = rusqlite::Connection::open(self.database()).expect("fail2ban's database");
+        let sql = "INSERT INTO bips(ip, jail, timeofban, bantime) \
+                   WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?1) \
+                   SELECT '198.18.' || (n >> 8) || '.' || (n & 255), ?2, unixepoch(), 3600 FROM number";
+        let made = database.execute(sql, (count, JAIL)).expect("bans are written");
+        assert_eq!(made, count as usize, "bans written");
+    }
+
+    /// Writes a line into the watched log for which an address is banned, dated now.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn refused(&self, ip: &str) {
+        let mut log = OpenOptions::new().append(true).open(self.file("watched")).expect("the log that is watched");
+        let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        writeln!(log, "{now} refused {ip}").expect("write a line");
+    }
+
+    /// When it decided to ban an address, by the line of its log; waits for the line.
+    ///
+    /// # Panics
+    /// Where the line does not come.
+    #[track_caller]
+    pub fn decided(&self, ip: &str) -> SystemTime {
+        let ending = format!(" Ban {ip}");
+        let line = wait_for(&ending, PATIENCE, || {
+            self.log().lines().find(|line| line.ends_with(&ending) && line.contains("NOTICE")).map(str::to_owned)
+        });
+        // `2026-01-31 23:59:59,123 fail2ban.actions …`, of the machine's own time zone.
+        let text = line.get(..23).unwrap_or_default().replace(',', ".");
+        let time: jiff::civil::DateTime = text.parse().unwrap_or_else(|error| panic!("{error}: {line}"));
+        time.to_zoned(jiff::tz::TimeZone::system()).expect("a time there is").timestamp().into()
+    }
+
+    /// Tells it to ban whatever text, which it may refuse.
+    #[track_caller]
+    pub fn try_ban(&self, text: &str) {
+        // Its answer is its own; what matters is what weir is made to do.
+        drop(command::said(&mut self.client(&["set", JAIL, "banip", "--", text])));
+    }
+
+    /// Starts another jail, with the actions and the log of the first.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    #[track_caller]
+    pub fn add_jail(&self, name: &str) {
+        let file = self.config().join("jail.conf");
+        let text = fs::read_to_string(&file).expect("fail2ban's configuration");
+        let (_, section) = text.split_once(&format!("[{JAIL}]")).expect("the first jail");
+        fs::write(&file, format!("{text}\n[{name}]{section}")).expect("write fail2ban's configuration");
+        self.tell(&["reload"]);
     }
 
     /// Lifts a ban by hand, in the database as well.

@@ -6,6 +6,7 @@ pub mod shell;
 pub mod tasks;
 pub mod tidy;
 pub mod toolchain;
+pub mod unpacked;
 
 use std::ffi::OsString;
 use std::io;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::shell;
 use crate::toolchain::{self, Compiler, LINKER_VERSION, Missing, OLDEST_RUST, Places, Way};
+use crate::unpacked;
 
 /// What the machine is to be made ready for; each includes the ones before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +106,12 @@ enum Need {
     Compiler,
     Linker,
     Tool(&'static Tool),
-    Component { subcommand: &'static str, name: &'static str },
+    /// CrowdSec's programs, unpacked and not installed.
+    CrowdSec,
+    Component {
+        subcommand: &'static str,
+        name: &'static str,
+    },
     BpfClippy,
 }
 
@@ -113,6 +119,7 @@ enum Need {
 fn needs(scope: Scope) -> Vec<Need> {
     let mut needs = vec![Need::Compiler, Need::Linker];
     needs.extend(TOOLS.iter().map(Need::Tool));
+    needs.push(Need::CrowdSec);
     needs.extend(COMPONENTS.iter().map(|&(subcommand, name)| Need::Component { subcommand, name }));
     needs.push(Need::BpfClippy);
     needs.retain(|need| need.scope() <= scope);
@@ -124,6 +131,7 @@ impl Need {
         match self {
             Self::Compiler | Self::Linker => Scope::Build,
             Self::Tool(tool) => tool.scope,
+            Self::CrowdSec => Scope::Test,
             Self::Component { .. } | Self::BpfClippy => Scope::Check,
         }
     }
@@ -133,6 +141,7 @@ impl Need {
             Self::Compiler => "BPF compiler",
             Self::Linker => "bpf-linker",
             Self::Tool(tool) => tool.program,
+            Self::CrowdSec => "crowdsec",
             Self::Component { name, .. } => name,
             Self::BpfClippy => "BPF clippy",
         }
@@ -152,6 +161,10 @@ impl Need {
             Self::Tool(tool) => match places.program(tool.program) {
                 Some(at) => Ok(at.display().to_string()),
                 None => Err(format!("no {} on PATH, for {}", tool.program, tool.purpose)),
+            },
+            Self::CrowdSec => match shell::workspace().ok().and_then(|root| unpacked::find(&root)) {
+                Some(at) => Ok(at.display().to_string()),
+                None => Err("no crowdsec and cscli, for decisions of a real CrowdSec server".to_owned()),
             },
             Self::Component { subcommand, .. } => {
                 let said = shell::output(shell::cargo(Path::new("."), subcommand).arg("--version"));
@@ -173,7 +186,7 @@ impl Need {
     fn packages(self, places: &Places) -> Vec<&'static str> {
         match self {
             Self::Compiler => COMPILER_PACKAGES.to_vec(),
-            Self::Linker | Self::Component { .. } => Vec::new(),
+            Self::Linker | Self::CrowdSec | Self::Component { .. } => Vec::new(),
             Self::Tool(tool) => tool.packages.to_vec(),
             Self::BpfClippy => match Compiler::find(places) {
                 Ok(Compiler { way: Way::Nightly, .. }) => Vec::new(),
@@ -196,6 +209,7 @@ impl Need {
             }
             Self::Linker => format!("`{}`", shell::line(&install_linker())),
             Self::Tool(tool) => apt(tool.packages),
+            Self::CrowdSec => shell::workspace().map_or_else(|error| error.to_string(), |root| unpacked::remedy(&root)),
             Self::Component { name, .. } => format!("`rustup component add {name}`"),
             Self::BpfClippy => match self.packages(places).as_slice() {
                 [] => "`rustup component add clippy --toolchain nightly`".to_owned(),
@@ -292,6 +306,7 @@ fn install(missing: &[Need], places: &Places, out: &mut impl Write) -> Result<()
                 }
                 _ => attempt(&mut install_linker(), out)?,
             },
+            Need::CrowdSec => unpacked::provide(&shell::workspace()?, out)?,
             Need::Component { name, .. } => attempt(Command::new("rustup").args(["component", "add", name]), out)?,
             Need::BpfClippy if need.packages(places).is_empty() => add_to_nightly("clippy", out)?,
             Need::BpfClippy | Need::Tool(_) => {}
@@ -378,7 +393,7 @@ fn is_installed_by_cargo(program: &Path, places: &Places) -> bool {
 }
 
 /// Says what is run, runs it, and says when it failed.
-fn attempt(command: &mut Command, out: &mut impl Write) -> Result<()> {
+pub(crate) fn attempt(command: &mut Command, out: &mut impl Write) -> Result<()> {
     writeln!(out, "running: {}", shell::line(command))?;
     out.flush().context("cannot write to standard output")?;
     if let Err(error) = shell::succeed(command) {
@@ -396,7 +411,7 @@ mod tests {
         let count = |scope| needs(scope).len();
         assert!(count(Scope::Build) < count(Scope::Test) && count(Scope::Test) < count(Scope::Check));
         assert!(count(Scope::Check) < count(Scope::Fuzz));
-        assert_eq!(count(Scope::Fuzz), 2 + TOOLS.len() + COMPONENTS.len() + 1);
+        assert_eq!(count(Scope::Fuzz), 2 + TOOLS.len() + 1 + COMPONENTS.len() + 1);
     }
 
     #[test]

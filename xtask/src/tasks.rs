@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::setup::{self, Scope};
 use crate::shell;
+use crate::unpacked;
 
 /// Names the directory of real-world data; tests without it skip what needs it.
 const DATA: &str = "WEIR_DATA";
@@ -98,12 +99,17 @@ fn skips(lines: &str) -> String {
     format!("skipped ({DATA} names the directory of real-world data):\n  {}\n", lines.join("\n  "))
 }
 
-/// Points tests at the data beside the repository, unless the user has said where it is.
+/// Points tests at the data beside the repository and at CrowdSec's programs, unless the user has said where they are.
 fn set_data(root: &Path, command: &mut Command) {
     if env::var_os(DATA).is_none()
         && let Ok(usual) = root.join(USUAL_DATA).canonicalize()
     {
         command.env(DATA, usual);
+    }
+    if env::var_os(unpacked::VARIABLE).is_none()
+        && let Some(programs) = unpacked::find(root)
+    {
+        command.env(unpacked::VARIABLE, programs);
     }
 }
 

@@ -14,6 +14,7 @@ pub mod place;
 pub mod sender;
 pub mod traffic;
 pub mod turn;
+pub mod watch;
 
 use std::env;
 use std::fs::OpenOptions;

@@ -47,16 +47,7 @@ impl Namespace {
     /// # Panics
     /// Where it cannot be entered, or `task` panics.
     pub fn inside<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let namespace = File::open(format!("/run/netns/{}", self.name)).expect("the namespace is there");
-                // SAFETY: an open descriptor and a constant; the thread ends with the task.
-                let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-                assert_eq!(entered, 0, "enter {}: {}", self.name, std::io::Error::last_os_error());
-                task()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        inside(&self.name, task)
     }
 
     /// Keeps the kernel from sending IPv6 packets of its own, which counters would count.
@@ -83,6 +74,23 @@ impl Drop for Namespace {
         let said = ip(&["netns", "del", &self.name]);
         assert!(said.code == Some(0) || thread::panicking(), "the namespace stays: {said:?}");
     }
+}
+
+/// Runs `task` on a thread that has entered the namespace of this name.
+///
+/// # Panics
+/// Where it cannot be entered, or `task` panics.
+pub fn inside<T: Send>(name: &str, task: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let namespace = File::open(format!("/run/netns/{name}")).expect("the namespace is there");
+            // SAFETY: an open descriptor and a constant; the thread ends with the task.
+            let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(entered, 0, "enter {name}: {}", std::io::Error::last_os_error());
+            task()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Runs `ip`.
