@@ -115,11 +115,11 @@ impl Server {
         let port = listener.local_addr()?.port();
         let server = Self { port, served: Arc::default() };
         server.serve(text);
-        let served = Arc::clone(&server.served);
+        let counts = Arc::clone(&server.served);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // Who asked and went is not waited for.
-                drop(answer(stream, &served));
+                drop(answer(stream, &counts));
             }
         });
         Ok(server)

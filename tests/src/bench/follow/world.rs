@@ -65,7 +65,7 @@ pub(super) fn measure(
         let geo = geoip::load(&files).map_err(|error| anyhow::anyhow!("{error}"))?;
         read.push(between(start, Instant::now()));
         let all = geo.table.countries.values().into_iter().map(Selector::Country).collect();
-        let rules = Rules::new(all, Vec::new(), None, Unknown::Pass)?;
+        let rules = Rules::new(all, Vec::new(), Vec::new(), None, Unknown::Pass)?;
         let start = Instant::now();
         let countries = lists(&rules, &geo.table);
         made.push(between(start, Instant::now()));
