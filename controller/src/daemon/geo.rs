@@ -182,6 +182,13 @@ pub(super) async fn follow(shared: Shared, sync: Handle, state: PathBuf) {
             let task = tokio::task::spawn_blocking(move || read(&geo, &state, &board));
             let Ok(read) = task.await else { return };
             refused = read.err();
+            // Before the lists are made, which takes its time.
+            if sync.send(Command::Problem(PART.to_owned(), refused.clone())).is_err() {
+                return;
+            }
+            if refused.is_some() && !is_new && !outstanding {
+                continue;
+            }
         }
         let put = put(&shared, &sync, &settings).await;
         outstanding = put.is_err();

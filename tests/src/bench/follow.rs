@@ -85,7 +85,7 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
 pub fn print(follow: &Follow, out: &mut impl Write) -> Result<()> {
     writeln!(out, "{:<86} {:>5}  {:>9} {:>9} {:>9} {:>9}", "follow", "tries", "median", "min", "p99", "max")?;
     for Row { what, unit, tries, median, min, p99, max } in &follow.rows {
-        writeln!(out, "  {:<84} {tries:>5}  {median:>9.1} {min:>9.1} {p99:>9.1} {max:>9.1} {unit}", what)?;
+        writeln!(out, "  {what:<84} {tries:>5}  {median:>9.1} {min:>9.1} {p99:>9.1} {max:>9.1} {unit}")?;
     }
     for why in &follow.skipped {
         writeln!(out, "  LEFT OUT: {why}")?;

@@ -1,5 +1,5 @@
 //! A way to a server on which an answer can be lost.
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -69,7 +69,7 @@ fn join(near: &TcpStream, far: &TcpStream, words: &Words) -> std::io::Result<()>
 
 /// Hands on until one side ends, or what is read is to be lost.
 fn hand_on(mut from: &TcpStream, mut to: &TcpStream, words: &Words) {
-    let mut bytes = [0; 64 * 1024];
+    let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes) {
         let read = bytes.get(..length).unwrap_or_default();
         let mut lost = words.lock().unwrap_or_else(PoisonError::into_inner);

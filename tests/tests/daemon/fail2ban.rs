@@ -162,7 +162,10 @@ fn ten_thousand_bans_are_restored_within_ten_seconds() {
     let done = start.elapsed();
     println!("{BANS} bans restored: in force after {in_force:?}, fail2ban done after {done:?}");
     // Each of them, in the kernel.
-    let frames = (0..BANS).map(|at| V4::from([198, 18, (at >> 8) as u8, (at & 255) as u8]).frame());
+    let frames = (0..BANS).map(|at| {
+        let [_, _, high, low] = at.to_be_bytes();
+        V4::from([198, 18, high, low]).frame()
+    });
     site.send(&frames.collect::<Vec<_>>());
     site.send(&[V4::from([203, 0, 113, 1]).frame()]);
     site.saw(&[("rule", BANS.into()), ("pass", 1)]);

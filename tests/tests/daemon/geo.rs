@@ -161,8 +161,10 @@ fn a_changed_file_is_in_force_in_seconds_and_a_broken_one_changes_nothing() {
         let problem = row.problem.clone().unwrap();
         println!("{what}: {problem}");
         last = row.problem;
-        let status = site.api().status();
-        assert!(status.health.problems.iter().any(|problem| problem.starts_with("geo: ")), "{:?}", status.health);
+        let status = wait_for("status tells of the refused file", PATIENCE, || {
+            let status = site.api().status();
+            status.health.problems.iter().any(|problem| problem.starts_with("geo: ")).then_some(status)
+        });
         assert_eq!(status.generation, generation, "{what}");
         send(&site, &all);
         site.saw(&[("country", 2), ("pass", 1)]);
