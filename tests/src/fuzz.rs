@@ -3,13 +3,20 @@
 //! The same functions run in the ordinary tests over the files of `tests/corpus`: inputs that once were a fault, or that
 //! reach far.
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use arbitrary::{Result, Unstructured};
 use ipnet::IpNet;
+use jiff::Timestamp;
+use weir::adapters::fail2ban;
+use weir::adapters::geoip::{self, GeoFiles};
 use weir::config;
+use weir::domain::crowdsec::{Decisions, Rules, bouncer_file, duration, page};
 use weir::domain::decision::ListEnforcement;
 use weir::domain::listfile::{self, Format, Reading};
+use weir::domain::time::{BootSeconds, Now};
 use weir_common::judge::judge;
 use weir_common::model::Model;
 
@@ -33,11 +40,18 @@ pub enum Target {
     List,
     /// The reader of configurations
     Config,
+    /// The readers of what a CrowdSec server says, and of its bouncer's configuration
+    Crowdsec,
+    /// The readers of GeoIP databases
+    Geo,
+    /// The reader of fail2ban's database
+    Fail2ban,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Tables, Self::Crowd, Self::Packet, Self::List, Self::Config];
+    pub const ALL: [Self; 8] =
+        [Self::Tables, Self::Crowd, Self::Packet, Self::List, Self::Config, Self::Crowdsec, Self::Geo, Self::Fail2ban];
 
     /// Its name on the command line, and its folder in the corpus.
     pub const fn name(self) -> &'static str {
@@ -47,6 +61,9 @@ impl Target {
             Self::Packet => "packet",
             Self::List => "list",
             Self::Config => "config",
+            Self::Crowdsec => "crowdsec",
+            Self::Geo => "geo",
+            Self::Fail2ban => "fail2ban",
         }
     }
 
@@ -63,7 +80,42 @@ impl Target {
             Self::Packet => packet(&mut bytes).expect("zeros follow"),
             Self::List => list(data),
             Self::Config => drop(config::parse_bytes(data, "fuzzed", std::iter::empty())),
+            Self::Crowdsec => crowdsec(data),
+            Self::Geo => in_file(data, |path| {
+                for files in [
+                    GeoFiles { country: Some(path.to_owned()), asn: None },
+                    GeoFiles { country: None, asn: Some(path.to_owned()) },
+                ] {
+                    drop(geoip::load(&files));
+                }
+            }),
+            Self::Fail2ban => in_file(data, |path| drop(fail2ban::bans(path, Timestamp::UNIX_EPOCH, None))),
         }
+    }
+}
+
+/// Hands the bytes over as a file: what reads a database opens it itself.
+fn in_file(data: &[u8], read: impl FnOnce(&Path)) {
+    // In memory, where there is such a folder: a fuzzer writes a thousand a second.
+    let folder = Path::new("/dev/shm");
+    let made = if folder.is_dir() { tempfile::NamedTempFile::new_in(folder) } else { tempfile::NamedTempFile::new() };
+    let mut file = made.expect("a temporary file");
+    file.write_all(data).expect("room for it");
+    read(file.path());
+}
+
+/// A page is taken or refused as a whole; what is taken twice changes nothing.
+fn crowdsec(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _parsed = duration::parse(&text);
+    drop(bouncer_file::parse(&text, None));
+    let rules = Rules::default();
+    for startup in [true, false] {
+        let Ok(page) = page::read(data, &rules, startup) else { continue };
+        let now = Now { boot: BootSeconds(1_000), wall: Timestamp::UNIX_EPOCH };
+        let mut decisions = Decisions::default();
+        drop(decisions.apply(page.clone(), now));
+        assert!(decisions.apply(page, now).is_empty(), "the same again changed something: {text}");
     }
 }
 
@@ -171,9 +223,9 @@ fn frames(bytes: &mut Unstructured<'_>, model: &Model, mut reference: Reference)
 /// What is read once is read again from its own words, whatever the format.
 fn list(data: &[u8]) {
     for format in Format::ALL {
-        let parsed = listfile::parse(data, &Reading::new(format, jiff::Timestamp::UNIX_EPOCH));
+        let parsed = listfile::parse(data, &Reading::new(format, Timestamp::UNIX_EPOCH));
         let words: Vec<String> = parsed.entries.iter().map(ToString::to_string).collect();
-        let again = Reading::new(Format::Plain, jiff::Timestamp::UNIX_EPOCH);
+        let again = Reading::new(Format::Plain, Timestamp::UNIX_EPOCH);
         let again = listfile::parse(words.join("\n").as_bytes(), &again);
         assert_eq!((again.entries, again.rejected), (parsed.entries, 0), "{words:?}");
     }

@@ -38,7 +38,7 @@ struct Tool {
 }
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 10] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -73,6 +73,20 @@ const TOOLS: [Tool; 8] = [
         purpose: "checking the metrics",
         scope: Scope::Test,
         service: Some("prometheus.service"),
+    },
+    Tool {
+        program: "nft",
+        packages: &["nftables"],
+        purpose: "reading what weir exports, and the bouncer it is measured beside",
+        scope: Scope::Test,
+        service: None,
+    },
+    Tool {
+        program: "ipset",
+        packages: &["ipset"],
+        purpose: "reading what weir exports",
+        scope: Scope::Test,
+        service: None,
     },
     Tool {
         program: "fail2ban-server",

@@ -37,7 +37,10 @@ pub(super) fn run(verb: &Feeds, global: &Global, io: &mut Io) -> Result<()> {
             })?;
         }
         Feeds::Refresh(FeedsRefresh { names, force, dry_run }) => {
-            let report = client(global)?.refresh(names, *force, *dry_run)?;
+            let progress = io.progress("asking feeds");
+            let asked = client(global)?.refresh(names, *force, *dry_run);
+            progress.finish_and_clear();
+            let report = asked?;
             io.report(global.output, &report, |report, style, into| render::feeds::refresh(report, now, style, into))?;
             // A feed that was asked by name and did not answer as it should is a failure of this command.
             let failed: Vec<&str> = report

@@ -135,7 +135,10 @@ fn import(list: Kind, args: &Import, global: &Global, io: &mut Io) -> Result<()>
         skip_bad: args.skip_bad,
         dry_run: args.dry_run,
     };
-    let report = client(global)?.import(list, &options, file)?;
+    let progress = io.progress(&format!("importing {name}"));
+    let imported = client(global)?.import(list, &options, file);
+    progress.finish_and_clear();
+    let report = imported?;
     io.report(global.output, &report, render::changes::import)?;
     Ok(())
 }

@@ -19,8 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
-pub use self::feeds::FeedsHandle;
 pub(crate) use self::feeds::content as feed_content;
+pub use self::feeds::{FeedsHandle, UnknownFeed};
 use self::interfaces::Interfaces;
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
