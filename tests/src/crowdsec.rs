@@ -1,7 +1,7 @@
 //! A CrowdSec server of one's own: the real local API of Debian's package, on a port and with a database of its own.
 //!
 //! Nothing of the machine's own CrowdSec is read or changed, and nothing goes out: no central API, no hub, no metrics.
-//! The programs are those in the folder that `WEIR_CROWDSEC` names, or those in `/usr/bin`. The package need only be
+//! The programs are those in the folder that `WEIR_TEST_CROWDSEC` names, or those in `/usr/bin`. The package need only be
 //! unpacked: installing it signs the machine up with the central API and starts a service.
 use std::env;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ pub mod proxy;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The variable that names a folder with `crowdsec` and `cscli` in it.
-pub const VARIABLE: &str = "WEIR_CROWDSEC";
+pub const VARIABLE: &str = "WEIR_TEST_CROWDSEC";
 
 /// Where a server listens: its namespace is its own.
 const PORT: u16 = 8080;

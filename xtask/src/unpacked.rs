@@ -12,7 +12,7 @@ use crate::setup::attempt;
 use crate::shell;
 
 /// Names the folder of CrowdSec's programs for the tests.
-pub const VARIABLE: &str = "WEIR_CROWDSEC";
+pub const VARIABLE: &str = "WEIR_TEST_CROWDSEC";
 
 /// Where it is unpacked, in the workspace.
 const FOLDER: &str = "target/crowdsec";

@@ -10,7 +10,16 @@ use super::suggest;
 const PREFIX: &str = "WEIR_";
 
 /// Variables that are somebody else's: the command line's and the tests'.
-const NOT_SETTINGS: [&str; 6] = ["WEIR_DATA", "WEIR_SKIPPED", "WEIR_SEED", "WEIR_SOCKET", "WEIR_CONFIG", "WEIR_LOG"];
+const NOT_SETTINGS: [&str; 8] = [
+    "WEIR_DATA",
+    "WEIR_SKIPPED",
+    "WEIR_SEED",
+    "WEIR_TEST_CROWDSEC",
+    "WEIR_TEST_GEO",
+    "WEIR_SOCKET",
+    "WEIR_CONFIG",
+    "WEIR_LOG",
+];
 
 /// A setting that a variable can hold.
 struct Settable {

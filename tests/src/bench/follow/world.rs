@@ -24,7 +24,7 @@ use crate::bench::lists::{KEY, address};
 use crate::bench::rig::{Family, Numbers, Program, Rig};
 
 /// Names a country database.
-const VARIABLE: &str = "WEIR_GEO";
+const VARIABLE: &str = "WEIR_TEST_GEO";
 
 /// Where one comes from otherwise, and the file in it.
 const PACKAGE: &str = "@ip-location-db/geo-whois-asn-country-mmdb";
