@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use ipnet::IpNet;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
@@ -444,8 +444,10 @@ async fn serve(
         .map(|i| format!("{} ({})", i.name, i.mode.map_or_else(|| "not attached".to_owned(), |mode| mode.to_string())))
         .collect();
     let generation = shared.read().generation;
+    // Whoever reads the line may send one at once.
+    let signals = Signals::new()?;
     ready(&format!("weir is ready: {}, generation {generation}, socket {}", attached.join(", "), socket.0.display()));
-    let result = wait(&mut tasks, sync, &reload).await;
+    let result = wait(&mut tasks, sync, &reload, signals).await;
     // Not an error if nobody asks: without systemd there is nobody to tell.
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     interface_task.abort();
@@ -504,15 +506,29 @@ fn ready(line: &str) {
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 
+/// What the daemon is told by signals.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
+    }
+}
+
 /// Until SIGTERM or SIGINT, or until a server fails. SIGHUP reloads, all or nothing.
 async fn wait(
     tasks: &mut tokio::task::JoinSet<std::io::Result<()>>,
     sync: &Handle,
     reload: &http::Reload,
+    signals: Signals,
 ) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => {
