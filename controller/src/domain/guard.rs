@@ -50,6 +50,55 @@ impl Widest {
 pub struct Guards {
     protected: BTreeMap<IpNet, String>,
     never_block: BTreeMap<IpNet, String>,
+    protected_spans: Spans,
+    never_block_spans: Spans,
+}
+
+/// The addresses of a set, as spans that do not touch: whether a prefix meets any takes one search, and nearly every
+/// line of a long list meets none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Spans {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Spans {
+    fn of(set: &BTreeMap<IpNet, String>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for prefix in set.keys() {
+            match prefix {
+                IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
+            }
+        }
+        Self { v4: merged(v4), v6: merged(v6) }
+    }
+
+    fn meet(&self, prefix: IpNet) -> bool {
+        match prefix {
+            IpNet::V4(net) => meets(&self.v4, net.network().to_bits(), net.broadcast().to_bits()),
+            IpNet::V6(net) => meets(&self.v6, net.network().to_bits(), net.broadcast().to_bits()),
+        }
+    }
+}
+
+/// Spans in order, each behind the end of the one before.
+fn merged<T: Copy + Ord>(mut spans: Vec<(T, T)>) -> Vec<(T, T)> {
+    spans.sort_unstable();
+    let mut merged: Vec<(T, T)> = Vec::new();
+    for (first, last) in spans {
+        match merged.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+/// Whether any of the spans has an address from `first` to `last`.
+fn meets<T: Copy + Ord>(spans: &[(T, T)], first: T, last: T) -> bool {
+    let at = spans.partition_point(|(_, end)| *end < first);
+    spans.get(at).is_some_and(|(start, _)| *start <= last)
 }
 
 /// Someone a denial would hit who must not be.
@@ -141,10 +190,10 @@ impl Guards {
         protected: impl IntoIterator<Item = (IpNet, String)>,
         never_block: impl IntoIterator<Item = (IpNet, String)>,
     ) -> Self {
-        Self {
-            protected: protected.into_iter().map(|(prefix, why)| (prefix.trunc(), why)).collect(),
-            never_block: never_block.into_iter().map(|(prefix, why)| (prefix.trunc(), why)).collect(),
-        }
+        let protected = protected.into_iter().map(|(prefix, why)| (prefix.trunc(), why)).collect();
+        let never_block = never_block.into_iter().map(|(prefix, why)| (prefix.trunc(), why)).collect();
+        let (protected_spans, never_block_spans) = (Spans::of(&protected), Spans::of(&never_block));
+        Self { protected, never_block, protected_spans, never_block_spans }
     }
 
     /// The protected prefixes.
@@ -170,11 +219,13 @@ impl Guards {
     /// [`weir_common::abi::class_flag`] bits of an address.
     pub fn flags(&self, prefix: IpNet) -> u32 {
         let mut flags = 0;
-        let covered = |set: &BTreeMap<IpNet, String>| prefixes::covering(prefix).any(|wide| set.contains_key(&wide));
-        if covered(&self.protected) {
+        let covered = |set: &BTreeMap<IpNet, String>, spans: &Spans| {
+            spans.meet(prefix) && prefixes::covering(prefix).any(|wide| set.contains_key(&wide))
+        };
+        if covered(&self.protected, &self.protected_spans) {
             flags |= weir_common::abi::class_flag::PROTECTED;
         }
-        if covered(&self.never_block) {
+        if covered(&self.never_block, &self.never_block_spans) {
             flags |= weir_common::abi::class_flag::NEVER_BLOCK;
         }
         flags
@@ -187,7 +238,10 @@ impl Guards {
 
     /// The protected addresses inside a wider prefix, which stay reachable whatever is denied around them.
     pub fn spared(&self, prefix: IpNet) -> Vec<Hit> {
-        overlapping(&self.protected, prefix).into_iter().filter(|hit| !hit.prefix.contains(&prefix)).collect()
+        overlapping(&self.protected, &self.protected_spans, prefix)
+            .into_iter()
+            .filter(|hit| !hit.prefix.contains(&prefix))
+            .collect()
     }
 
     /// Whether a decision may be made: the one question at every door (command line, API, feed, alert, store, fleet).
@@ -240,7 +294,7 @@ impl Guards {
         if kind == Kind::Allow {
             return Ok(());
         }
-        let hits = overlapping(&self.protected, prefix);
+        let hits = overlapping(&self.protected, &self.protected_spans, prefix);
         if !hits.is_empty() {
             let hint = if hits.iter().any(|hit| hit.prefix.contains(&prefix)) {
                 "add --force if you mean it"
@@ -256,7 +310,7 @@ impl Guards {
             return Err(refusal);
         }
         if !origin.is_operator() {
-            let hits = overlapping(&self.never_block, prefix);
+            let hits = overlapping(&self.never_block, &self.never_block_spans, prefix);
             if !hits.is_empty() {
                 return Err(Refusal::NeverBlock { prefix, hits });
             }
@@ -277,8 +331,8 @@ fn covers_address(set: &BTreeMap<IpNet, String>, address: IpAddr) -> Option<&str
 
 /// The set's prefixes that cover `prefix` or lie inside it, the first [`MOST_HITS`] of them. Takes a look-up for each
 /// length and a step for each hit: lists of a million lines are held against sets of tens of thousands.
-fn overlapping(set: &BTreeMap<IpNet, String>, prefix: IpNet) -> Vec<Hit> {
-    if set.is_empty() {
+fn overlapping(set: &BTreeMap<IpNet, String>, spans: &Spans, prefix: IpNet) -> Vec<Hit> {
+    if !spans.meet(prefix) {
         return Vec::new();
     }
     let hit = |(guarded, why): (&IpNet, &String)| Hit { prefix: *guarded, why: why.clone() };
@@ -362,6 +416,35 @@ mod tests {
         assert_eq!(admit("9.9.9.9/32"), Some("never_block"));
         assert_eq!(admit("9.9.0.0/16"), Some("never_block"));
         assert_eq!(admit("9.8.0.0/16"), None);
+    }
+
+    #[test]
+    fn the_quick_look_finds_whatever_the_slow_one_finds() {
+        let set = ["0.0.0.0/32", "10.0.0.0/8", "10.1.0.0/16", "192.0.2.1/32", "255.255.255.255/32", "2001:db8::/32"];
+        let set: BTreeMap<IpNet, String> = set.iter().map(|prefix| (net(prefix), String::new())).collect();
+        let spans = Spans::of(&set);
+        for prefix in [
+            "0.0.0.0/0",
+            "0.0.0.0/32",
+            "0.0.0.1/32",
+            "9.255.255.255/32",
+            "10.0.0.0/7",
+            "10.1.2.3/32",
+            "11.0.0.0/8",
+            "192.0.2.0/24",
+            "192.0.2.0/32",
+            "192.0.2.2/31",
+            "255.255.255.254/32",
+            "255.255.255.255/32",
+            "::/0",
+            "2001:db8::1/128",
+            "2001:db9::/32",
+        ] {
+            let prefix = net(prefix);
+            let slow = set.keys().any(|guarded| guarded.contains(&prefix) || prefix.contains(guarded));
+            assert_eq!(spans.meet(prefix), slow, "{prefix}");
+            assert_eq!(overlapping(&set, &spans, prefix).is_empty(), !slow, "{prefix}");
+        }
     }
 
     #[test]
