@@ -13,7 +13,7 @@ use crate::adapters::kernel::reader::{Counters, TrackedSource};
 use crate::config::FeedAction;
 use crate::domain::decision::{Decision, Enforcement, Kind};
 use crate::domain::feed::reach::{self, Reach};
-use crate::domain::guard::{Guards, bare};
+use crate::domain::guard::{Guards, WouldHit, bare};
 use crate::domain::listfile::PASSED_OVER;
 use crate::domain::overlay::Key;
 use crate::domain::prefixes::{Prefixes, is_single, single};
@@ -390,15 +390,20 @@ pub fn well_behaved(shared: &Shared) -> Vec<(IpNet, u64)> {
 }
 
 /// Whom a list would hit, those who behave well now among them.
-pub fn reach(shared: &Shared, guards: &Guards, prefixes: &Prefixes) -> ReachRow {
+pub fn reach(shared: &Shared, guards: &Guards, prefixes: &Prefixes, would_hit: &WouldHit) -> ReachRow {
     let found =
         reach::reach(prefixes, guards.protected_prefixes(), guards.never_block_prefixes(), well_behaved(shared));
-    ReachRow { well_behaved: Some(found.well_behaved.total()), ..reach_row(&found) }
+    ReachRow { well_behaved: Some(found.well_behaved.total()), ..reach_row(&found, would_hit) }
 }
 
 /// The same for the API; who behaves well is not known.
-pub fn reach_row(found: &Reach) -> ReachRow {
+pub fn reach_row(found: &Reach, would_hit: &WouldHit) -> ReachRow {
+    let named = |set: &BTreeMap<IpNet, String>| {
+        set.iter().map(|(prefix, why)| (bare(*prefix), why.clone())).collect::<BTreeMap<_, _>>()
+    };
     ReachRow {
+        protected_hit: named(&would_hit.protected),
+        never_block_hit: named(&would_hit.never_block),
         prefixes_v4: found.prefixes_v4 as u64,
         prefixes_v6: found.prefixes_v6 as u64,
         addresses_v4: found.addresses_v4,

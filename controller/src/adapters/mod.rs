@@ -8,6 +8,7 @@ pub mod geoip;
 pub mod http;
 pub mod kernel;
 pub mod metrics;
+pub mod random;
 pub mod store;
 pub mod system;
 pub mod tls;

@@ -1,10 +1,10 @@
 //! What a failed command says and exits with.
-use std::error::Error;
 
 use anyhow::Error as AnyError;
 
 use super::io::OutError;
 use crate::adapters::client::ClientError;
+use crate::causes::chain;
 use crate::render::changes::refused_line;
 
 /// Failed.
@@ -67,32 +67,6 @@ pub fn text(error: &AnyError) -> String {
         text.push_str(&["\n  and ", &more.to_string(), " more"].concat());
     }
     text
-}
-
-/// An error and its causes, each said once: some errors hold their cause's words in their own.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = said(error);
-    let mut next = error.source();
-    while let Some(cause) = next {
-        next = cause.source();
-        let cause = said(cause);
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
-}
-
-/// An error in its own words, without the number the standard library puts behind the system's.
-pub(super) fn said(error: &(dyn Error + 'static)) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(" (os error ") {
-        Some((words, number)) if number.trim_end_matches(')').bytes().all(|byte| byte.is_ascii_digit()) => {
-            words.to_owned()
-        }
-        _ => text,
-    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn check(args: &FeedsCheck, global: &Global, io: &mut Io) -> Result<()> {
     let refused = content.refused(false);
     let parsed = &content.parsed;
     let label = |label: &str| parsed.reasons.get(label).copied().unwrap_or(0);
-    let mut reach = views::reach_row(&content.reach);
+    let mut reach = views::reach_row(&content.reach, &content.would_hit);
     reach.well_behaved = is_asked.then(|| content.reach.well_behaved.total());
     let report = FeedCheck {
         format: parsed.format.name().to_owned(),

@@ -10,7 +10,7 @@ use super::suggest;
 const PREFIX: &str = "WEIR_";
 
 /// Variables that are somebody else's: the command line's and the tests'.
-const NOT_SETTINGS: [&str; 8] = [
+pub(super) const NOT_SETTINGS: [&str; 8] = [
     "WEIR_DATA",
     "WEIR_SKIPPED",
     "WEIR_SEED",

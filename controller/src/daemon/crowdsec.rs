@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use weir_common::abi::low;
 
 use crate::adapters::clock;
 use crate::adapters::crowdsec::{Client, Connection, Pushed, files};
+use crate::adapters::random;
 use crate::config::Crowdsec;
 use crate::domain::crowdsec::usage::{Component, Counters, Tally, Usage};
 use crate::domain::crowdsec::{self, Decisions, Filters, Page, Poll, Rules, Take};
@@ -103,7 +105,7 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(shared: &'a Shared, sync: &'a Handle, config: &Crowdsec, is_first: bool) -> Result<Self, String> {
         let (connection, interval, notes) = connection(config)?;
-        let client = Client::new(connection).map_err(|error| super::chain(&error))?;
+        let client = Client::new(connection).map_err(|error| crate::causes::chain(&error))?;
         let now = clock::now();
         let state = shared.read();
         // What an earlier daemon was told stays in force until the server says otherwise.
@@ -151,9 +153,9 @@ impl<'a> Session<'a> {
                     self.take(page).await;
                 }
                 Err(error) => {
-                    self.poll.failed(error.trouble(), jitter());
+                    self.poll.failed(error.trouble(), low(random::number()));
                     self.count(error.name());
-                    let problem = super::chain(&error);
+                    let problem = crate::causes::chain(&error);
                     self.told(Some(&problem));
                 }
             }
@@ -270,7 +272,7 @@ impl<'a> Session<'a> {
             }
             Ok(Pushed::Unknown) => self.usage.stop(),
             Err(error) => {
-                tracing::debug!(error = %super::chain(&error), "usage was not taken");
+                tracing::debug!(error = %crate::causes::chain(&error), "usage was not taken");
                 self.count("usage_not_taken");
                 self.usage.not_taken(now);
             }
@@ -288,17 +290,11 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Any number, evenly spread.
-fn jitter() -> u32 {
-    use std::hash::{BuildHasher as _, RandomState};
-    // Each state has keys of its own.
-    u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)
-}
-
 /// The way to the server: the bouncer's own file, where one is named, and the settings.
 fn connection(config: &Crowdsec) -> Result<(Connection, Duration, Vec<String>), String> {
-    let found = config.file.as_deref().map(files::bouncer).transpose().map_err(|error| super::chain(&error))?;
-    let api_key = config.api_key_file.as_deref().map(files::key).transpose().map_err(|error| super::chain(&error))?;
+    let found = config.file.as_deref().map(files::bouncer).transpose().map_err(|error| crate::causes::chain(&error))?;
+    let api_key =
+        config.api_key_file.as_deref().map(files::key).transpose().map_err(|error| crate::causes::chain(&error))?;
     let rules = Rules {
         scopes: config.scopes.clone(),
         deny_types: config.deny_types.clone(),

@@ -1,10 +1,13 @@
 //! The daemon: adapters wired to the domain.
 mod crowdsec;
+mod doors;
 mod feeds;
 mod geo;
 mod interfaces;
 pub mod load;
+mod remembered;
 mod samples;
+mod signals;
 #[cfg(feature = "trace")]
 mod trace;
 
@@ -15,13 +18,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use ipnet::IpNet;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
+use self::doors::Doors;
 pub(crate) use self::feeds::content as feed_content;
 pub use self::feeds::{FeedsHandle, UnknownFeed};
 use self::interfaces::Interfaces;
+use self::remembered::{Remembered, remember};
+use self::signals::Signals;
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
 use crate::adapters::kernel::bpffs;
@@ -32,19 +37,15 @@ use crate::adapters::store::{Change, ListHeader, Store};
 use crate::adapters::system::facts;
 use crate::commands::failure::UsageError;
 use crate::config::{Config, Mode};
-use crate::domain::decision::{Enforcement, ListId};
+use crate::domain::decision::ListId;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
 use crate::domain::tables::Class;
-use crate::domain::time::BootSeconds;
 use crate::followed::Followed;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
-use crate::sync::{
-    CONFIG_KEY, Command, ENFORCEMENT_KEY, GIVEN_UP, Handle, PENDING_KEY, Pending, REJECTED_KEY, Settings, Shared,
-    State, Sync,
-};
+use crate::sync::{Command, GIVEN_UP, Handle, Pending, Settings, Shared, State, Sync};
 
 /// How often own addresses, gateways, resolvers and login sessions are looked at.
 const FACTS_EVERY: Duration = Duration::from_secs(2);
@@ -62,41 +63,6 @@ pub struct Options {
     pub observe: bool,
     /// The socket; `None`: the configuration's.
     pub socket: Option<PathBuf>,
-}
-
-/// The store's settings at start.
-struct Remembered {
-    settings: Arc<Settings>,
-    enforcement: Option<Enforcement>,
-    pending: Option<(Arc<Settings>, BootSeconds)>,
-    /// The text of settings that were not confirmed in time and are still in the file.
-    given_up: Option<String>,
-}
-
-impl Remembered {
-    /// Back to the settings before those in the file.
-    fn give_up(&mut self, fallback: Settings) {
-        self.given_up = Some(self.settings.text.to_string());
-        self.settings = Arc::new(fallback);
-    }
-
-    /// What the store must hold from here on: the settings in force, and which change is pending or was given up.
-    fn changes(&self, first: &First) -> Vec<Change> {
-        let set = |key: &str, value: String| Change::SetSetting { key: key.to_owned(), value };
-        let mut changes = vec![Change::PutClassLists {
-            generation: first.generation,
-            classes: crate::sync::class_lists_of(&first.classes),
-        }];
-        if self.pending.is_none() {
-            changes.push(set(CONFIG_KEY, self.settings.text.to_string()));
-            changes.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });
-            changes.push(match &self.given_up {
-                Some(text) => set(REJECTED_KEY, text.clone()),
-                None => Change::RemoveSetting { key: REJECTED_KEY.to_owned() },
-            });
-        }
-        changes
-    }
 }
 
 /// Runs the daemon until it is told to stop. What is in force stays in force.
@@ -253,47 +219,6 @@ fn interface_names(options: &Options, config: &Config) -> Result<Vec<String>> {
         }
     }
     Ok(once)
-}
-
-/// What the store says about settings: switches, a pending change, a change that was rolled back.
-fn remember(store: &Store, read: Settings, options: &Options, boot_id: &str, cpus: u32) -> Result<Remembered> {
-    let enforcement = if options.observe {
-        Some(Enforcement::Observe)
-    } else {
-        match store.setting(ENFORCEMENT_KEY)?.as_deref() {
-            Some("observe") => Some(Enforcement::Observe),
-            Some("enforce") => Some(Enforcement::Enforce),
-            _ => None,
-        }
-    };
-    let before = |store: &Store| -> Result<Option<Settings>> {
-        let Some(text) = store.setting(CONFIG_KEY)? else { return Ok(None) };
-        let loaded = load::parse(&text, "the settings in force before")?;
-        Ok(Some(load::settings(&text, &loaded, "the settings in force before", options.observe, cpus)?))
-    };
-    let mut all = Remembered { settings: Arc::new(read), enforcement, pending: None, given_up: None };
-    if let Some(pending) = store.setting(PENDING_KEY)? {
-        let pending: serde_json::Value = serde_json::from_str(&pending).context("read the pending change")?;
-        let deadline = BootSeconds(pending.get("deadline").and_then(serde_json::Value::as_u64).unwrap_or(0));
-        let same_boot = pending.get("boot_id").and_then(serde_json::Value::as_str) == Some(boot_id);
-        let same_text = pending.get("text").and_then(serde_json::Value::as_str) == Some(&*all.settings.text);
-        if let Some(fallback) = before(store)?
-            && same_text
-        {
-            if same_boot && clock::now().boot < deadline {
-                all.pending = Some((Arc::new(fallback), deadline));
-                return Ok(all);
-            }
-            all.give_up(fallback);
-            return Ok(all);
-        }
-    }
-    if store.setting(REJECTED_KEY)?.as_deref() == Some(&*all.settings.text)
-        && let Some(fallback) = before(store)?
-    {
-        all.give_up(fallback);
-    }
-    Ok(all)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a start, each from another place")]
@@ -465,60 +390,11 @@ async fn serve(
     result
 }
 
-/// Where the API is asked.
-struct Doors {
-    socket: SocketFile,
-    listener: tokio::net::UnixListener,
-    public: Option<tokio::net::TcpListener>,
-}
-
-/// The socket's file: gone with the daemon, however its start ends.
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already; a file that nobody answers at is removed by the next start.
-        let _gone = std::fs::remove_file(&self.0);
-    }
-}
-
-impl Doors {
-    /// Listens, without answering yet.
-    async fn open(options: &Options, config: &Config) -> Result<Self> {
-        let path = options.socket.clone().unwrap_or_else(|| config.api.socket.clone());
-        let listener = http::bind(&path, config.api.group.as_deref())?;
-        let socket = SocketFile(path);
-        let public = match config.api.listen {
-            None => None,
-            Some(address) => {
-                let bound = tokio::net::TcpListener::bind(address).await;
-                Some(bound.with_context(|| format!("listen at {address} (`[api] listen`)"))?)
-            }
-        };
-        Ok(Self { socket, listener, public })
-    }
-}
-
 /// Tells the person and systemd that packets are judged from here on.
 #[expect(clippy::print_stderr, reason = "the ready line is for people and scripts, whatever the log's format")]
 fn ready(line: &str) {
     eprintln!("{line}");
     let _untold = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-}
-
-/// What the daemon is told by signals.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let [terminate, interrupt, hangup] =
-            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
-    }
 }
 
 /// Until SIGTERM or SIGINT, or until a server fails. SIGHUP reloads, all or nothing.
@@ -577,19 +453,6 @@ async fn watch_facts(shared: Shared, sync: Handle) {
             return;
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 fn start_log(config: &Config) {

@@ -169,6 +169,31 @@ impl Refused for Refusal {
     }
 }
 
+/// Guarded prefixes that a list's refused lines would have hit: the first of each set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WouldHit {
+    /// Of the protected set, with why each is in it.
+    pub protected: BTreeMap<IpNet, String>,
+    /// Of the never-block set, with why each is in it.
+    pub never_block: BTreeMap<IpNet, String>,
+}
+
+impl WouldHit {
+    /// Takes in whom one line would have hit.
+    pub fn note(&mut self, refusal: &Refusal) {
+        let (set, hits) = match refusal {
+            Refusal::Protected { hits, .. } => (&mut self.protected, hits),
+            Refusal::NeverBlock { hits, .. } => (&mut self.never_block, hits),
+            Refusal::TooWide { .. } | Refusal::Special { .. } => return,
+        };
+        for hit in hits {
+            if set.len() < MOST_HITS {
+                set.entry(hit.prefix).or_insert_with(|| hit.why.clone());
+            }
+        }
+    }
+}
+
 fn list(hits: &[Hit]) -> String {
     const SHOWN: usize = 5;
     let mut text: Vec<String> =

@@ -121,6 +121,13 @@ pub fn reach(reach: &ReachRow, style: Style, into: &mut impl Write) -> fmt::Resu
     let addresses = counted(reach.addresses_v4, "address", "addresses");
     let v6 = counted(reach.prefixes_v6, "IPv6 prefix", "IPv6 prefixes");
     writeln!(into, "reach: {v4} = {addresses} ({:.4} % of IPv4), {v6}", reach.share_v4_percent)?;
+    for (set, hit) in [("protected", &reach.protected_hit), ("never-block", &reach.never_block_hit)] {
+        if !hit.is_empty() {
+            let named: Vec<String> =
+                hit.iter().map(|(prefix, why)| format!("{} ({})", plain::line(prefix), plain::line(why))).collect();
+            writeln!(into, "{set} addresses that refused lines would have hit: {}", named.join(", "))?;
+        }
+    }
     match reach.well_behaved {
         None | Some(0) => Ok(()),
         Some(hit) => {

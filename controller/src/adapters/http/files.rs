@@ -16,6 +16,7 @@ use super::lists::LONGEST_REASON;
 use super::socket::Peer;
 use crate::adapters::clock;
 use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin, OriginError};
+use crate::domain::guard::WouldHit;
 use crate::domain::listfile::export::{self, ExportFormat, UnknownExport};
 use crate::domain::listfile::{self, Format, Item, Reading};
 use crate::domain::prefixes::Prefixes;
@@ -142,7 +143,9 @@ async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: By
     let (shared, asker) = (api.shared.clone(), origin.clone());
     let read = tokio::task::spawn_blocking(move || {
         let guards = shared.read().guards.clone();
-        let admit = |item: &Item| guards.admit(item.prefix, kind, &asker, false);
+        let mut would_hit = WouldHit::default();
+        let admit =
+            |item: &Item| guards.admit(item.prefix, kind, &asker, false).inspect_err(|refusal| would_hit.note(refusal));
         let mut parsed = listfile::parse_admitted(&body, &reading, admit);
         drop(body);
         let declared = parsed.declared.filter(|declared| *declared != parsed.records());
@@ -155,7 +158,7 @@ async fn import(api: &Api, peer: &Peer, kind: Kind, query: ImportQuery, body: By
             Err(unknown) => Some(unknown),
         };
         let prefixes = Prefixes::new(std::mem::take(&mut parsed.entries));
-        let reach = views::reach(&shared, &guards, &prefixes);
+        let reach = views::reach(&shared, &guards, &prefixes, &would_hit);
         (parsed, prefixes, reach, unknown)
     });
     let (parsed, prefixes, reach, unknown) =

@@ -8,7 +8,7 @@ use weir_common::abi::{CpuState, Offender, OverlayValue, SOURCE_SETS, SourceSet,
 use super::Finding;
 use crate::adapters::kernel::object::{self, Sizes};
 use crate::adapters::kernel::probes::Outcome;
-use crate::commands::failure::said;
+use crate::causes::said;
 use crate::config::State;
 use crate::domain::tables::MAX_CLASSES;
 use crate::render::numbers::memory as words;

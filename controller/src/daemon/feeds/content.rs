@@ -10,7 +10,7 @@ use crate::config::{self, Feed, Location};
 use crate::domain::decision::Origin;
 use crate::domain::feed::judge::{Doubt, Judgement, judge};
 use crate::domain::feed::reach::{Reach, reach};
-use crate::domain::guard::Guards;
+use crate::domain::guard::{Guards, WouldHit};
 use crate::domain::listfile::{self, Item, Parsed, Reading};
 use crate::domain::prefixes::Prefixes;
 use crate::followed::Followed;
@@ -24,6 +24,8 @@ pub(crate) struct Content {
     pub(crate) prefixes: Prefixes,
     /// Whom it would hit.
     pub(crate) reach: Reach,
+    /// Whom its refused lines would have hit.
+    pub(crate) would_hit: WouldHit,
     /// What speaks against it as a whole.
     pub(crate) judgement: Judgement,
     /// What it names that nothing here knows the addresses of.
@@ -46,7 +48,11 @@ pub(crate) fn read(
         ..Reading::new(feed.format, now)
     };
     let (kind, origin) = (feed.action.kind(), Origin::Feed(0));
-    let admit = |item: &Item| guards.admit_within(item.prefix, kind, &origin, false, feed.widest);
+    let mut would_hit = WouldHit::default();
+    let admit = |item: &Item| {
+        let admitted = guards.admit_within(item.prefix, kind, &origin, false, feed.widest);
+        admitted.inspect_err(|refusal| would_hit.note(refusal))
+    };
     let parsed = listfile::parse_admitted(body, &reading, admit);
     let (expanded, unknown) = match followed.expand_asns(&parsed.asns) {
         Ok(expanded) => (expanded, None),
@@ -60,7 +66,7 @@ pub(crate) fn read(
     let prefixes = Prefixes::new(parsed.entries.iter().copied().chain(ending).chain(expanded));
     let reach = reach(&prefixes, guards.protected_prefixes(), guards.never_block_prefixes(), well_behaved);
     let judgement = judge(&feed.limits, &parsed, prefixes.len(), before, &reach);
-    Content { parsed, prefixes, reach, judgement, unknown }
+    Content { parsed, prefixes, reach, would_hit, judgement, unknown }
 }
 
 impl Content {

@@ -10,6 +10,7 @@ use crate::adapters::clock;
 use crate::adapters::feeds::cache::{Cache, Meta};
 use crate::adapters::feeds::error::FetchError;
 use crate::adapters::feeds::fetch::{Answer, Fetcher, Known, Outcome, Request};
+use crate::adapters::random;
 use crate::config::Feed;
 use crate::domain::decision::Origin;
 use crate::domain::feed::presets;
@@ -106,7 +107,7 @@ enum Trouble {
 impl Trouble {
     fn text(&self) -> String {
         match self {
-            Self::Fetch(error) => super::super::chain(error),
+            Self::Fetch(error) => crate::causes::chain(error),
             Self::Refused(why, _) | Self::Own(why) => why.clone(),
             Self::Sync(error) => error.to_string(),
         }
@@ -132,7 +133,7 @@ impl Follower {
             state.last_success = Some(checked);
             state.last_in_full = u64::try_from(meta.fetched_at.as_second()).ok();
             // A restart is no reason to ask a publisher sooner.
-            state.next = checked.saturating_add(schedule.interval_s.min(schedule.after_success(jitter())));
+            state.next = checked.saturating_add(schedule.interval_s.min(schedule.after_success(random::number())));
         }
         // At a start the copy was read by today's settings and databases, but not when its entries end.
         let mut reading = Reading { first_end: meta.as_ref().map(|_| 0), asns_by: None };
@@ -294,9 +295,9 @@ impl Follower {
                     return Asked { changed, problem: None };
                 }
                 if in_full {
-                    state.changed(schedule, now, jitter());
+                    state.changed(schedule, now, random::number());
                 } else {
-                    state.unchanged(schedule, now, jitter());
+                    state.unchanged(schedule, now, random::number());
                 }
                 let what = if changed { "changed" } else { "unchanged" };
                 // As the kept copy says it after a restart.
@@ -314,7 +315,7 @@ impl Follower {
                 let problem = Some(trouble.text());
                 if !manner.dry_run {
                     let retry_after = if let Trouble::Fetch(error) = &trouble { error.retry_after_s() } else { None };
-                    state.failed(schedule, now, retry_after, jitter());
+                    state.failed(schedule, now, retry_after, random::number());
                     self.failed(&trouble);
                 }
                 Asked { changed: false, problem }
@@ -548,13 +549,6 @@ fn seconds() -> u64 {
 
 fn moment(second: u64) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_second(i64::try_from(second).ok()?).ok()
-}
-
-/// Any number, evenly spread.
-fn jitter() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    // Each state has keys of its own.
-    RandomState::new().hash_one(0)
 }
 
 /// Puts a feed's kept copy among what is desired, before anything is in force.

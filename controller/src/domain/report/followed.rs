@@ -150,6 +150,12 @@ pub struct ReachRow {
     pub addresses_v4: u64,
     /// Their share of all IPv4 addresses, in percent.
     pub share_v4_percent: f64,
+    /// Protected prefixes that refused lines would have hit, the first of them, each with why it is protected.
+    #[serde(default)]
+    pub protected_hit: BTreeMap<String, String>,
+    /// The same of the never-block set.
+    #[serde(default)]
+    pub never_block_hit: BTreeMap<String, String>,
     /// Sources that pass packets now, none of them dropped, that it would hit; `null`: no daemon was asked.
     pub well_behaved: Option<u64>,
     /// The first of them.
