@@ -340,7 +340,7 @@ fn array<V: zerocopy::IntoBytes + zerocopy::Immutable>(values: &[V]) -> Result<O
 }
 
 /// Keeps the thread on one of the CPUs it may use, another one for each caller in turn, and says which.
-fn stay_on_one_cpu() -> Result<usize> {
+pub(crate) fn stay_on_one_cpu() -> Result<usize> {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     // SAFETY: a set of bits, valid when zero.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };

@@ -8,6 +8,7 @@
 #![expect(clippy::return_self_not_must_use, reason = "builders: what is not used is seen in the test that lacks it")]
 
 pub mod bench;
+pub mod captures;
 pub mod crowdsec;
 pub mod demo;
 pub mod differential;
