@@ -35,8 +35,7 @@ impl Host {
         let addresses: BTreeSet<IpAddr> = sockets.iter().map(|socket| socket.local.ip()).collect();
         for address in addresses {
             let whole = if address.is_ipv4() { format!("{address}/32") } else { format!("{address}/128") };
-            // Its own for certain, so nobody needs to be asked; IPv4 ignores the word.
-            namespace.ip(&["address", "add", &whole, "dev", "lo", "nodad"]);
+            namespace.ip(&["address", "add", &whole, "dev", "lo"]);
         }
         let open = |socket: &Socket| {
             let opened = UdpSocket::bind(socket.local).unwrap_or_else(|error| panic!("open {socket:?}: {error}"));
