@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::{VERDICT_SLOTS, Verdict};
 
 /// Version of every layout in this file.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -27,6 +27,33 @@ pub const SOURCE_WAYS: usize = 3;
 
 /// Sets of tracked sources per CPU; a power of two.
 pub const SOURCE_SETS: u32 = 8192;
+
+/// Ways in a set of tracked networks.
+pub const NETWORK_WAYS: usize = 5;
+
+/// Sets of tracked networks per CPU; a power of two.
+pub const NETWORK_SETS: u32 = 8192;
+
+/// Lines of known flows per CPU; a power of two.
+pub const FLOW_LINES: u32 = 4096;
+
+/// First fragments that are remembered, for all CPUs; a power of two.
+pub const FRAGMENT_CELLS: u32 = 1 << 17;
+
+/// Places for a limit's dimensions; one more than there are, so that an index is bounded by a mask.
+pub const DIMENSION_SLOTS: usize = 8;
+
+/// Limits a source can have: everybody's, the tighter one, and those that lists name.
+pub const PROFILES: usize = 8;
+
+/// Limits of destination ports.
+pub const PORT_LIMITS: usize = 16;
+
+/// Rows that destination ports lead to; 0 is the row of ports nothing is said about.
+pub const PORT_ROWS: usize = 256;
+
+/// Words of a slot's table of destination ports: a byte for each port of TCP, then of UDP.
+pub const PORT_WORDS: u32 = 2 * 65_536 / 8;
 
 /// Bytes of a sampled frame that are kept.
 pub const SAMPLE_BYTES: usize = 96;
@@ -75,12 +102,40 @@ pub mod feature {
     pub const OBSERVE_ALL: u32 = 16;
     /// A packet over the header budget passes instead of dropping.
     pub const BUDGET_PASSES: u32 = 32;
-    /// The per-source packet limit is only observed.
-    pub const OBSERVE_SOURCE_LIMIT: u32 = 64;
     /// Every packet is counted for its source, so that `top` can show who sends.
     pub const TRACK_SOURCES: u32 = 128;
-    /// The tighter packet limit is only observed.
-    pub const OBSERVE_TIGHT_LIMIT: u32 = 256;
+    /// The transport header is read: something in the slot asks for it.
+    pub const TRANSPORT: u32 = 256;
+    /// Layer-4 headers that lie and flags that cannot be are `malformed`.
+    pub const SHAPE: u32 = 512;
+    /// The same, only observed.
+    pub const OBSERVE_SHAPE: u32 = 1024;
+    /// First fragments are dropped.
+    pub const DROP_FIRST_FRAGMENTS: u32 = 2048;
+    /// Later fragments are dropped.
+    pub const DROP_LATER_FRAGMENTS: u32 = 4096;
+    /// Later fragments pass only behind a first one that passed.
+    pub const MATCH_FRAGMENTS: u32 = 8192;
+    /// What is said about fragments is only observed.
+    pub const OBSERVE_FRAGMENTS: u32 = 1 << 14;
+    /// Destination ports lead to rows.
+    pub const PORTS: u32 = 1 << 15;
+    /// Answers by UDP from [`super::Slot::answers`] must have been asked for.
+    pub const ANSWERS: u32 = 1 << 16;
+    /// The same, only observed.
+    pub const OBSERVE_ANSWERS: u32 = 1 << 17;
+    /// Some types of ICMP are dropped.
+    pub const ICMP_TYPES: u32 = 1 << 18;
+    /// The same, only observed.
+    pub const OBSERVE_ICMP_TYPES: u32 = 1 << 19;
+    /// Some limit is of new flows, so known ones are remembered.
+    pub const FLOWS: u32 = 1 << 20;
+    /// There is a limit of networks.
+    pub const NETWORK_LIMIT: u32 = 1 << 21;
+    /// There is a limit for everything.
+    pub const GLOBAL_LIMIT: u32 = 1 << 22;
+    /// Everybody has a limit, or a profile that some class names has one.
+    pub const SOURCE_LIMIT: u32 = 1 << 23;
 }
 
 /// The low half of a word.
@@ -213,9 +268,58 @@ pub const QUOTIENT_LINES: u32 = 1 << 16;
 /// have both in maps of their own.
 pub const NEAR_CLASSES: usize = 256;
 
+/// Bits of [`Limit::flags`].
+pub mod limit_flag {
+    /// What is over it is only counted.
+    pub const OBSERVE: u32 = 1;
+}
+
+abi! {
+    /// A limit in all its dimensions ([`crate::traffic::Dimension`]), in the words buckets count in.
+    #[derive(Default)]
+    pub struct Limit: 176 {
+        /// Time a packet costs, in 1/16 ns; of bytes, 1,024 of them; 0: no limit.
+        pub cost: [u64; DIMENSION_SLOTS],
+        /// Time the whole burst costs, in 1/16 ns.
+        pub window: [u64; DIMENSION_SLOTS],
+        /// What a packet, or 1,024 bytes, adds to what a CPU counts for a source by itself, in parts of
+        /// [`crate::sources::PRESSURE`].
+        pub pressure: [u32; DIMENSION_SLOTS],
+        /// A bit for each dimension that has a limit; 0: there is none.
+        pub dimensions: u32,
+        /// What a source may come to on one CPU while there is no room for its bucket.
+        pub fallback: u32,
+        /// [`limit_flag`] bits.
+        pub flags: u32,
+        /// Explicit padding.
+        pub reserved: u32,
+    }
+}
+
+/// Bits of [`PortRow::flags`].
+pub mod port_flag {
+    /// Dropped as `port`.
+    pub const DENY: u32 = 1;
+    /// The denial is only observed.
+    pub const OBSERVE: u32 = 2;
+    /// The limit is each source's, not everybody's together.
+    pub const PER_SOURCE: u32 = 4;
+}
+
+abi! {
+    /// What is said about a destination port.
+    #[derive(Default, Hash)]
+    pub struct PortRow: 8 {
+        /// [`port_flag`] bits.
+        pub flags: u32,
+        /// Its limit, from 1 on; 0: none.
+        pub limit: u32,
+    }
+}
+
 abi! {
     /// One immutable policy slot: everything but the tables themselves.
-    pub struct Slot: 8384 {
+    pub struct Slot: 23232 {
         /// The generation in this slot.
         pub generation: u64,
         /// [`feature`] bits.
@@ -228,30 +332,32 @@ abi! {
         pub confirm_deadline_s: u64,
         /// Lines of class counters a CPU has; four counters to a line.
         pub hits_stride: u32,
-        /// Explicit padding.
-        pub reserved: u32,
-        /// Heat at which a source is promoted to the offenders' exact bucket.
-        pub promote_at: u32,
-        /// Heat a source may reach on one CPU while the offenders are full.
-        pub source_fallback_heat: u32,
-        /// Per-source limit: time one packet costs, in 1/16 ns; 0: no limit.
-        pub source_cost: u64,
-        /// Per-source limit: time the whole burst costs, in 1/16 ns.
-        pub source_window: u64,
-        /// As `promote_at`, for sources of a class that is [`class_flag::LIMITED`].
-        pub tight_promote_at: u32,
-        /// As `source_fallback_heat`, for the same.
-        pub tight_fallback_heat: u32,
-        /// As `source_cost`, for the same; 0: the limit is everybody's.
-        pub tight_cost: u64,
-        /// As `source_window`, for the same.
-        pub tight_window: u64,
+        /// The lowest local port that a socket gets without asking for it.
+        pub askers_from: u32,
         /// Sampled drops: time one sample costs on each CPU, in 1/16 ns; 0: none are taken.
         pub sample_cost: u64,
         /// Sampled drops: time the burst costs, in 1/16 ns.
         pub sample_window: u64,
+        /// Each source's limit: everybody's, the tighter one, those that lists name.
+        pub source_limits: [Limit; PROFILES],
+        /// Each network's limit.
+        pub network_limit: Limit,
+        /// The limit for everything.
+        pub global_limit: Limit,
+        /// Types of ICMP that are dropped, a bit each.
+        pub icmp_v4: [u64; 4],
+        /// Types of `ICMPv6` that are dropped, a bit each.
+        pub icmp_v6: [u64; 4],
+        /// Explicit padding: rows stand two to a cache line.
+        pub reserved: [u64; 2],
         /// Rows of the first classes.
         pub near_rows: [ClassRow; NEAR_CLASSES],
+        /// Limits of destination ports.
+        pub port_limits: [Limit; PORT_LIMITS],
+        /// What the bytes of the table of destination ports lead to.
+        pub port_rows: [PortRow; PORT_ROWS],
+        /// UDP source ports whose answers must have been asked for, a bit each.
+        pub answers: [u64; 1024],
     }
 }
 
@@ -356,8 +462,20 @@ pub mod class_flag {
     pub const NEVER_BLOCK: u32 = 2;
     /// What is judged by whom a decision may deny.
     pub const GUARDED: u32 = PROTECTED | NEVER_BLOCK;
-    /// Each of its sources has the tighter packet limit in place of everybody's.
-    pub const LIMITED: u32 = 4;
+    /// Where the number of the limit begins that its sources have in place of everybody's; 0: everybody's.
+    pub const PROFILE_SHIFT: u32 = 8;
+
+    /// The bits that name a limit.
+    #[inline(always)]
+    pub const fn profile(number: u32) -> u32 {
+        number << PROFILE_SHIFT
+    }
+
+    /// The limit that flags name.
+    #[inline(always)]
+    pub const fn profile_of(flags: u32) -> u32 {
+        flags >> PROFILE_SHIFT & (super::PROFILES as u32 - 1)
+    }
 }
 
 abi! {
@@ -368,7 +486,7 @@ abi! {
         pub enforced: Ruling,
         /// The strongest observed denial above it.
         pub observed: Ruling,
-        /// [`class_flag`] bits.
+        /// [`class_flag`] bits, and from bit 8 on which of [`Slot::source_limits`] its sources have.
         pub flags: u32,
         /// Explicit padding.
         pub reserved: u32,
@@ -421,9 +539,15 @@ abi! {
     }
 }
 
+/// Places of [`CpuState::scratch`].
+pub const SCRATCH_PLACES: usize = 20;
+
+/// Places for the scopes of limits.
+pub const SCOPE_SLOTS: usize = 4;
+
 abi! {
     /// One CPU's counters and small buckets.
-    pub struct CpuState: 17536 {
+    pub struct CpuState: 18832 {
         /// Packets by verdict, as enforced.
         pub enforced: [Tally; VERDICT_SLOTS],
         /// Packets let through that the verdict would have dropped, were it enforced.
@@ -438,8 +562,18 @@ abi! {
         pub samples_lost: u64,
         /// Sources that found the offenders full.
         pub offenders_full: u64,
+        /// Packets that some limit refused, whatever became of them.
+        pub refusals: u64,
         /// Numbers on their way through [`crate::tables::Tables::forget`].
-        pub scratch: [u64; 11],
+        pub scratch: [u64; SCRATCH_PLACES],
+        /// Where a new offender is made: it is too large for the program's stack.
+        pub offender: Offender,
+        /// Where the addresses and ports of a socket are put together.
+        pub tuple: [u64; 5],
+        /// Packets over a limit, dropped: by [`crate::traffic::Scope`] and dimension.
+        pub limited: [[Tally; DIMENSION_SLOTS]; SCOPE_SLOTS],
+        /// Packets over a limit that is only observed.
+        pub limited_observed: [[Tally; DIMENSION_SLOTS]; SCOPE_SLOTS],
         /// Hits of the first classes of each slot.
         pub near_hits: [[Tally; NEAR_CLASSES]; SLOTS as usize],
     }
@@ -459,7 +593,8 @@ abi! {
         pub dropped: u64,
         /// Decaying weight that decides who is replaced: inherited from the one replaced.
         pub heat: u32,
-        /// Decaying count of its own packets; bit 31: its packets are in an offender's bucket.
+        /// Decaying count of its own packets, weighed by what they are to its limit; bit 31: its packets are in an
+        /// offender's buckets.
         pub own: u32,
     }
 }
@@ -478,19 +613,72 @@ abi! {
 }
 
 abi! {
-    /// A source that broke a limit: its exact bucket, shared by all CPUs.
+    /// A tracked network.
     #[derive(Default)]
-    pub struct Offender: 40 {
-        /// Theoretical arrival time, 1/16 ns of the monotonic clock.
-        pub tat: u64,
-        /// Packets its bucket let through.
+    pub struct NetworkWay: 12 {
+        /// Part of its key's hash; 0 with no heat: free.
+        pub tag: u32,
+        /// As [`SourceWay::heat`].
+        pub heat: u32,
+        /// As [`SourceWay::own`].
+        pub own: u32,
+    }
+}
+
+abi! {
+    /// A set of tracked networks: one cache line.
+    #[derive(Default)]
+    pub struct NetworkSet: 64 {
+        /// When the decaying counts were last halved.
+        pub epoch: u32,
+        /// The networks.
+        pub ways: [NetworkWay; NETWORK_WAYS],
+    }
+}
+
+abi! {
+    /// Whose buckets: a source's or a network's, of one limit.
+    #[derive(Default, Hash)]
+    pub struct OffenderKey: 16 {
+        /// [`crate::addr::SourceKey`] of the source, or of the network's first address.
+        pub key: u64,
+        /// Which limit: [`crate::traffic::Scope`], and from bit 8 on the number of the port's limit.
+        pub scope: u32,
+        /// Explicit padding.
+        pub reserved: u32,
+    }
+}
+
+abi! {
+    /// Exact buckets that all CPUs share, one a dimension.
+    #[derive(Default)]
+    pub struct Buckets: 144 {
+        /// Theoretical arrival times, 1/16 ns of the monotonic clock.
+        pub tat: [u64; DIMENSION_SLOTS],
+        /// Packets that each refused.
+        pub refused: [u64; DIMENSION_SLOTS],
+        /// Packets they let through.
         pub passed: u64,
-        /// Packets its bucket refused.
-        pub refused: u64,
-        /// Monotonic nanoseconds at which it was last seen.
+        /// Monotonic nanoseconds at which they were last asked.
         pub seen_ns: u64,
+    }
+}
+
+abi! {
+    /// A source or network that came near a limit.
+    #[derive(Default)]
+    pub struct Offender: 152 {
+        /// Its buckets.
+        pub buckets: Buckets,
         /// Monotonic nanoseconds at which it became an offender.
         pub since_ns: u64,
+    }
+}
+
+impl Offender {
+    /// One whose buckets are full, from now on.
+    pub fn of(now_ns: u64) -> Self {
+        Self { buckets: Buckets { seen_ns: now_ns, ..Buckets::default() }, since_ns: now_ns }
     }
 }
 
@@ -511,8 +699,10 @@ abi! {
         pub list: u16,
         /// 1: observed only.
         pub observed: u8,
+        /// What in particular: [`crate::traffic::detail`].
+        pub detail: u8,
         /// Explicit padding.
-        pub reserved: [u8; 5],
+        pub reserved: [u8; 4],
         /// The start of the frame.
         pub words: [[u8; 8]; SAMPLE_BYTES / 8],
     }

@@ -50,6 +50,13 @@ impl SourceKey {
         Self(word)
     }
 
+    /// The key of the network the source is in: its /24, its /48.
+    #[inline(always)]
+    pub const fn wider(self) -> Self {
+        let is_v4 = self.0 >> 32 == Self::V4_SPACE >> 32;
+        Self(if is_v4 { self.0 & !0xff } else { self.0 & !0xffff })
+    }
+
     /// The address or /64 behind the key.
     pub const fn network(self) -> SourceNetwork {
         if self.0 & Self::V4_SPACE == Self::V4_SPACE {
@@ -67,6 +74,15 @@ impl SourceKey {
         h = h.wrapping_mul(seed | 1);
         (h >> 32) as u32
     }
+}
+
+/// A keyed mix of a whole word, uniform over all bits of both halves.
+#[inline(always)]
+pub const fn mix(word: u64, seed: u64) -> u64 {
+    let mut h = (word ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    h ^= h >> 32;
+    h = h.wrapping_mul(seed | 1);
+    h ^ h >> 29
 }
 
 /// The halves of an IPv6 address: network and interface.

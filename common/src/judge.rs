@@ -11,14 +11,16 @@ use crate::abi::{
     overlay_flag,
 };
 use crate::addr::{self, Source};
-use crate::frame::Frame;
-use crate::limit::{SourceLimit, over_source_limit, refuse, track};
+use crate::frame::{Frame, MAX_OFFSET};
+use crate::limit::track;
 use crate::lookup;
+use crate::open::{self, Open};
 use crate::quick;
 use crate::rate::{self, Take};
 use crate::tables::{Fault, Tables};
+use crate::traffic::{self, Place, fact};
 use crate::verdict::{Action, Enforcement, VERDICT_SLOTS, Verdict};
-use crate::walk::{self, LinkKind, Network, Transport};
+use crate::walk::{self, LinkKind, Network, TransportKind};
 
 /// Rank of the operator's deny list: weaker ones are "automatic" and cannot cross the never-block set.
 pub const RANK_OPERATOR_DENY: u16 = 1;
@@ -37,21 +39,11 @@ pub struct Judgement {
     observed: u32,
     /// The list behind the verdict, or behind the observed one; 0: none.
     pub list: u16,
+    /// What in particular is behind it ([`crate::traffic::detail`]).
+    pub detail: u32,
 }
 
 impl Judgement {
-    /// By a counter slot, and the list behind it.
-    #[inline(always)]
-    pub(crate) const fn of(verdict: u32, list: u16) -> Self {
-        Self { verdict, observed: NOTHING, list }
-    }
-
-    /// The same, with a drop that was only observed.
-    #[inline(always)]
-    pub(crate) const fn observing(self, observed: u32) -> Self {
-        Self { observed, ..self }
-    }
-
     /// The verdict that decided.
     pub fn verdict(&self) -> Verdict {
         // Tables only hold slots of dropping verdicts, and the walk's own are the enum's.
@@ -79,31 +71,46 @@ const NOTHING: u32 = 0;
 /// Judges one frame and counts the verdict.
 #[inline(always)]
 pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
-    if let Some(judgement) = quick::judge(frame, tables) {
-        return judgement;
+    let mut walk = Walk::NEW;
+    let mut verdict = quick::judge(frame, tables, &mut walk);
+    if verdict == LEFT {
+        // From the beginning, whatever the short way had found out.
+        walk = Walk::NEW;
+        verdict = walk.run(frame, tables);
     }
-    let mut walk = Walk { observe_all: false, observed: NOTHING, list: 0, sample_cost: 0, sample_window: 0 };
-    let verdict = walk.run(frame, tables);
-    let mut judgement = Judgement { verdict, observed: NOTHING, list: walk.list };
+    if verdict == OPEN {
+        // Each way here leaves its own marks on these; what follows is the same for all.
+        walk.list = tables.forget_half(10, u32::from(walk.list)) as u16;
+        walk.slot = tables.forget_half(9, walk.slot);
+        verdict = open::judge(frame, tables, &mut walk.hits);
+        if verdict > Verdict::Fault.slot() {
+            // Not the list's doing that was only observed.
+            walk.list = 0;
+        }
+    }
+    let mut judgement = Judgement { verdict, observed: NOTHING, list: walk.list, detail: 0 };
     if judgement.action() == Action::Pass {
-        judgement.observed = walk.observed;
+        judgement.observed = walk.hits.observed;
+        judgement.detail = walk.hits.observed_detail;
+    } else {
+        judgement.detail = walk.hits.detail;
     }
-    count(frame, tables, &judgement, walk.sample_cost, walk.sample_window);
+    count(frame, tables, &judgement, walk.slot);
     judgement
 }
 
 /// The one place that counts a verdict, once, and samples drops.
 #[inline(always)]
-pub(crate) fn count<F: Frame + ?Sized, T: Tables>(
-    frame: &F,
-    tables: &T,
-    judgement: &Judgement,
-    cost: u64,
-    window: u64,
-) {
+pub(crate) fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &Judgement, slot: u32) {
     let bytes = u64::from(frame.len());
     let would_drop = judgement.observed != NOTHING;
-    let sampling = cost != 0 && (would_drop || judgement.action() == Action::Drop);
+    let (mut cost, mut window) = (0, 0);
+    if (would_drop || judgement.action() == Action::Drop)
+        && let Some(slot) = tables.slot(slot)
+    {
+        (cost, window) = (slot.sample_cost, slot.sample_window);
+    }
+    let sampling = cost != 0;
     let now_ns = if sampling { tables.monotonic_ns() } else { 0 };
     let sampled = tables.with_cpu(|cpu| {
         add(&mut cpu.enforced[tables.hide(judgement.verdict) as usize % VERDICT_SLOTS], bytes);
@@ -142,7 +149,8 @@ fn emit_sample<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &
         sample.verdict = if observed { judgement.observed } else { judgement.verdict };
         sample.observed = u8::from(observed);
         sample.list = judgement.list;
-        sample.reserved = [0; 5];
+        sample.detail = (judgement.detail & 0xff) as u8;
+        sample.reserved = [0; 4];
         let mut captured = 0;
         let mut open = true;
         // Whole words only, written each to its own place: no variable offset reaches the ring's memory.
@@ -156,27 +164,65 @@ fn emit_sample<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &
     })
 }
 
-struct Walk {
+/// What spoke against a packet so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hits {
     observe_all: bool,
     observed: u32,
-    list: u16,
-    /// The sampling bucket's cost, once the slot is known; 0: no samples.
-    sample_cost: u64,
-    /// The sampling bucket's window.
-    sample_window: u64,
+    observed_detail: u32,
+    detail: u32,
 }
 
-impl Walk {
+impl Hits {
+    pub(crate) const NONE: Self = Self { observe_all: false, observed: NOTHING, observed_detail: 0, detail: 0 };
+
     /// Notes a hit; `true` if it is enforced and decides, `false` if the walk goes on.
     #[inline(always)]
-    fn hit(&mut self, verdict: u32, enforcement: Enforcement) -> bool {
+    pub(crate) fn hit(&mut self, verdict: u32, detail: u32, enforcement: Enforcement) -> bool {
         if enforcement == Enforcement::Enforce && !self.observe_all {
+            self.detail = detail;
             return true;
         }
         if self.observed == NOTHING {
             self.observed = verdict;
+            self.observed_detail = detail;
         }
         false
+    }
+
+    /// The same, through memory ([`Tables::forget`]).
+    #[inline(always)]
+    pub(crate) fn forget<T: Tables>(&mut self, tables: &T) {
+        let word = self.observed | self.observed_detail << 8 | u32::from(self.observe_all) << 16;
+        let word = tables.forget_half(18, word);
+        *self =
+            Self { observe_all: word >> 16 != 0, observed: word & 0xff, observed_detail: word >> 8 & 0xff, detail: 0 };
+    }
+}
+
+/// Instead of a verdict's counter slot: nothing decided, and the packet was put aside as [`Open`].
+pub(crate) const OPEN: u32 = 0x100;
+
+/// The same: nothing was said or counted, the long way must see to it.
+pub(crate) const LEFT: u32 = 0x101;
+
+/// No slot was looked at.
+const NO_SLOT: u32 = u32::MAX;
+
+pub(crate) struct Walk {
+    pub(crate) hits: Hits,
+    pub(crate) list: u16,
+    /// The slot it is judged by, once that is known.
+    pub(crate) slot: u32,
+}
+
+impl Walk {
+    const NEW: Self = Self { hits: Hits::NONE, list: 0, slot: NO_SLOT };
+
+    /// Notes a hit about which nothing more is to be said.
+    #[inline(always)]
+    fn hit(&mut self, verdict: u32, enforcement: Enforcement) -> bool {
+        self.hits.hit(verdict, 0, enforcement)
     }
 
     #[inline(always)]
@@ -191,9 +237,8 @@ impl Walk {
             None => return Verdict::Fault.slot(),
         }
         let Some((index, slot)) = slot_in_force(tables) else { return Verdict::Fault.slot() };
-        self.observe_all = slot.features & feature::OBSERVE_ALL != 0;
-        self.sample_cost = slot.sample_cost;
-        self.sample_window = slot.sample_window;
+        self.hits.observe_all = slot.features & feature::OBSERVE_ALL != 0;
+        self.slot = index;
         // Whatever the tags, the header is at some offset up to here.
         let offset = tables.forget_half(0, link.offset);
         if offset > walk::MAX_NETWORK_OFFSET {
@@ -255,6 +300,8 @@ impl Walk {
         network: &Network,
     ) -> u32 {
         let bytes = u64::from(frame.len());
+        let key = network.source.key();
+        self.hits.forget(tables);
         let Ok(class) = classify(tables, index, slot, network.source) else { return Verdict::Fault.slot() };
         if class.class != 0 {
             tables.count_class(slot, index, class.class, bytes);
@@ -266,57 +313,71 @@ impl Walk {
         let enforced = Ruling::from_word(tables.forget(2, class.enforced().word()));
         if !observed.is_none() {
             // The list behind the first observed hit; a bogon before it has none.
-            if self.observed == NOTHING {
+            if self.hits.observed == NOTHING {
                 self.list = observed.list();
             }
             self.hit(observed.verdict_slot(), Enforcement::Observe);
         }
         if !enforced.is_none() {
-            if self.observed == NOTHING {
+            if self.hits.observed == NOTHING {
                 self.list = enforced.list();
             }
             if enforced.is_allow() {
-                track(tables, slot, network.source, bytes, false);
+                track(tables, slot, key, bytes, false);
                 return Verdict::Allowed.slot();
             }
             if self.hit(enforced.verdict_slot(), Enforcement::Enforce) {
                 self.list = enforced.list();
-                track(tables, slot, network.source, bytes, true);
+                track(tables, slot, key, bytes, true);
                 return enforced.verdict_slot();
             }
         }
-        match walk::transport(frame, network, |offset| tables.forget_half(3, offset)) {
-            Transport::At { .. } | Transport::Later => {}
-            Transport::Malformed => {
-                if self.hit(Verdict::Malformed.slot(), Enforcement::Enforce) {
-                    self.list = 0;
-                    track(tables, slot, network.source, bytes, true);
-                    return Verdict::Malformed.slot();
+        let transport = walk::transport(frame, network, |offset| tables.forget_half(3, offset));
+        let mut facts = traffic::of_network_only();
+        let asks = slot.features & feature::TRANSPORT != 0;
+        let dropped = match transport.kind {
+            TransportKind::Header => {
+                if asks && transport.offset <= MAX_OFFSET {
+                    let place = Place {
+                        protocol: transport.protocol,
+                        offset: tables.forget_half(3, transport.offset),
+                        end: network.end,
+                        fragment: transport.fragment,
+                    };
+                    facts = traffic::facts(frame, place);
                 }
+                Verdict::Pass.slot()
             }
-            Transport::Budget => {
-                if self.over_budget(slot) == Verdict::Budget.slot() {
-                    self.list = 0;
-                    track(tables, slot, network.source, bytes, true);
-                    return Verdict::Budget.slot();
-                }
+            TransportKind::Later => {
+                facts = traffic::of_later_fragment();
+                Verdict::Pass.slot()
             }
-        }
-        let limit = SourceLimit::of(slot, tables.forget_half(7, class.flags));
-        if limit.cost == 0 {
-            track(tables, slot, network.source, bytes, false);
-            return Verdict::Pass.slot();
-        }
-        if over_source_limit(tables, &limit, network.source, bytes) {
-            let observe = slot.features & limit.observe != 0;
-            let enforcement = if observe { Enforcement::Observe } else { Enforcement::Enforce };
-            if self.hit(Verdict::RateSource.slot(), enforcement) {
-                refuse(tables, network.source);
-                self.list = 0;
-                return Verdict::RateSource.slot();
+            TransportKind::Malformed => {
+                let verdict = Verdict::Malformed.slot();
+                if self.hit(verdict, Enforcement::Enforce) { verdict } else { Verdict::Pass.slot() }
             }
+            TransportKind::Budget => self.over_budget(slot),
+        };
+        if dropped != Verdict::Pass.slot() {
+            self.list = 0;
+            track(tables, slot, key, bytes, true);
+            return dropped;
         }
-        Verdict::Pass.slot()
+        let mut fragment = 0;
+        if asks && facts.bits & (fact::FIRST_FRAGMENT | fact::LATER_FRAGMENT) != 0 {
+            fragment = open::fragment_of(tables, network, transport.protocol, transport.id);
+        }
+        Open {
+            slot: index,
+            key,
+            profile: class_flag::profile_of(tables.forget_half(7, class.flags)),
+            facts,
+            start: network.start,
+            is_v6: matches!(network.source, Source::V6(_)),
+            fragment,
+        }
+        .keep(tables);
+        OPEN
     }
 }
 

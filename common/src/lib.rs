@@ -14,9 +14,12 @@ mod limit;
 pub mod lookup;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+mod networks;
+mod open;
 mod quick;
 pub mod rate;
 pub mod sources;
 pub mod tables;
+pub mod traffic;
 pub mod verdict;
 pub mod walk;

@@ -1,126 +1,302 @@
-//! Each source's packets: counted for `top`, and held against its limit.
-use crate::abi::{Offender, SOURCE_SETS, Slot, class_flag, control_word, feature};
-use crate::addr::{Source, SourceKey};
-use crate::rate::{self, Take};
-use crate::sources;
-use crate::tables::{Bucket as _, Tables};
+//! Limits: each source's, each network's, a port's, everything's; and who sends, for `top`.
+//!
+//! The unknown many are counted per CPU in fixed lines, without a lock and without an insertion into a map. Only who comes
+//! near a limit gets exact buckets that all CPUs share, and takes along what the CPU had counted, so that a source
+//! spread over all queues gets its limit once.
+use crate::abi::{
+    FLOW_LINES, Limit, NETWORK_SETS, OffenderKey, SOURCE_SETS, Slot, control_word, feature, limit_flag, low,
+};
+use crate::addr::{self, SourceKey};
+use crate::networks;
+use crate::rate;
+use crate::sources::{self, Touch};
+use crate::tables::{Buckets, Tables};
+use crate::traffic::{Dimension, Scope};
+
+/// Over no limit.
+pub(crate) const WITHIN: u32 = u32::MAX;
+
+#[inline(always)]
+fn seed<T: Tables>(tables: &T) -> u64 {
+    tables.control(control_word::SEED).unwrap_or(0)
+}
 
 #[inline(always)]
 fn set_of<T: Tables>(tables: &T, key: SourceKey) -> u32 {
-    key.hash(tables.control(control_word::SEED).unwrap_or(0)) & (SOURCE_SETS - 1)
+    key.hash(seed(tables)) & (SOURCE_SETS - 1)
 }
 
 /// Counts a packet of the source for `top`, where that is wanted.
 #[inline(always)]
-pub(crate) fn track<T: Tables>(tables: &T, slot: &Slot, source: Source, bytes: u64, dropped: bool) {
+pub(crate) fn track<T: Tables>(tables: &T, slot: &Slot, key: SourceKey, bytes: u64, dropped: bool) {
     if slot.features & feature::TRACK_SOURCES == 0 {
         return;
     }
-    let key = source.key();
     let epoch = sources::epoch(tables.monotonic_ns());
-    tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, epoch));
+    tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, 0, epoch));
 }
 
 /// Adds a drop to a packet of the source that was counted already.
 #[inline(always)]
-pub(crate) fn refuse<T: Tables>(tables: &T, source: Source) {
-    let key = source.key();
+pub(crate) fn refuse<T: Tables>(tables: &T, key: SourceKey) {
     tables.with_sources(set_of(tables, key), |set| sources::refuse(set, key.word()));
 }
 
-/// A limit of each source's packets, in the words of the slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SourceLimit {
-    /// Time a packet costs; 0: no limit.
-    pub(crate) cost: u64,
-    window: u64,
-    promote_at: u32,
-    fallback_heat: u32,
-    /// The [`feature`] by which it is only observed.
-    pub(crate) observe: u32,
+/// What a packet costs a limit, and which of its dimensions it counts in.
+#[derive(Clone, Copy)]
+pub(crate) struct Charge<'a> {
+    limit: &'a Limit,
+    /// A bit for each dimension of the limit that the packet counts in.
+    dimensions: u32,
+    bytes: u64,
+    now_ns: u64,
 }
 
-impl SourceLimit {
-    /// Everybody's.
+impl<'a> Charge<'a> {
     #[inline(always)]
-    pub(crate) fn usual(slot: &Slot) -> Self {
-        Self {
-            cost: slot.source_cost,
-            window: slot.source_window,
-            promote_at: slot.promote_at,
-            fallback_heat: slot.source_fallback_heat,
-            observe: feature::OBSERVE_SOURCE_LIMIT,
-        }
+    pub(crate) fn new(limit: &'a Limit, dimensions: u32, bytes: u64, now_ns: u64) -> Self {
+        Self { limit, dimensions: dimensions & limit.dimensions, bytes, now_ns }
     }
 
-    /// That of a class with these [`class_flag`] bits.
+    /// Whether the limit has nothing to say about the packet.
     #[inline(always)]
-    pub(crate) fn of(slot: &Slot, flags: u32) -> Self {
-        if flags & class_flag::LIMITED == 0 || slot.tight_cost == 0 {
-            return Self::usual(slot);
-        }
-        Self {
-            cost: slot.tight_cost,
-            window: slot.tight_window,
-            promote_at: slot.tight_promote_at,
-            fallback_heat: slot.tight_fallback_heat,
-            observe: feature::OBSERVE_TIGHT_LIMIT,
-        }
+    pub(crate) fn is_free(&self) -> bool {
+        self.dimensions == 0
     }
-}
 
-/// Counts a packet of the source and says whether it is over the source's limit.
-///
-/// The unknown many are counted per CPU without a lock; only who gets near the limit moves to an exact bucket that all
-/// CPUs share, and takes along what each CPU had counted, so that a source spread over all queues gets its limit once.
-#[inline(always)]
-pub(crate) fn over_source_limit<T: Tables>(tables: &T, limit: &SourceLimit, source: Source, bytes: u64) -> bool {
-    let key = source.key();
-    let set = set_of(tables, key);
-    let now_ns = tables.monotonic_ns();
-    let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), bytes, false, sources::epoch(now_ns)));
-    let Some(touch) = touched else { return false };
-    if !touch.promoted && touch.own < limit.promote_at {
-        return false;
+    /// Whether what is over it is only counted.
+    #[inline(always)]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.limit.flags & limit_flag::OBSERVE != 0
     }
-    let now = rate::ticks(now_ns);
-    // What this CPU let through before: it counts against the bucket once, and never for more than the whole burst.
-    let mut spent = 0;
-    if !touch.promoted {
-        spent = u64::from(touch.own - 1) * limit.cost;
-        if spent > limit.window {
-            spent = limit.window;
+
+    /// 1 for a dimension the packet counts in, else 0: to multiply with, where a choice would be a branch.
+    #[inline(always)]
+    fn counts(&self, dimension: usize) -> u64 {
+        (self.dimensions >> dimension & 1) as u64
+    }
+
+    /// Time the packet costs in a dimension, in 1/16 ns.
+    #[inline(always)]
+    fn cost(&self, dimension: usize) -> u64 {
+        let cost = self.limit.cost[dimension] * self.counts(dimension);
+        if dimension == Dimension::Bytes.slot() { rate::cost_of_bytes(cost, self.bytes) } else { cost }
+    }
+
+    /// What it adds to what a CPU counts by itself: something, always.
+    #[inline(always)]
+    fn pressure(&self) -> u32 {
+        let mut sum = 1;
+        let mut dimension = 0;
+        while dimension < Dimension::ALL.len() {
+            let pressure = u64::from(self.limit.pressure[dimension]) * self.counts(dimension);
+            let is_bytes = dimension == Dimension::Bytes.slot();
+            sum += if is_bytes { rate::cost_of_bytes(pressure, self.bytes) } else { pressure };
+            dimension += 1;
         }
+        // Seven numbers of at most PRESSURE, one of them times 64: far below the 31 bits that are counted.
+        low(sum)
     }
-    let bucket = if let Some(bucket) = tables.offender(key) {
-        if spent != 0 {
-            if bucket.tat() <= now {
-                bucket.set_tat(now + spent);
-            } else {
-                bucket.add_tat(spent);
+
+    /// Charges what a CPU let through by itself, as if all of it had been like this packet; never for more than the whole
+    /// burst.
+    #[inline(always)]
+    fn charge_earlier<B: Buckets>(&self, buckets: &B, packets: u64) {
+        let now = rate::ticks(self.now_ns);
+        let mut dimension = 0;
+        while dimension < Dimension::ALL.len() {
+            let window = self.limit.window[dimension];
+            let mut spent = self.cost(dimension) * packets;
+            if spent > window {
+                spent = window;
             }
+            charge(buckets, dimension, now, spent);
+            dimension += 1;
         }
-        bucket
+    }
+
+    /// Takes from every bucket, or from none; the first dimension that is over, else [`WITHIN`].
+    #[inline(always)]
+    fn take<T: Tables, B: Buckets>(&self, tables: &T, buckets: &B) -> u32 {
+        let now = rate::ticks(self.now_ns);
+        // Which are over is computed, not chosen: seven choices would be a hundred ways for the verifier to follow.
+        let mut over = 0;
+        let mut dimension = 0;
+        while dimension < Dimension::ALL.len() {
+            let used = rate::used(buckets.tat(dimension), now, |word| tables.hide_word(word));
+            let room = self.limit.window[dimension].wrapping_sub(used).wrapping_sub(self.cost(dimension));
+            over |= tables.hide_word(room >> 63) << dimension;
+            dimension += 1;
+        }
+        let over = low(over) & self.dimensions;
+        if over != 0 {
+            let first = first_of(over);
+            buckets.count_refused(tables.hide(first) as usize, self.now_ns);
+            return first;
+        }
+        dimension = 0;
+        while dimension < Dimension::ALL.len() {
+            charge(buckets, dimension, now, self.cost(dimension));
+            dimension += 1;
+        }
+        buckets.count_passed(self.now_ns);
+        WITHIN
+    }
+}
+
+/// The lowest bit's place; of what has at most seven.
+#[inline(always)]
+const fn first_of(bits: u32) -> u32 {
+    // All below the lowest bit, counted without a loop.
+    let below = (bits & bits.wrapping_neg()) - 1;
+    (below & 1) + (below >> 1 & 1) + (below >> 2 & 1) + (below >> 3 & 1) + (below >> 4 & 1) + (below >> 5 & 1)
+}
+
+#[inline(always)]
+fn charge<B: Buckets>(buckets: &B, dimension: usize, now: u64, cost: u64) {
+    if cost == 0 {
+        return;
+    }
+    // Only what is full is set; anything else is added to, so that nothing another CPU took is lost.
+    if buckets.tat(dimension) <= now {
+        buckets.set_tat(dimension, now + cost);
     } else {
-        let offender = Offender { tat: now + spent, passed: 0, refused: 0, seen_ns: now_ns, since_ns: now_ns };
-        if !tables.insert_offender(key, &offender) {
-            tables.with_cpu(|cpu| cpu.offenders_full += 1);
-            return touch.own > limit.fallback_heat;
-        }
-        let Some(bucket) = tables.offender(key) else { return false };
-        bucket
-    };
-    if !touch.promoted {
+        buckets.add_tat(dimension, cost);
+    }
+}
+
+/// Counts a packet of the source and says which dimension of its limit it is over.
+#[inline(always)]
+pub(crate) fn over_source<T: Tables>(tables: &T, charge: &Charge<'_>, key: SourceKey) -> u32 {
+    let set = set_of(tables, key);
+    let pressure = charge.pressure();
+    let epoch = sources::epoch(charge.now_ns);
+    let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), charge.bytes, false, pressure, epoch));
+    let Some(touch) = touched else { return WITHIN };
+    let touch = forgotten(tables, touch.own | if touch.promoted { sources::PROMOTED } else { 0 });
+    if is_unknown(touch) {
+        return WITHIN;
+    }
+    let whose = OffenderKey { key: key.word(), scope: Scope::Source.slot(), reserved: 0 };
+    let (over, has_buckets) = by_buckets(tables, charge, whose, touch, pressure);
+    if has_buckets && !touch.promoted {
         tables.with_sources(set, |set| sources::promote(set, key.word()));
     }
-    match rate::take(bucket.tat(), now, limit.cost, limit.window) {
-        Take::Set(tat) => bucket.set_tat(tat),
-        Take::Add(by) => bucket.add_tat(by),
-        Take::Refused => {
-            bucket.count_refused(now_ns);
-            return true;
-        }
+    over
+}
+
+/// The same for whom lines are kept without totals: networks, and sources at a port.
+#[inline(always)]
+pub(crate) fn over_tracked<T: Tables>(tables: &T, charge: &Charge<'_>, whose: OffenderKey) -> u32 {
+    let hash = addr::mix(whose.key ^ (u64::from(whose.scope) << 40), seed(tables));
+    let (set, tag) = (low(hash) & (NETWORK_SETS - 1), low(hash >> 32) | 1);
+    let pressure = charge.pressure();
+    let epoch = sources::epoch(charge.now_ns);
+    let hide = |number| tables.forget(19, number);
+    let Some(own) = tables.with_networks(set, |set| networks::touch(set, tag, pressure, epoch, hide)) else {
+        return WITHIN;
+    };
+    let touch = forgotten(tables, own);
+    if is_unknown(touch) {
+        return WITHIN;
     }
-    bucket.count_passed(now_ns);
-    false
+    let (over, has_buckets) = by_buckets(tables, charge, whose, touch, pressure);
+    if has_buckets && !touch.promoted {
+        tables.with_networks(set, |set| networks::promote(set, tag));
+    }
+    over
+}
+
+/// Takes from buckets that belong to nobody in particular.
+#[inline(always)]
+pub(crate) fn over_shared<T: Tables>(tables: &T, charge: &Charge<'_>, index: u32) -> u32 {
+    match tables.shared_buckets(index) {
+        Some(buckets) => charge.take(tables, &buckets),
+        None => WITHIN,
+    }
+}
+
+/// What a line said, through memory: whichever of its ways it was.
+#[inline(always)]
+fn forgotten<T: Tables>(tables: &T, own: u32) -> Touch {
+    let own = tables.forget_half(19, own);
+    Touch { own: own & !sources::PROMOTED, promoted: own & sources::PROMOTED != 0 }
+}
+
+#[inline(always)]
+fn is_unknown(touch: Touch) -> bool {
+    !touch.promoted && touch.own < sources::PRESSURE
+}
+
+/// Takes from exact buckets; `false` beside it where there is no room for them.
+#[inline(always)]
+fn by_buckets<T: Tables>(
+    tables: &T,
+    charge: &Charge<'_>,
+    whose: OffenderKey,
+    touch: Touch,
+    pressure: u32,
+) -> (u32, bool) {
+    let mut known = tables.offender(&whose);
+    if known.is_none() {
+        if !tables.insert_offender(&whose, charge.now_ns) {
+            tables.with_cpu(|cpu| cpu.offenders_full += 1);
+            let over = if touch.own > charge.limit.fallback { first_of(charge.dimensions) } else { WITHIN };
+            return (over, false);
+        }
+        known = tables.offender(&whose);
+    }
+    let Some(buckets) = known else { return (WITHIN, false) };
+    if !touch.promoted {
+        let earlier = (touch.own - pressure).checked_div(pressure).unwrap_or(0);
+        // At most so many, so that their cost fits a word: where there was no room for buckets, more may have come together.
+        let most = sources::PRESSURE;
+        charge.charge_earlier(&buckets, u64::from(if earlier > most { most } else { earlier }));
+    }
+    (charge.take(tables, &buckets), true)
+}
+
+/// Where a flow is remembered: its line, and its bit among the 448 of it.
+#[derive(Clone, Copy)]
+pub(crate) struct FlowPlace {
+    line: u32,
+    word: u32,
+    bit: u32,
+    epoch: u64,
+}
+
+/// Length of the epoch after which flows are forgotten, as a shift of nanoseconds: 69 s.
+const FLOW_EPOCH_SHIFT: u32 = 36;
+
+impl FlowPlace {
+    #[inline(always)]
+    pub(crate) fn of<T: Tables>(tables: &T, key: SourceKey, ports: u32, protocol: u32, now_ns: u64) -> Self {
+        let hash = addr::mix(key.word() ^ (u64::from(ports) << 13 | u64::from(protocol)), seed(tables));
+        // Words 1 to 7: word 0 is the epoch.
+        let word = 1 + (low(hash >> 32) & 0xffff) * 7 / 0x1_0000;
+        let bit = low(hash >> 48) & 63;
+        Self { line: low(hash) & (FLOW_LINES - 1), word, bit, epoch: (now_ns >> FLOW_EPOCH_SHIFT) + 1 }
+    }
+
+    /// Whether the flow was seen in this epoch.
+    #[inline(always)]
+    pub(crate) fn is_known<T: Tables>(self, tables: &T) -> bool {
+        let known = tables.with_flows(self.line, |line| {
+            let word = line.words[tables.hide(self.word) as usize & 7];
+            line.words[0] == self.epoch && word >> self.bit & 1 != 0
+        });
+        known == Some(true)
+    }
+
+    /// Remembers the flow.
+    #[inline(always)]
+    pub(crate) fn remember<T: Tables>(self, tables: &T) {
+        tables.with_flows(self.line, |line| {
+            if line.words[0] != self.epoch {
+                line.words = [0; 8];
+                line.words[0] = self.epoch;
+            }
+            line.words[tables.hide(self.word) as usize & 7] |= 1 << self.bit;
+        });
+    }
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{
-    ClassRow, Control, CpuState, Layout, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet,
-    Tally, control_word, overlay_flag,
+    self, ClassRow, Control, CpuState, FLOW_LINES, FRAGMENT_CELLS, Layout, Line, NETWORK_SETS, NetworkSet, Offender,
+    OffenderKey, OverlayValue, PORT_LIMITS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
+    overlay_flag,
 };
-use crate::addr::{Source, SourceKey};
-use crate::tables::{Bucket, Tables};
+use crate::addr::Source;
+use crate::tables::{Asked, Buckets, Tables};
 use zerocopy::FromZeros as _;
 
 /// One slot's tables.
@@ -18,6 +19,8 @@ pub struct ModelSlot {
     pub lines: Vec<Line>,
     /// Class rows; 0 is the class of the unlisted.
     pub classes: Vec<ClassRow>,
+    /// Rows of destination ports, by protocol (UDP or not) and port.
+    pub ports: HashMap<(bool, u16), u8>,
 }
 
 /// Policy and counters in memory, with one CPU and settable clocks.
@@ -47,8 +50,18 @@ pub struct Model {
     pub class_hits: RefCell<HashMap<(u32, u32), Tally>>,
     /// Hits by overlay counter.
     pub overlay_hits: RefCell<HashMap<u32, Tally>>,
+    /// Tracked networks.
+    pub networks: RefCell<Vec<NetworkSet>>,
+    /// Known flows.
+    pub flows: RefCell<Vec<Line>>,
+    /// First fragments that are remembered.
+    pub fragments: RefCell<HashMap<u32, u64>>,
+    /// Sockets: whether one waits for UDP from a source and port to a destination and port.
+    pub sockets: HashMap<(Source, Source, u32), Asked>,
+    /// The buckets for everything, then those of ports.
+    pub shared: Vec<Rc<Cell<Offender>>>,
     /// Offenders.
-    pub offenders: RefCell<HashMap<u64, Rc<Cell<Offender>>>>,
+    pub offenders: RefCell<HashMap<OffenderKey, Rc<Cell<Offender>>>>,
     /// Offenders that fit.
     pub offender_capacity: usize,
     /// Samples that were taken.
@@ -74,6 +87,11 @@ impl Model {
             sources: RefCell::new(vec![SourceSet::default(); SOURCE_SETS as usize]),
             class_hits: RefCell::default(),
             overlay_hits: RefCell::default(),
+            networks: RefCell::new(vec![NetworkSet::default(); NETWORK_SETS as usize]),
+            flows: RefCell::new(vec![Line::default(); FLOW_LINES as usize]),
+            fragments: RefCell::default(),
+            sockets: HashMap::new(),
+            shared: (0..=PORT_LIMITS).map(|_| Rc::default()).collect(),
             offenders: RefCell::default(),
             offender_capacity: 1 << 16,
             samples: RefCell::default(),
@@ -82,7 +100,8 @@ impl Model {
 
     /// Puts address tables and class rows into a slot, as the kernel's writer does.
     pub fn load(&mut self, slot: usize, layout: Layout, lines: &[Line], rows: &[ClassRow]) {
-        self.tables[slot] = ModelSlot { lines: lines.to_vec(), classes: rows.to_vec() };
+        self.tables[slot].lines = lines.to_vec();
+        self.tables[slot].classes = rows.to_vec();
         self.slots[slot].layout = layout;
         for (near, row) in self.slots[slot].near_rows.iter_mut().zip(rows) {
             *near = *row;
@@ -95,6 +114,10 @@ impl Model {
         self.sources.get_mut().fill(SourceSet::default());
         self.class_hits.get_mut().clear();
         self.overlay_hits.get_mut().clear();
+        self.networks.get_mut().fill(NetworkSet::default());
+        self.flows.get_mut().fill(Line::default());
+        self.fragments.get_mut().clear();
+        self.shared.iter().for_each(|buckets| buckets.set(Offender::default()));
         self.offenders.get_mut().clear();
         self.samples.get_mut().clear();
     }
@@ -147,44 +170,44 @@ fn longest<V>(map: &HashMap<(Source, u8), V>, source: Source) -> Option<&V> {
     (0..=full).rev().find_map(|len| map.get(&(masked(source, len), len)))
 }
 
-/// A bucket of the model, shared with its map.
+/// Buckets of the model, shared with their map.
 #[derive(Debug, Clone)]
-pub struct ModelBucket(Rc<Cell<Offender>>);
+pub struct ModelBuckets(Rc<Cell<Offender>>);
 
-impl ModelBucket {
-    fn change(&self, change: impl FnOnce(&mut Offender)) {
+impl ModelBuckets {
+    fn change(&self, change: impl FnOnce(&mut abi::Buckets)) {
         let mut offender = self.0.get();
-        change(&mut offender);
+        change(&mut offender.buckets);
         self.0.set(offender);
     }
 }
 
-impl Bucket for ModelBucket {
-    fn tat(&self) -> u64 {
-        self.0.get().tat
+impl Buckets for ModelBuckets {
+    fn tat(&self, dimension: usize) -> u64 {
+        self.0.get().buckets.tat[dimension]
     }
-    fn set_tat(&self, tat: u64) {
-        self.change(|o| o.tat = tat);
+    fn set_tat(&self, dimension: usize, tat: u64) {
+        self.change(|buckets| buckets.tat[dimension] = tat);
     }
-    fn add_tat(&self, by: u64) {
-        self.change(|o| o.tat += by);
+    fn add_tat(&self, dimension: usize, by: u64) {
+        self.change(|buckets| buckets.tat[dimension] += by);
     }
     fn count_passed(&self, now_ns: u64) {
-        self.change(|o| {
-            o.passed += 1;
-            o.seen_ns = now_ns;
+        self.change(|buckets| {
+            buckets.passed += 1;
+            buckets.seen_ns = now_ns;
         });
     }
-    fn count_refused(&self, now_ns: u64) {
-        self.change(|o| {
-            o.refused += 1;
-            o.seen_ns = now_ns;
+    fn count_refused(&self, dimension: usize, now_ns: u64) {
+        self.change(|buckets| {
+            buckets.refused[dimension] += 1;
+            buckets.seen_ns = now_ns;
         });
     }
 }
 
 impl Tables for Model {
-    type Bucket = ModelBucket;
+    type Buckets = ModelBuckets;
     type Lines = u32;
 
     fn control(&self, word: u32) -> Option<u64> {
@@ -238,16 +261,41 @@ impl Tables for Model {
         tally.packets += 1;
         tally.bytes += bytes;
     }
-    fn offender(&self, key: SourceKey) -> Option<ModelBucket> {
-        self.offenders.borrow().get(&key.word()).cloned().map(ModelBucket)
+    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
+        self.networks.borrow_mut().get_mut(set as usize).map(f)
     }
-    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool {
+    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R> {
+        self.flows.borrow_mut().get_mut(line as usize).map(f)
+    }
+    fn fragment(&self, cell: u32) -> u64 {
+        assert!(cell < FRAGMENT_CELLS, "cell {cell}");
+        self.fragments.borrow().get(&cell).copied().unwrap_or(0)
+    }
+    fn set_fragment(&self, cell: u32, word: u64) {
+        assert!(cell < FRAGMENT_CELLS, "cell {cell}");
+        self.fragments.borrow_mut().insert(cell, word);
+    }
+    fn offender(&self, key: &OffenderKey) -> Option<ModelBuckets> {
+        self.offenders.borrow().get(key).cloned().map(ModelBuckets)
+    }
+    fn insert_offender(&self, key: &OffenderKey, now_ns: u64) -> bool {
         let mut offenders = self.offenders.borrow_mut();
-        if offenders.len() >= self.offender_capacity && !offenders.contains_key(&key.word()) {
+        if offenders.len() >= self.offender_capacity && !offenders.contains_key(key) {
             return false;
         }
-        offenders.entry(key.word()).or_insert_with(|| Rc::new(Cell::new(*offender)));
+        offenders.entry(*key).or_insert_with(|| Rc::new(Cell::new(Offender::of(now_ns))));
         true
+    }
+    fn shared_buckets(&self, index: u32) -> Option<ModelBuckets> {
+        self.shared.get(index as usize).cloned().map(ModelBuckets)
+    }
+    fn asked(&self, source: Source, destination: Source, ports: u32, _askers_from: u32) -> Asked {
+        self.sockets.get(&(source, destination, ports)).copied().unwrap_or(Asked::Nobody)
+    }
+    fn port_row(&self, slot: u32, is_udp: bool, port: u32) -> u32 {
+        let ports = self.tables.get(slot as usize).map(|slot| &slot.ports);
+        let port = u16::try_from(port).unwrap_or(u16::MAX);
+        ports.and_then(|ports| ports.get(&(is_udp, port))).copied().map_or(0, u32::from)
     }
     fn interface(&self) -> u32 {
         1

@@ -8,10 +8,12 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::abi::{Control, Slot, control_word, feature};
 use crate::addr::{self, Source};
 use crate::frame::Frame;
-use crate::judge::{Judgement, count};
-use crate::limit::{SourceLimit, over_source_limit, refuse, track};
+use crate::judge::{LEFT, OPEN, Walk};
+use crate::limit::track;
 use crate::lookup;
+use crate::open::Open;
 use crate::tables::Tables;
+use crate::traffic::{self, Place};
 use crate::verdict::Verdict;
 use crate::walk::{self, Ipv4Header, Ipv6Header, protocol};
 
@@ -24,13 +26,18 @@ struct Untagged<T> {
     network: T,
 }
 
-/// The verdict on a frame, counted, if the short way leads to one.
+/// The counter slot of the verdict, [`OPEN`], or [`LEFT`] with nothing counted.
 #[inline(always)]
-pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
+pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> u32 {
+    plain(frame, tables, walk).unwrap_or(LEFT)
+}
+
+#[inline(always)]
+fn plain<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> Option<u32> {
     let Untagged { ethertype, network: header, .. } = frame.read::<Untagged<Ipv4Header>>(0)?;
     let ethertype = u16::from_be_bytes(ethertype);
     if ethertype == walk::ETHERTYPE_IPV6 {
-        return v6(frame, tables);
+        return v6(frame, tables, walk);
     }
     let total_len = u32::from(u16::from_be_bytes(header.total_len));
     let is_plain = ethertype == walk::ETHERTYPE_IPV4
@@ -49,11 +56,17 @@ pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Opti
     let (index, slot) = policy(tables)?;
     let lines = tables.lines(index)?;
     let value = lookup::v4(tables, lines, &slot.layout, source).ok()?;
-    decide(frame, tables, (index, slot), lines, Source::V4(header.source), value)
+    let place = Place {
+        protocol: header.protocol,
+        offset: walk::ETHERNET_LEN + walk::IPV4_LEN,
+        end: walk::ETHERNET_LEN + total_len,
+        fragment: 0,
+    };
+    decide(frame, tables, walk, (index, slot), lines, Source::V4(header.source), value, place)
 }
 
 #[inline(always)]
-fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> {
+fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> Option<u32> {
     let header = frame.read::<Untagged<Ipv6Header>>(0)?.network;
     let end = walk::ETHERNET_LEN + walk::IPV6_LEN + u32::from(u16::from_be_bytes(header.payload_len));
     let is_plain = header.version_class >> 4 == 6
@@ -68,7 +81,9 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Option<Judgement> 
     let (index, slot) = policy(tables)?;
     let lines = tables.lines(index)?;
     let value = lookup::v6(tables, lines, &slot.layout, upper, lower).ok()?;
-    decide(frame, tables, (index, slot), lines, Source::V6(s), value)
+    let offset = walk::ETHERNET_LEN + walk::IPV6_LEN;
+    let place = Place { protocol: header.next, offset, end, fragment: 0 };
+    decide(frame, tables, walk, (index, slot), lines, Source::V6(s), value, place)
 }
 
 /// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm, not all observed.
@@ -91,13 +106,14 @@ fn policy<T: Tables>(tables: &T) -> Option<(u32, &Slot)> {
 fn decide<F: Frame + ?Sized, T: Tables>(
     frame: &F,
     tables: &T,
+    walk: &mut Walk,
     (index, slot): (u32, &Slot),
     lines: T::Lines,
     source: Source,
     value: u32,
-) -> Option<Judgement> {
+    place: Place,
+) -> Option<u32> {
     let bytes = u64::from(frame.len());
-    let mut judgement = Judgement::of(Verdict::Pass.slot(), 0);
     let class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
     if class != 0 {
         let row = tables.row(index, slot, class)?;
@@ -107,19 +123,26 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         }
         let dropped = row.enforced.is_deny();
         let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
-        judgement = Judgement::of(verdict, row.enforced.list());
+        walk.list = row.enforced.list();
+        walk.slot = index;
         tables.count_class(slot, index, class, bytes);
-        track(tables, slot, source, bytes, dropped);
-    } else if slot.source_cost == 0 {
-        track(tables, slot, source, bytes, false);
-    } else if over_source_limit(tables, &SourceLimit::usual(slot), source, bytes) {
-        if slot.features & feature::OBSERVE_SOURCE_LIMIT != 0 {
-            judgement = judgement.observing(Verdict::RateSource.slot());
-        } else {
-            refuse(tables, source);
-            judgement = Judgement::of(Verdict::RateSource.slot(), 0);
-        }
+        track(tables, slot, source.key(), bytes, dropped);
+        return Some(verdict);
     }
-    count(frame, tables, &judgement, slot.sample_cost, slot.sample_window);
-    Some(judgement)
+    walk.slot = index;
+    let mut facts = traffic::of_network_only();
+    if slot.features & feature::TRANSPORT != 0 {
+        facts = traffic::facts(frame, place);
+    }
+    Open {
+        slot: index,
+        key: source.key(),
+        profile: 0,
+        facts,
+        start: walk::ETHERNET_LEN,
+        is_v6: matches!(source, Source::V6(_)),
+        fragment: 0,
+    }
+    .keep(tables);
+    Some(OPEN)
 }

@@ -25,6 +25,25 @@ pub const fn cost(per_second: u64) -> u64 {
     if cost == 0 { 1 } else { cost }
 }
 
+/// Bytes that one token of a limit of bytes is worth: one byte by itself would cost too little to count in.
+pub const BYTES_A_TOKEN: u64 = 1 << 10;
+
+/// What so many bytes cost, where [`BYTES_A_TOKEN`] cost `cost`.
+#[inline(always)]
+pub const fn cost_of_bytes(cost: u64, bytes: u64) -> u64 {
+    cost.wrapping_mul(bytes) / BYTES_A_TOKEN
+}
+
+/// Tokens in use, as time: what was taken and not yet earned back. `hide` keeps it arithmetic
+/// ([`crate::tables::Tables::hide_word`]).
+#[inline(always)]
+pub fn used(tat: u64, now: u64, hide: impl Fn(u64) -> u64) -> u64 {
+    let ahead = tat.wrapping_sub(now);
+    // All ones where the bucket is full again.
+    let is_past = hide(ahead >> 63).wrapping_neg();
+    ahead & !is_past
+}
+
 /// What a packet does to its bucket.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

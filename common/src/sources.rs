@@ -9,6 +9,10 @@ use crate::abi::{SOURCE_WAYS, SourceSet, SourceWay, low};
 /// Marks in [`SourceWay::own`] a source whose packets are in an offender's bucket.
 pub const PROMOTED: u32 = 1 << 31;
 
+/// What a source must come to on one CPU until it gets exact buckets: each packet adds the part of it that its limit's
+/// words say.
+pub const PRESSURE: u32 = 1 << 20;
+
 /// Length of the epoch after which decaying counts halve, as a shift of nanoseconds: 1.07 s.
 pub const EPOCH_SHIFT: u32 = 30;
 
@@ -21,44 +25,66 @@ pub const fn epoch(now_ns: u64) -> u32 {
 /// What is known of a source after its packet was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// Its own packets on this CPU, decaying by half each epoch.
+    /// What its own packets came to on this CPU, decaying by half each epoch.
     pub own: u32,
     /// Whether its earlier packets are already in an offender's bucket.
     pub promoted: bool,
 }
 
-/// Counts a packet of `key` in its set.
+/// How often decaying counts must be halved.
 #[inline(always)]
-pub fn touch(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, epoch: u32) -> Touch {
-    let age = epoch.wrapping_sub(set.epoch);
-    if age != 0 {
-        let shift = if age > 30 { 30 } else { age };
+pub(crate) const fn halvings(epoch: u32, last: u32) -> u32 {
+    let age = epoch.wrapping_sub(last);
+    // After 31, nothing is left of any.
+    if age > 31 { 31 } else { age }
+}
+
+/// A source's own count, halved so often; its mark stays.
+#[inline(always)]
+pub(crate) const fn halved(own: u32, times: u32) -> u32 {
+    (own & PROMOTED) | ((own & !PROMOTED) >> times)
+}
+
+/// A source's own count and so much more, up to what it can hold.
+#[inline(always)]
+pub(crate) const fn pressed(own: u32, pressure: u32) -> u32 {
+    let sum = (own & !PROMOTED) + pressure;
+    // A sum of two numbers of 31 bits has 32: the highest says that it is too large.
+    let most = PROMOTED - 1;
+    (own & PROMOTED) | if sum > most { most } else { sum }
+}
+
+/// Counts a packet of `key` in its set, which adds `pressure` to its own count.
+#[inline(always)]
+pub fn touch(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, pressure: u32, epoch: u32) -> Touch {
+    let shift = halvings(epoch, set.epoch);
+    if shift != 0 {
         let mut i = 0;
         while i < SOURCE_WAYS {
             let way = &mut set.ways[i];
             way.heat >>= shift;
-            way.own = (way.own & PROMOTED) | ((way.own & !PROMOTED) >> shift);
+            way.own = halved(way.own, shift);
             i += 1;
         }
         set.epoch = epoch;
     }
     let [a, b, c] = &mut set.ways;
     if a.key == key {
-        return hit(a, bytes, dropped);
+        return hit(a, bytes, dropped, pressure);
     }
     if b.key == key {
-        return hit(b, bytes, dropped);
+        return hit(b, bytes, dropped, pressure);
     }
     if c.key == key {
-        return hit(c, bytes, dropped);
+        return hit(c, bytes, dropped, pressure);
     }
     if a.heat <= b.heat && a.heat <= c.heat {
-        return replace(a, key, bytes, dropped);
+        return replace(a, key, bytes, dropped, pressure);
     }
     if b.heat <= c.heat {
-        return replace(b, key, bytes, dropped);
+        return replace(b, key, bytes, dropped, pressure);
     }
-    replace(c, key, bytes, dropped)
+    replace(c, key, bytes, dropped, pressure)
 }
 
 /// Adds a drop to a source whose packet was counted before its verdict was known.
@@ -88,25 +114,25 @@ pub fn promote(set: &mut SourceSet, key: u64) {
 }
 
 #[inline(always)]
-fn hit(way: &mut SourceWay, bytes: u64, dropped: bool) -> Touch {
+fn hit(way: &mut SourceWay, bytes: u64, dropped: bool, pressure: u32) -> Touch {
     way.packets += 1;
     way.bytes += bytes;
     way.dropped += u64::from(dropped);
     // Thirty-one bits hold two seconds at a billion packets a second; wrapping only forgets.
     way.heat = way.heat.wrapping_add(1);
-    way.own = (way.own & PROMOTED) | (way.own.wrapping_add(1) & !PROMOTED);
+    way.own = pressed(way.own, pressure);
     Touch { own: way.own & !PROMOTED, promoted: way.own & PROMOTED != 0 }
 }
 
 #[inline(always)]
-fn replace(way: &mut SourceWay, key: u64, bytes: u64, dropped: bool) -> Touch {
+fn replace(way: &mut SourceWay, key: u64, bytes: u64, dropped: bool, pressure: u32) -> Touch {
     way.key = key;
     way.packets = 1;
     way.bytes = bytes;
     way.dropped = u64::from(dropped);
     way.heat = way.heat.wrapping_add(1);
-    way.own = 1;
-    Touch { own: 1, promoted: false }
+    way.own = pressure;
+    Touch { own: pressure, promoted: false }
 }
 
 #[cfg(test)]
@@ -121,7 +147,7 @@ mod tests {
     fn totals_are_exact_while_a_source_is_tracked() {
         let mut set = SourceSet::default();
         for i in 0..100 {
-            touch(&mut set, 7, 60, i % 4 == 0, 0);
+            touch(&mut set, 7, 60, i % 4 == 0, 1, 0);
         }
         let w = way(&set, 7).unwrap();
         assert_eq!((w.packets, w.bytes, w.dropped), (100, 6000, 25));
@@ -131,8 +157,8 @@ mod tests {
     fn a_steady_source_outlives_a_stream_of_forged_ones() {
         let mut set = SourceSet::default();
         for i in 0..100_000u64 {
-            touch(&mut set, 1_000_000 + i, 60, false, 0);
-            touch(&mut set, 7, 60, false, 0);
+            touch(&mut set, 1_000_000 + i, 60, false, 1, 0);
+            touch(&mut set, 7, 60, false, 1, 0);
         }
         assert_eq!(way(&set, 7).unwrap().packets, 100_000);
     }
@@ -141,7 +167,7 @@ mod tests {
     fn a_source_never_inherits_what_another_sent() {
         let mut set = SourceSet::default();
         for key in 1..=1000u64 {
-            assert_eq!(touch(&mut set, key, 60, true, 0), Touch { own: 1, promoted: false });
+            assert_eq!(touch(&mut set, key, 60, true, 1, 0), Touch { own: 1, promoted: false });
             assert_eq!(way(&set, key).unwrap().dropped, 1);
         }
     }
@@ -150,17 +176,17 @@ mod tests {
     fn own_count_halves_each_epoch_and_keeps_the_promotion() {
         let mut set = SourceSet::default();
         for _ in 0..64 {
-            touch(&mut set, 7, 60, false, 10);
+            touch(&mut set, 7, 60, false, 1, 10);
         }
         promote(&mut set, 7);
-        assert_eq!(touch(&mut set, 7, 60, false, 12), Touch { own: 17, promoted: true });
-        assert_eq!(touch(&mut set, 7, 60, false, 1000).own, 1);
+        assert_eq!(touch(&mut set, 7, 60, false, 1, 12), Touch { own: 17, promoted: true });
+        assert_eq!(touch(&mut set, 7, 60, false, 1, 1000).own, 1);
     }
 
     #[test]
     fn refusing_touches_drops_alone() {
         let mut set = SourceSet::default();
-        touch(&mut set, 7, 60, false, 0);
+        touch(&mut set, 7, 60, false, 1, 0);
         refuse(&mut set, 7);
         let w = way(&set, 7).unwrap();
         assert_eq!((w.packets, w.dropped), (1, 1));

@@ -1,23 +1,39 @@
 //! Where policy and counters live: the port between the verdict code and its two homes, the kernel's maps and a model.
-use crate::abi::{ClassRow, CpuState, Line, NEAR_CLASSES, Offender, OverlayValue, SLOTS, Sample, Slot, SourceSet, low};
-use crate::addr::{Source, SourceKey};
+use crate::abi::{
+    ClassRow, CpuState, Line, NEAR_CLASSES, NetworkSet, OffenderKey, OverlayValue, SLOTS, Sample, Slot, SourceSet, low,
+};
+use crate::addr::Source;
 
 /// A table that should be there could not be read: weir's own fault, never the packet's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
-/// An exact bucket that all CPUs share.
-pub trait Bucket {
+/// Exact buckets that all CPUs share, one a dimension ([`crate::traffic::Dimension`]).
+pub trait Buckets {
     /// Theoretical arrival time, 1/16 ns.
-    fn tat(&self) -> u64;
+    fn tat(&self, dimension: usize) -> u64;
     /// Stores a new theoretical arrival time.
-    fn set_tat(&self, tat: u64);
+    fn set_tat(&self, dimension: usize, tat: u64);
     /// Adds to the theoretical arrival time, atomically.
-    fn add_tat(&self, by: u64);
+    fn add_tat(&self, dimension: usize, by: u64);
     /// Counts a packet let through, seen at `now_ns`.
     fn count_passed(&self, now_ns: u64);
     /// Counts a packet refused, seen at `now_ns`.
-    fn count_refused(&self, now_ns: u64);
+    fn count_refused(&self, dimension: usize, now_ns: u64);
+}
+
+/// What the host has to do with an answer by UDP.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// No socket would take it.
+    Nobody,
+    /// A socket would, that is connected to the very sender.
+    ThisSender,
+    /// A socket would, that is connected to nobody, on a port below those that askers get by themselves.
+    AService,
+    /// A socket would, that is connected to nobody, on a port as askers get them.
+    AnAsker,
 }
 
 /// Everything the walk asks of its surroundings and writes to them.
@@ -25,8 +41,8 @@ pub trait Bucket {
 /// Times are asked for lazily because reading a clock costs more than a look-up: the boot-time clock (suspend counts)
 /// in seconds for expiries, the monotonic one in nanoseconds for rates.
 pub trait Tables {
-    /// A source's exact bucket.
-    type Bucket: Bucket;
+    /// Exact buckets.
+    type Buckets: Buckets;
     /// The lines of a slot's address tables.
     type Lines: Copy;
 
@@ -70,12 +86,24 @@ pub trait Tables {
     }
 
     /// `number` unchanged, but unknown to the verifier: what it learned on each way here ends, so the ways that lead to
-    /// one point are one state and the rest of the program is verified once, not once for each. `place` is below 11, and its
-    /// own at each point.
+    /// one point are one state and the rest of the program is verified once, not once for each. `place` is below
+    /// [`crate::abi::SCRATCH_PLACES`], and its own at each point.
     #[inline(always)]
     fn forget(&self, place: usize, number: u64) -> u64 {
         let _ = place;
         number
+    }
+
+    /// Puts a number aside until [`Tables::kept`] asks for it, where carrying it along would cost every step between.
+    #[inline(always)]
+    fn keep(&self, place: usize, number: u64) {
+        self.with_cpu(|cpu| cpu.scratch[place] = number);
+    }
+
+    /// What was put aside last.
+    #[inline(always)]
+    fn kept(&self, place: usize) -> u64 {
+        self.with_cpu(|cpu| cpu.scratch[place]).unwrap_or(0)
     }
 
     /// [`Tables::forget`] for half a word.
@@ -110,10 +138,26 @@ pub trait Tables {
     }
     /// Counts a hit of an overlay value.
     fn count_overlay(&self, counter: u32, bytes: u64);
-    /// The bucket of a source that broke a limit.
-    fn offender(&self, key: SourceKey) -> Option<Self::Bucket>;
-    /// Makes the source an offender; `false` where the map is full. One that is there already is left alone.
-    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool;
+    /// Runs `f` on this CPU's set of tracked networks.
+    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R>;
+    /// Runs `f` on this CPU's line of known flows.
+    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R>;
+    /// The cell where a first fragment is remembered; 0: none was.
+    fn fragment(&self, cell: u32) -> u64;
+    /// Remembers a first fragment.
+    fn set_fragment(&self, cell: u32, word: u64);
+    /// The buckets of whoever came near a limit.
+    fn offender(&self, key: &OffenderKey) -> Option<Self::Buckets>;
+    /// Makes somebody an offender, with buckets that are full; `false` where the map is. One that is there already is
+    /// left alone.
+    fn insert_offender(&self, key: &OffenderKey, now_ns: u64) -> bool;
+    /// The buckets for everything (0), and of the limits of ports (from 1 on).
+    fn shared_buckets(&self, index: u32) -> Option<Self::Buckets>;
+    /// Whether a local socket waits for UDP from this source and port to this destination and port; `ports` as in
+    /// [`crate::traffic::Facts`], `askers_from` the lowest port that a socket gets without asking for it.
+    fn asked(&self, source: Source, destination: Source, ports: u32, askers_from: u32) -> Asked;
+    /// The byte for a destination port in the slot's table of ports: the number of its row.
+    fn port_row(&self, slot: u32, is_udp: bool, port: u32) -> u32;
     /// Index of the interface the packet arrived on, for samples.
     fn interface(&self) -> u32;
     /// Lets `fill` write a sampled drop for user space; `false` where the ring is full.

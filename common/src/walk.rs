@@ -12,6 +12,9 @@ pub const MAX_TAGS: u32 = 4;
 /// IPv6 extension headers that are walked.
 pub const MAX_EXTENSIONS: u32 = 8;
 
+/// Bit of [`Network::fragment`]: others follow.
+pub const MORE_FRAGMENTS: u32 = 0x2000;
+
 pub(crate) const ETHERNET_LEN: u32 = 14;
 const TAG_LEN: u32 = 4;
 /// The furthest a network header can start.
@@ -29,6 +32,8 @@ const ETHERTYPE_8021AD: u16 = 0x88a8;
 pub mod protocol {
     /// IPv6 hop-by-hop options (RFC 8200 §4.3).
     pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP (RFC 792).
+    pub const ICMP: u8 = 1;
     /// IGMP (RFC 3376).
     pub const IGMP: u8 = 2;
     /// TCP.
@@ -95,30 +100,42 @@ pub struct Network {
     pub end: u32,
     /// TTL or hop limit.
     pub hops: u8,
-    /// Whether an IPv4 fragment begins above offset 0, so that no transport header follows.
-    pub later_fragment: bool,
-    /// Whether the IPv4 packet is any fragment.
-    pub fragment: bool,
+    /// Of an IPv4 header: where the fragment begins, in units of eight bytes, and [`MORE_FRAGMENTS`]; 0: it is none.
+    ///
+    /// As it stands there: answers to what it says would be ways that the verifier follows one by one.
+    pub fragment: u32,
+    /// The number that fragments of one IPv4 packet share.
+    pub id: u32,
+    /// Where the header itself starts.
+    pub start: u32,
 }
 
 /// What stands behind the extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A protocol header starts here.
-    At {
-        /// Protocol number.
-        protocol: u8,
-        /// Offset of its header.
-        offset: u32,
-        /// Whether the packet is a fragment (the first one).
-        fragment: bool,
-    },
+pub enum TransportKind {
+    /// A protocol header.
+    Header,
     /// A later fragment: no transport header.
     Later,
     /// More extension headers, or deeper ones, than are walked.
     Budget,
     /// An extension header reaches past the packet's end.
     Malformed,
+}
+
+/// The transport header: whether there is one, and where. Numbers beside the kind for the reason that [`Link`] has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// What stands there.
+    pub kind: TransportKind,
+    /// Its protocol number; without meaning but for a header and a later fragment.
+    pub protocol: u8,
+    /// Offset of the header; without meaning for other kinds.
+    pub offset: u32,
+    /// 1 where the packet is the first of several fragments, else 0.
+    pub fragment: u32,
+    /// The number that its fragments share; 0 where it is none.
+    pub id: u32,
 }
 
 #[repr(C)]
@@ -205,8 +222,9 @@ pub fn ipv4<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Network> {
         offset: offset + header_len,
         end,
         hops: header.ttl,
-        later_fragment: fragment_start != 0,
-        fragment: fragment & 0x3fff != 0,
+        fragment: u32::from(fragment & 0x3fff),
+        id: u32::from(u16::from_be_bytes(header.id)),
+        start: offset,
     })
 }
 
@@ -229,8 +247,9 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Network> {
         offset: offset + IPV6_LEN,
         end,
         hops: header.hop_limit,
-        later_fragment: false,
-        fragment: false,
+        fragment: 0,
+        id: 0,
+        start: offset,
     })
 }
 
@@ -239,22 +258,33 @@ pub fn ipv6<F: Frame + ?Sized>(frame: &F, offset: u32) -> Option<Network> {
 /// `forget` returns its argument ([`crate::tables::Tables::forget`]; the identity on the host).
 #[inline(always)]
 pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl Fn(u32) -> u32) -> Transport {
+    let mut found = Transport {
+        kind: TransportKind::Header,
+        protocol: network.next,
+        offset: network.offset,
+        fragment: (network.fragment & MORE_FRAGMENTS) / MORE_FRAGMENTS,
+        id: network.id,
+    };
     if let Source::V4(_) = network.source {
-        if network.later_fragment {
-            return Transport::Later;
+        if network.fragment & !MORE_FRAGMENTS != 0 {
+            found.kind = TransportKind::Later;
         }
-        return Transport::At { protocol: network.next, offset: network.offset, fragment: network.fragment };
+        return found;
     }
     let mut next = network.next;
     let mut offset = network.offset;
-    let mut fragment = false;
     let mut walked = 0;
+    let (mut fragment, mut id) = (0, 0);
     while is_extension(next) {
         offset = forget(offset);
         if walked == MAX_EXTENSIONS || offset > MAX_OFFSET {
-            return Transport::Budget;
+            found.kind = TransportKind::Budget;
+            return found;
         }
-        let Some(header) = frame.read::<[u8; 4]>(offset) else { return Transport::Malformed };
+        let Some(header) = frame.read::<[u8; 8]>(offset) else {
+            found.kind = TransportKind::Malformed;
+            return found;
+        };
         let len = match next {
             protocol::FRAGMENT => 8,
             // RFC 4302 §2.2: the length is in 32-bit words, minus 2.
@@ -262,20 +292,31 @@ pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl F
             _ => (u32::from(header[1]) + 1) * 8,
         };
         if offset + len > network.end {
-            return Transport::Malformed;
+            found.kind = TransportKind::Malformed;
+            return found;
         }
         if next == protocol::FRAGMENT {
             let field = u16::from_be_bytes([header[2], header[3]]);
+            id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
             if field & 0xfff8 != 0 {
-                return Transport::Later;
+                found.kind = TransportKind::Later;
+                found.protocol = header[0];
+                found.id = id;
+                return found;
             }
-            fragment |= field & 1 != 0;
+            fragment |= u32::from(field & 1);
         }
+        fragment = forget(fragment);
+        id = forget(id);
         next = header[0];
         offset += len;
         walked += 1;
     }
-    Transport::At { protocol: next, offset, fragment }
+    found.protocol = next;
+    found.offset = offset;
+    found.fragment = fragment;
+    found.id = id;
+    found
 }
 
 #[inline(always)]
@@ -321,8 +362,10 @@ pub fn is_bogon(network: &Network) -> bool {
 pub fn is_essential<F: Frame + ?Sized>(frame: &F, network: &Network) -> bool {
     match (network.source, network.destination) {
         (Source::V4(s), Source::V4(d)) => match network.next {
-            protocol::IGMP => network.hops == 1 && d[0] & 0xf0 == 0xe0 && !network.fragment,
-            protocol::UDP => (s == [0; 4] || d == [255; 4]) && !network.fragment && has_ports(frame, network, (67, 68)),
+            protocol::IGMP => network.hops == 1 && d[0] & 0xf0 == 0xe0 && network.fragment == 0,
+            protocol::UDP => {
+                (s == [0; 4] || d == [255; 4]) && network.fragment == 0 && has_ports(frame, network, (67, 68))
+            }
             _ => false,
         },
         (Source::V6(s), Source::V6(_)) => {

@@ -18,7 +18,7 @@ use self::given::Given;
 use self::raw::Raw;
 pub use self::types::{
     Api, Config, Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Headers, InterfaceName, InterfaceNameError,
-    Limits, Location, Log, LogFormat, LogLevel, Mode, NeverBlock, OverBudget, Protected, State, UnknownMode,
+    Location, Log, LogFormat, LogLevel, Mode, NeverBlock, OverBudget, Protected, State, UnknownMode,
 };
 
 /// Largest configuration that is read: two thousand times the shipped one.
@@ -101,14 +101,7 @@ pub fn parse(text: &str, file: &str, env: impl Iterator<Item = (String, String)>
     let mut raw = Raw::deserialize(given.values().clone()).map_err(|error| {
         ConfigError::in_file(file, Problem::Syntax { message: error.message().to_owned(), found: String::new() })
     })?;
-    let config = valid::config(&raw).map_err(|fault| given.error(&fault.key, fault.problem))?;
-    if let Some(limit) = &config.limits.source {
-        // What a burst of 0 came to.
-        raw.limits.source.burst = limit.burst().get();
-    }
-    if let Some(limit) = &config.limits.tight {
-        raw.limits.tight.burst = limit.burst().get();
-    }
+    let config = valid::config(&mut raw).map_err(|fault| given.error(&fault.key, fault.problem))?;
     let settings = settings(&raw, &given);
     Ok(Loaded { config, settings })
 }

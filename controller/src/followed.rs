@@ -1,10 +1,12 @@
 //! What is known of what is followed: feeds, GeoIP databases, a CrowdSec server. Written by their tasks, read by reports.
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use crate::domain::geo::{Asn, Place, Table};
 use crate::domain::report::{CrowdsecRow, FeedRow, GeoRow};
@@ -18,9 +20,20 @@ pub struct Followed {
     table: ArcSwap<Table>,
     version: AtomicU64,
     hosts: RwLock<Vec<(IpNet, String)>>,
+    offences: RwLock<HashMap<u64, (u32, Option<Timestamp>)>>,
 }
 
 impl Followed {
+    /// Offences of a source on record, and until when it is denied for them.
+    pub fn offences_of(&self, key: u64) -> (u32, Option<Timestamp>) {
+        read(&self.offences).get(&key).copied().unwrap_or_default()
+    }
+
+    /// Says what offences are on record.
+    pub fn set_offences(&self, offences: HashMap<u64, (u32, Option<Timestamp>)>) {
+        *write(&self.offences) = offences;
+    }
+
     /// Every feed, in the order of the configuration.
     pub fn feed_rows(&self) -> Vec<FeedRow> {
         read(&self.feeds).clone()

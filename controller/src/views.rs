@@ -1,10 +1,13 @@
 //! Reports made from the state and the kernel's counters.
+pub mod offenders;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use weir_common::abi::{class_flag, control_word, feature};
 use weir_common::addr::{Source, SourceKey, SourceNetwork};
+use weir_common::traffic::Dimension;
 use weir_common::verdict::{Action, Verdict};
 
 use crate::adapters::clock;
@@ -212,7 +215,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         .collect();
     decisions.sort_by_key(Decision::order);
     let mut decider = None;
-    let mut limit = state.settings.source_limit;
+    let mut profile = 0;
     let (verdict, reason) = if shared.reader.word(control_word::BYPASS) != 0 {
         (Verdict::Bypassed, "the bypass switch is on: everything passes".to_owned())
     } else {
@@ -220,9 +223,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
             Err(_) => (Verdict::Fault, "weir could not read its own tables: packets pass, and are counted".to_owned()),
             Ok((class, slot)) => {
                 let enforced = class.enforced();
-                if class.flags & class_flag::LIMITED != 0 {
-                    limit = state.settings.tight_limit.or(limit);
-                }
+                profile = class_flag::profile_of(class.flags);
                 let observing = slot.features & feature::OBSERVE_ALL != 0;
                 let guarded = class.flags & class_flag::PROTECTED != 0;
                 decider = decisions.iter().position(|d| {
@@ -260,7 +261,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         asn: place.asn,
         as_name: place.as_name.map(|name| name.to_string()),
         reputation: reputation(&state, &decisions),
-        rate: rate_of(shared, limit, source.key()),
+        rate: rate_of(shared, &state, profile, source.key()),
         alerts: Vec::new(),
     }
 }
@@ -294,15 +295,31 @@ fn judged(
     if !observed.is_none() {
         return (Verdict::Pass, "passes: it is on a list that is only observed".to_owned());
     }
-    if class.flags & class_flag::LIMITED != 0 && state.settings.tight_limit.is_some() {
-        return (Verdict::Pass, "passes, within the tighter limit of a list it is on".to_owned());
+    let profile = class_flag::profile_of(class.flags);
+    if profile != 0 {
+        let floods = &state.settings.floods;
+        let named = floods.profile_name(profile);
+        if let Some(name) = named {
+            return (Verdict::Pass, format!("passes, within the limit {name} of a list it is on"));
+        }
     }
     (Verdict::Pass, "no list names it; limits apply".to_owned())
 }
 
-fn rate_of(shared: &Shared, limit: Option<u64>, key: SourceKey) -> Option<ExplainRate> {
-    let tracked = shared.reader.source(key)?;
-    Some(ExplainRate { limit, offered: tracked.packets, passed: tracked.packets.saturating_sub(tracked.dropped) })
+fn rate_of(shared: &Shared, state: &State, profile: u32, key: SourceKey) -> Option<ExplainRate> {
+    let tracked = shared.reader.source(key);
+    let over = offenders::of(shared, &state.settings.floods, key);
+    if tracked.is_none() && over.is_empty() {
+        return None;
+    }
+    let tracked = tracked.unwrap_or_default();
+    let limit = state.settings.floods.limit_of(profile).and_then(|limit| limit.rate(Dimension::Packets));
+    Some(ExplainRate {
+        limit: limit.map(|rate| rate.per_second().get()),
+        offered: tracked.packets,
+        passed: tracked.packets.saturating_sub(tracked.dropped),
+        over,
+    })
 }
 
 /// `weir top`: from two measurements of the tracked sources, `seconds` apart.
@@ -428,6 +445,15 @@ fn prefix(key: SourceKey) -> IpNet {
             Ipv6Net::new_assert(Ipv6Addr::from(octets), 64).into()
         }
     }
+}
+
+/// The /24 or /48 that a network's key stands for.
+fn wide_network(key: SourceKey) -> String {
+    let wide = match prefix(key) {
+        IpNet::V4(one) => Ipv4Net::new(one.addr(), 24).map(IpNet::from),
+        IpNet::V6(one) => Ipv6Net::new(one.addr(), 48).map(IpNet::from),
+    };
+    wide.map_or_else(|_| network(key), bare)
 }
 
 fn network(key: SourceKey) -> String {

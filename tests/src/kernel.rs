@@ -12,8 +12,8 @@ use weir::adapters::kernel::map::{Mapped, Table};
 use weir::adapters::kernel::object::{Clock, Object, Sizes};
 use weir::adapters::kernel::sys;
 use weir_common::abi::{
-    CpuState, Line, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
-    control_word,
+    Buckets, CpuState, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey, OverlayValue, PrefixV4, PrefixV6, SLOTS,
+    SOURCE_SETS, Slot, SourceSet, Tally, control_word,
 };
 use weir_common::addr::Source;
 use weir_common::model::Model;
@@ -53,7 +53,9 @@ pub struct Kernel {
     overlay_hits: Mapped<Tally>,
     cpus: Mapped<CpuState>,
     sources: Mapped<SourceSet>,
-    offenders: Table<u64, Offender>,
+    networks: Mapped<NetworkSet>,
+    shared: Mapped<Buckets>,
+    offenders: Table<OffenderKey, Offender>,
     before: CpuState,
 }
 
@@ -104,6 +106,8 @@ impl Kernel {
             overlay_hits: Mapped::new(fd("OVERLAY_HITS")?.as_fd())?,
             cpus: Mapped::new(fd("CPUS")?.as_fd())?,
             sources: Mapped::new(fd("SOURCES")?.as_fd())?,
+            networks: Mapped::new(fd("NETWORKS")?.as_fd())?,
+            shared: Mapped::new(fd("SHARED")?.as_fd())?,
             offenders: Table::new(fd("OFFENDERS")?)?,
             sizes,
             object: RefCell::new(object),
@@ -131,6 +135,14 @@ impl Kernel {
         }
         for counter in 0..self.overlay_hits.len() {
             self.overlay_hits.write(counter, Tally::default());
+        }
+        for set in 0..self.networks.len() {
+            if self.networks.read(set) != Some(NetworkSet::default()) {
+                self.networks.write(set, NetworkSet::default());
+            }
+        }
+        for buckets in 0..self.shared.len() {
+            self.shared.write(buckets, Buckets::default());
         }
         clear(&self.offenders)?;
         self.before = CpuState::new_zeroed();
@@ -224,12 +236,16 @@ impl Kernel {
         for cpu in 0..self.cpus.len() {
             let mut state = self.cpus.read(cpu).context("counters")?;
             state.scratch = [0; _];
+            state.offender = Offender::default();
+            state.tuple = [0; _];
             if cpu == self.cpu {
                 let ours = model.cpu.borrow();
                 check("verdicts", state.enforced == ours.enforced && state.observed == ours.observed);
                 check("essential bucket", state.essential_tat == ours.essential_tat);
                 check("sampling bucket", state.sample_tat == ours.sample_tat && state.samples == ours.samples);
                 check("offenders that did not fit", state.offenders_full == ours.offenders_full);
+                check("refusals", state.refusals == ours.refusals);
+                check("limits", state.limited == ours.limited && state.limited_observed == ours.limited_observed);
             } else {
                 check("another CPU's counters", state == CpuState::new_zeroed());
             }
@@ -238,6 +254,13 @@ impl Kernel {
         let ours = model.sources.borrow();
         for (set, ours) in ours.iter().enumerate() {
             check("tracked sources", self.sources.read(self.cpu * sets + set) == Some(*ours));
+        }
+        let sets = NETWORK_SETS as usize;
+        for (set, ours) in model.networks.borrow().iter().enumerate() {
+            check("tracked networks", self.networks.read(self.cpu * sets + set) == Some(*ours));
+        }
+        for (index, ours) in model.shared.iter().enumerate() {
+            check("shared buckets", self.shared.read(index) == Some(ours.get().buckets));
         }
         let offenders = model.offenders.borrow();
         let keys = self.offenders.keys()?;

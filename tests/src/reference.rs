@@ -83,8 +83,7 @@ impl Bucket {
 
     fn take(&mut self, now: u64, cost: u64, window: u64) -> bool {
         self.drain(now);
-        // A drained bucket gives one packet, whatever the burst.
-        if self.level != 0 && self.level + cost > window {
+        if self.level + cost > window {
             return false;
         }
         self.level += cost;
@@ -97,7 +96,7 @@ impl Bucket {
 struct Way {
     key: u64,
     heat: u32,
-    own: u32,
+    own: u64,
     promoted: bool,
 }
 
@@ -258,7 +257,7 @@ impl Reference {
             self.track(&policy, packet.source);
             return Verdict::Pass;
         };
-        let way = self.touch(packet.source);
+        let way = self.touch(packet.source, limit.pressure());
         if self.is_over(&limit, packet.source, way) && hit(Verdict::RateSource, !limit.observe, observed) {
             return Verdict::RateSource;
         }
@@ -401,15 +400,15 @@ impl Reference {
     /// Counts a packet of the source, in place of the coldest of three if it is new.
     fn track(&mut self, policy: &Policy, source: IpAddr) {
         if policy.tracks {
-            self.touch(source);
+            self.touch(source, 0);
         }
     }
 
-    fn touch(&mut self, source: IpAddr) -> Way {
+    fn touch(&mut self, source: IpAddr, pressure: u64) -> Way {
         let (key, index) = (key(source), self.set_of(source));
         let epoch = self.world.now_ns >> 30;
         let set = self.sets.entry(index).or_default();
-        for _ in 0..(epoch - set.epoch).min(30) {
+        for _ in 0..(epoch - set.epoch).min(31) {
             for way in &mut set.ways {
                 way.heat /= 2;
                 way.own /= 2;
@@ -423,7 +422,7 @@ impl Reference {
             *way = Way { key, heat: way.heat, own: 0, promoted: false };
         }
         way.heat += 1;
-        way.own += 1;
+        way.own = (way.own + pressure).min((1 << 31) - 1);
         *way
     }
 
@@ -437,19 +436,20 @@ impl Reference {
 
     /// Whether the packet, already counted, is over the source's limit.
     fn is_over(&mut self, limit: &Limit, source: IpAddr, way: Way) -> bool {
-        if !way.promoted && way.own < limit.promote_at {
+        if !way.promoted && way.own < 1 << 20 {
             return false;
         }
         let key = key(source);
         let now = self.world.now_ns * 16;
         if !self.buckets.contains_key(&key) && self.buckets.len() >= self.bucket_room {
-            return way.own > limit.fallback;
+            return way.own > limit.fallback_pressure();
         }
         let bucket = self.buckets.entry(key).or_insert(Bucket { level: 0, at: now });
         bucket.drain(now);
         if !way.promoted {
             // What this CPU counted before goes along, at most the whole burst.
-            bucket.level += (u64::from(way.own - 1) * limit.cost()).min(limit.window());
+            let earlier = ((way.own - limit.pressure()) / limit.pressure()).min(1 << 20);
+            bucket.level += (earlier * limit.cost()).min(limit.window());
         }
         let more = if self.plant == Some(Plant::OneMorePacket) { limit.cost() } else { 0 };
         let over = !bucket.take(now, limit.cost(), limit.window() + more);

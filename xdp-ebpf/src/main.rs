@@ -9,6 +9,7 @@ mod generator;
 mod maps;
 #[expect(unreachable_pub, reason = "the bench on the host includes the file too")]
 mod sequence;
+mod sockets;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;

@@ -14,11 +14,13 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
 use weir_common::abi::{
-    ClassRow, CpuState, Line, Offender, OverlayValue, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
-    low,
+    self, ClassRow, CpuState, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey,
+    OverlayValue, PORT_LIMITS, PORT_WORDS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word, low,
 };
-use weir_common::addr::{Source, SourceKey};
-use weir_common::tables::{Bucket, Tables};
+use weir_common::addr::Source;
+use weir_common::tables::{Asked, Buckets, Tables};
+
+use crate::sockets;
 
 const MMAPABLE: usize = 1 << 10;
 const INNER: usize = 1 << 12;
@@ -65,7 +67,19 @@ static CPUS: Array<CpuState, SIZED_AT_LOAD, MMAPABLE> = Array::new();
 #[btf_map]
 static SOURCES: Array<SourceSet, SIZED_AT_LOAD, MMAPABLE> = Array::new();
 #[btf_map]
-static OFFENDERS: HashMap<u64, Offender, SIZED_AT_LOAD> = HashMap::new();
+static NETWORKS: Array<NetworkSet, SIZED_AT_LOAD, MMAPABLE> = Array::new();
+#[btf_map]
+static FLOWS: Array<Line, SIZED_AT_LOAD> = Array::new();
+/// Eight cells to an element.
+#[btf_map]
+static FRAGMENTS: Array<Line, { FRAGMENT_CELLS as usize / 8 }> = Array::new();
+/// The byte of each destination port, slot by slot; eight words to an element.
+#[btf_map]
+static PORTS: Array<Line, { NSLOTS * PORT_WORDS as usize / 8 }, MMAPABLE> = Array::new();
+#[btf_map]
+static SHARED: Array<abi::Buckets, { PORT_LIMITS + 1 }, MMAPABLE> = Array::new();
+#[btf_map]
+static OFFENDERS: HashMap<OffenderKey, Offender, SIZED_AT_LOAD> = HashMap::new();
 #[btf_map]
 static SAMPLES: RingBuf<(), { 1 << 18 }> = RingBuf::new();
 
@@ -147,24 +161,32 @@ impl<'a> Maps<'a> {
     }
 }
 
-/// An offender's value in the map.
-pub(crate) struct OffenderRef(*mut Offender);
+/// Buckets in a map, one a dimension.
+pub(crate) struct BucketsRef(*mut abi::Buckets);
 
-impl Bucket for OffenderRef {
+impl BucketsRef {
+    /// Where the bucket of a dimension is.
     #[inline(always)]
-    fn tat(&self) -> u64 {
+    fn place(&self, dimension: usize) -> *mut u64 {
+        // SAFETY: a live map value; dimensions are below its eight places.
+        unsafe { addr_of_mut!((*self.0).tat).cast::<u64>().add(dimension & 7) }
+    }
+}
+
+impl Buckets for BucketsRef {
+    #[inline(always)]
+    fn tat(&self, dimension: usize) -> u64 {
         // SAFETY: a live map value; a word is read whole.
-        unsafe { core::ptr::read_volatile(addr_of!((*self.0).tat)) }
+        unsafe { core::ptr::read_volatile(self.place(dimension)) }
     }
     #[inline(always)]
-    fn set_tat(&self, tat: u64) {
+    fn set_tat(&self, dimension: usize, tat: u64) {
         // SAFETY: a live map value; a word is written whole.
-        unsafe { core::ptr::write_volatile(addr_of_mut!((*self.0).tat), tat) }
+        unsafe { core::ptr::write_volatile(self.place(dimension), tat) }
     }
     #[inline(always)]
-    fn add_tat(&self, by: u64) {
-        // SAFETY: a live map value.
-        atomic_add(unsafe { addr_of_mut!((*self.0).tat) }, by);
+    fn add_tat(&self, dimension: usize, by: u64) {
+        atomic_add(self.place(dimension), by);
     }
     #[inline(always)]
     fn count_passed(&self, now_ns: u64) {
@@ -175,17 +197,17 @@ impl Bucket for OffenderRef {
         }
     }
     #[inline(always)]
-    fn count_refused(&self, now_ns: u64) {
-        // SAFETY: as above.
+    fn count_refused(&self, dimension: usize, now_ns: u64) {
+        // SAFETY: as above; dimensions are below its eight places.
         unsafe {
-            atomic_add(addr_of_mut!((*self.0).refused), 1);
+            atomic_add(addr_of_mut!((*self.0).refused).cast::<u64>().add(dimension & 7), 1);
             core::ptr::write_volatile(addr_of_mut!((*self.0).seen_ns), now_ns);
         }
     }
 }
 
 impl Tables for Maps<'_> {
-    type Bucket = OffenderRef;
+    type Buckets = BucketsRef;
     type Lines = &'static InnerArray<Line>;
 
     #[inline(always)]
@@ -263,12 +285,24 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn forget(&self, place: usize, number: u64) -> u64 {
-        // SAFETY: a live map value that only this CPU writes; `place` is a constant below 11 at every call.
+        // SAFETY: a live map value that only this CPU writes; `place` is a constant below the places there are at every call.
         unsafe {
             let cell = addr_of_mut!((*self.cpu).scratch).cast::<u64>().add(place);
             core::ptr::write_volatile(cell, number);
             core::ptr::read_volatile(cell)
         }
+    }
+
+    #[inline(always)]
+    fn keep(&self, place: usize, number: u64) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_volatile(addr_of_mut!((*self.cpu).scratch).cast::<u64>().add(place), number) }
+    }
+
+    #[inline(always)]
+    fn kept(&self, place: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(addr_of!((*self.cpu).scratch).cast::<u64>().add(place)) }
     }
 
     #[inline(always)]
@@ -322,18 +356,79 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn offender(&self, key: SourceKey) -> Option<OffenderRef> {
-        OFFENDERS.get_ptr_mut(key.word()).map(OffenderRef)
+    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
+        let set = NETWORKS.get_ptr_mut(cpu() * NETWORK_SETS + (set & (NETWORK_SETS - 1)))?;
+        // SAFETY: a live map value that only this CPU writes.
+        Some(f(unsafe { &mut *set }))
     }
 
     #[inline(always)]
-    fn insert_offender(&self, key: SourceKey, offender: &Offender) -> bool {
+    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R> {
+        let line = FLOWS.get_ptr_mut(cpu() * FLOW_LINES + (line & (FLOW_LINES - 1)))?;
+        // SAFETY: a live map value that only this CPU writes.
+        Some(f(unsafe { &mut *line }))
+    }
+
+    #[inline(always)]
+    fn fragment(&self, cell: u32) -> u64 {
+        let Some(line) = FRAGMENTS.get_ptr(cell >> 3) else { return 0 };
+        let place = self.hide(cell & 7) as usize & 7;
+        // SAFETY: a live map value of eight words, each read whole; any CPU may write it meanwhile.
+        unsafe { core::ptr::read_volatile(line.cast::<u64>().add(place)) }
+    }
+
+    #[inline(always)]
+    fn set_fragment(&self, cell: u32, word: u64) {
+        if let Some(line) = FRAGMENTS.get_ptr_mut(cell >> 3) {
+            let place = self.hide(cell & 7) as usize & 7;
+            // SAFETY: as above, written whole.
+            unsafe { core::ptr::write_volatile(line.cast::<u64>().add(place), word) }
+        }
+    }
+
+    #[inline(always)]
+    fn offender(&self, key: &OffenderKey) -> Option<BucketsRef> {
+        // The buckets are the value's first field.
+        OFFENDERS.get_ptr_mut(key).map(|offender| BucketsRef(offender.cast()))
+    }
+
+    #[inline(always)]
+    fn insert_offender(&self, key: &OffenderKey, now_ns: u64) -> bool {
         const NOEXIST: u64 = 1;
         const EEXIST: i32 = -17;
-        match OFFENDERS.insert(key.word(), offender, NOEXIST) {
+        // SAFETY: a live map value that only this CPU writes. Nothing but these two times is ever written to it.
+        let offender = unsafe {
+            (*self.cpu).offender.since_ns = now_ns;
+            (*self.cpu).offender.buckets.seen_ns = now_ns;
+            &(*self.cpu).offender
+        };
+        match OFFENDERS.insert(key, offender, NOEXIST) {
             Ok(()) => true,
             Err(error) => error == EEXIST,
         }
+    }
+
+    #[inline(always)]
+    fn shared_buckets(&self, index: u32) -> Option<BucketsRef> {
+        SHARED.get_ptr_mut(index).map(BucketsRef)
+    }
+
+    #[inline(always)]
+    fn asked(&self, source: Source, destination: Source, ports: u32, askers_from: u32) -> Asked {
+        // SAFETY: a live map value that only this CPU writes.
+        let tuple = unsafe { addr_of_mut!((*self.cpu).tuple) };
+        sockets::udp(self.ctx, tuple.cast(), source, destination, ports, askers_from)
+    }
+
+    #[inline(always)]
+    fn port_row(&self, slot: u32, is_udp: bool, port: u32) -> u32 {
+        let protocol = if is_udp { PORT_WORDS / 2 } else { 0 };
+        let word = (slot & (SLOTS - 1)) * PORT_WORDS + protocol + (port >> 3 & 0x1fff);
+        let Some(line) = PORTS.get_ptr(word >> 3) else { return 0 };
+        let place = self.hide(word & 7) as usize & 7;
+        // SAFETY: a live map value of eight words.
+        let word = unsafe { line.cast::<u64>().add(place).read() };
+        low(word >> ((port & 7) << 3)) & 0xff
     }
 
     #[inline(always)]

@@ -1,9 +1,14 @@
 //! Every key with its default, as plain values: the one place that says which keys there are.
+mod floods;
 mod sources;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(super) use self::floods::{
+    RawAmplification, RawFragments, RawIcmp, RawLimits, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
+    RawShape,
+};
 pub(super) use self::sources::{RawCrowdsec, RawFeed, RawGeo};
 
 /// All settings. An empty text means "none", where there is no other value to say so.
@@ -16,6 +21,11 @@ pub(super) struct Raw {
     pub(super) state: RawState,
     pub(super) api: RawApi,
     pub(super) limits: RawLimits,
+    pub(super) shape: RawShape,
+    pub(super) fragments: RawFragments,
+    pub(super) amplification: RawAmplification,
+    pub(super) icmp: RawIcmp,
+    pub(super) ports: Vec<RawPortRule>,
     pub(super) headers: RawHeaders,
     pub(super) samples: RawSamples,
     pub(super) top: RawTop,
@@ -37,6 +47,11 @@ impl Default for Raw {
             state: RawState::default(),
             api: RawApi::default(),
             limits: RawLimits::default(),
+            shape: RawShape::default(),
+            fragments: RawFragments::default(),
+            amplification: RawAmplification::default(),
+            icmp: RawIcmp::default(),
+            ports: Vec::new(),
             headers: RawHeaders::default(),
             samples: RawSamples::default(),
             top: RawTop::default(),
@@ -88,29 +103,6 @@ pub(super) struct RawApi {
 impl Default for RawApi {
     fn default() -> Self {
         Self { socket: "/run/weir/weir.sock".to_owned(), group: String::new(), listen: String::new() }
-    }
-}
-
-/// `[limits]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawLimits {
-    pub(super) source: RawSourceLimit,
-    pub(super) tight: RawSourceLimit,
-}
-
-/// `[limits.source]` and `[limits.tight]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawSourceLimit {
-    pub(super) packets_per_second: u64,
-    pub(super) burst: u64,
-    pub(super) enforcement: String,
-}
-
-impl Default for RawSourceLimit {
-    fn default() -> Self {
-        Self { packets_per_second: 0, burst: 0, enforcement: "enforce".to_owned() }
     }
 }
 
@@ -188,11 +180,12 @@ impl Default for RawNeverBlock {
 pub(super) struct RawList {
     pub(super) name: String,
     pub(super) enforcement: String,
+    pub(super) limit: String,
 }
 
 impl Default for RawList {
     fn default() -> Self {
-        Self { name: String::new(), enforcement: "enforce".to_owned() }
+        Self { name: String::new(), enforcement: "enforce".to_owned(), limit: String::new() }
     }
 }
 
@@ -221,7 +214,13 @@ impl Raw {
 /// All keys there are, each with a value of its type: the defaults, and one element in each list of sections. A list
 /// without an element is one of texts.
 pub(super) fn schema() -> Table {
-    Raw { lists: vec![RawList::default()], feeds: vec![RawFeed::default()], ..Raw::default() }.to_table()
+    let limits = RawLimits {
+        profiles: vec![RawProfile::default()],
+        ports: vec![RawPortLimit::default()],
+        ..RawLimits::default()
+    };
+    let (lists, feeds, ports) = (vec![RawList::default()], vec![RawFeed::default()], vec![RawPortRule::default()]);
+    Raw { limits, lists, feeds, ports, ..Raw::default() }.to_table()
 }
 
 /// Calls `visit` with every value that is no section, and its key: `state.dir`, `lists[0].name`.

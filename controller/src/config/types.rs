@@ -1,4 +1,5 @@
 //! The configuration as the rest of weir sees it: every value is one that makes sense.
+mod floods;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -12,9 +13,11 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::domain::decision::{Enforcement, ListEnforcement};
-use crate::domain::limits::SourceLimit;
+use crate::domain::floods::Floods;
+use crate::domain::offenders::Consequence;
 use crate::domain::tables::Capacity;
 
+pub(super) use self::floods::{FragmentWord, PortAction, PortScope, Switch};
 pub(super) use self::sources::Protocol;
 pub use self::sources::{Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Location};
 
@@ -31,8 +34,10 @@ pub struct Config {
     pub state: State,
     /// Where commands and scrapers come in.
     pub api: Api,
-    /// Limits.
-    pub limits: Limits,
+    /// What is held against floods.
+    pub floods: Floods,
+    /// What becomes of those that break limits again and again.
+    pub offenders: Consequence,
     /// Header chains.
     pub headers: Headers,
     /// Dropped packets shown to user space, a second and CPU; `None`: none are.
@@ -45,6 +50,8 @@ pub struct Config {
     pub never_block: NeverBlock,
     /// What becomes of lists by name; those of other names are enforced.
     pub lists: BTreeMap<String, ListEnforcement>,
+    /// Limits that lists name, by their numbers.
+    pub profiles: BTreeMap<String, u32>,
     /// Feeds, in the order they go before each other.
     pub feeds: Vec<Feed>,
     /// Countries and autonomous systems.
@@ -77,15 +84,6 @@ pub struct Api {
     pub group: Option<String>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served over TCP, to read only; `None`: nowhere.
     pub listen: Option<SocketAddr>,
-}
-
-/// `[limits]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For each source that is not listed; `None`: no limit.
-    pub source: Option<SourceLimit>,
-    /// For each source on a list that is to be limited; `None`: the same as for the others.
-    pub tight: Option<SourceLimit>,
 }
 
 /// `[headers]`.

@@ -1,22 +1,22 @@
 //! Plain values to the configuration: what makes no sense is refused here.
+mod floods;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
 use crate::domain::decision::ListEnforcement;
-use crate::domain::limits::{LimitError, SourceLimit};
 use crate::domain::listfile::parse_prefix;
 use crate::domain::tables::Capacity;
 
 use super::error::Problem;
-use super::raw::{Raw, RawApi, RawList, RawSourceLimit, RawState};
+use super::raw::{Raw, RawApi, RawList, RawState};
 use super::suggest;
-use super::types::{Api, Choice, Config, Headers, InterfaceName, Limits, Log, NeverBlock, Protected, State, Top};
+use super::types::{Api, Choice, Config, Headers, InterfaceName, Log, NeverBlock, Protected, State, Top};
 
 /// Most entries a table may be sized for: all public lists together have a few million, and the kernel sets this memory
 /// aside when the table is made.
@@ -55,21 +55,21 @@ impl Fault {
     }
 }
 
-/// The configuration these values make.
+/// The configuration these values make. What a burst of 0 came to is written back to them.
 ///
 /// # Errors
 /// [`Fault`] with the first value that makes no sense.
-pub(super) fn config(raw: &Raw) -> Result<Config, Fault> {
+pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
+    let floods = floods::floods(raw)?;
     Ok(Config {
+        profiles: floods::profiles_of(&raw.lists, &floods)?,
+        floods,
         interfaces: interfaces(&raw.interfaces)?,
         mode: choice("mode", &raw.mode)?,
         enforcement: choice("enforcement", &raw.enforcement)?,
         state: state(&raw.state)?,
         api: api(&raw.api)?,
-        limits: Limits {
-            source: source_limit("limits.source", &raw.limits.source)?,
-            tight: source_limit("limits.tight", &raw.limits.tight)?,
-        },
+        offenders: floods::offenders(&raw.limits.offenders)?,
         headers: Headers { over_budget: choice("headers.over_budget", &raw.headers.over_budget)? },
         top: Top { track: raw.top.track },
         samples: NonZeroU32::new(number("samples.per_second", raw.samples.per_second, 0, MOST_SAMPLES)?),
@@ -140,20 +140,6 @@ fn api(raw: &RawApi) -> Result<Api, Fault> {
     Ok(Api { socket, group, listen })
 }
 
-fn source_limit(section: &str, raw: &RawSourceLimit) -> Result<Option<SourceLimit>, Fault> {
-    let enforcement = choice(&format!("{section}.enforcement"), &raw.enforcement)?;
-    let Some(rate) = NonZeroU64::new(raw.packets_per_second) else { return Ok(None) };
-    let burst = NonZeroU64::new(raw.burst).unwrap_or_else(|| SourceLimit::usual_burst(rate));
-    SourceLimit::new(rate, burst, enforcement).map(Some).map_err(|reason| {
-        let name = match reason {
-            LimitError::TooFast { .. } => "packets_per_second",
-            LimitError::BurstBelowTick { .. } | LimitError::BurstTooLong { .. } => "burst",
-        };
-        let key = format!("{section}.{name}");
-        Fault { key: key.clone(), problem: Problem::Limit { key, reason } }
-    })
-}
-
 fn lists(raw: &[RawList]) -> Result<BTreeMap<String, ListEnforcement>, Fault> {
     let mut lists = BTreeMap::new();
     for (at, list) in raw.iter().enumerate() {
@@ -166,6 +152,10 @@ fn lists(raw: &[RawList]) -> Result<BTreeMap<String, ListEnforcement>, Fault> {
             return Err(Fault::refused(&key, &list.name, "not a list's name: 1 to 64 of letters, digits, - _ and ."));
         }
         let enforcement = choice(&format!("lists[{at}].enforcement"), &list.enforcement)?;
+        if !list.limit.is_empty() && enforcement != ListEnforcement::Limit {
+            let why = "a list that names a limit must have enforcement = \"limit\"";
+            return Err(Fault::refused(&format!("lists[{at}].limit"), &list.limit, why));
+        }
         if lists.insert(list.name.clone(), enforcement).is_some() {
             return Err(Fault::repeated(&key, &list.name));
         }

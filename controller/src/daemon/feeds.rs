@@ -121,7 +121,7 @@ pub(super) fn at_start(
         let Some(list) = desired.list_mut(id) else { continue };
         list.origin = Origin::Feed(place);
         list.usual = feed.action.enforcement();
-        list.enforcement = settings.enforcement_of(list);
+        settings.apply_to(list);
         match follower::restore(feed, &cache, guards, followed) {
             Ok(None) => list.imported_at = None,
             Ok(Some((meta, content, bytes))) => {

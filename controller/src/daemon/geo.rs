@@ -64,7 +64,7 @@ pub(super) fn at_start(
             Ok(id) => {
                 let Some(list) = desired.list_mut(id) else { continue };
                 list.usual = made.enforcement;
-                list.enforcement = settings.enforcement_of(list);
+                settings.apply_to(list);
                 list.imported = made.prefixes;
                 list.imported_at = Some(clock::now().wall);
             }

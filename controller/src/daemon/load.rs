@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
+use crate::adapters::system::facts;
 use crate::config::{self, Config, Loaded, OverBudget, Source};
 use crate::domain::decision::Enforcement;
-use crate::domain::limits::source_limit;
 use crate::domain::listfile;
 use crate::domain::report::SettingRow;
 use crate::sync::Settings;
@@ -70,15 +70,14 @@ fn environment() -> Result<Vec<(String, String)>> {
 /// A never-block file that cannot be read or understood: a guard that silently was not there would be worse.
 pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u32) -> Result<Settings> {
     let config = &loaded.config;
-    let (limit, tight) = (config.limits.source.as_ref(), config.limits.tight.as_ref());
     Ok(Settings {
         enforcement: if observe { Enforcement::Observe } else { config.enforcement },
-        source_limit: limit.map(|limit| limit.packets_per_second().get()),
-        source_words: source_limit(limit, cpus),
-        observe_source: limit.is_some_and(|limit| limit.enforcement() == Enforcement::Observe),
-        tight_limit: tight.map(|limit| limit.packets_per_second().get()),
-        tight_words: source_limit(tight, cpus),
-        observe_tight: tight.is_some_and(|limit| limit.enforcement() == Enforcement::Observe),
+        floods: Arc::new(config.floods.clone()),
+        consequence: config.offenders,
+        ports: Arc::new(config.floods.port_table()?),
+        cpus,
+        askers_from: facts::lowest_given_port(),
+        profiles: config.profiles.clone(),
         budget_passes: config.headers.over_budget == OverBudget::Pass,
         track_sources: config.top.track,
         samples_per_second: config.samples.map_or(0, std::num::NonZeroU32::get),

@@ -5,6 +5,7 @@ mod feeds;
 mod geo;
 mod interfaces;
 pub mod load;
+mod offenders;
 mod remembered;
 mod samples;
 mod signals;
@@ -107,7 +108,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Numbers of lists are what totals are kept by, so they are saved before anything counts.
     store.apply(&changes)?;
     for list in desired.lists_mut() {
-        list.enforcement = remembered.settings.enforcement_of(list);
+        remembered.settings.apply_to(list);
     }
     desired.expire(clock::now().boot);
     let sequence = desired
@@ -361,6 +362,7 @@ async fn serve(
         tokio::spawn(feeds::follow(shared.clone(), sync.clone(), state_dir.to_owned(), asked)),
         tokio::spawn(geo::follow(shared.clone(), sync.clone(), state_dir.to_owned())),
         tokio::spawn(crowdsec::follow(shared.clone(), sync.clone())),
+        tokio::spawn(offenders::watch(shared.clone(), sync.clone())),
     ];
     let attached: Vec<String> = shared
         .read()

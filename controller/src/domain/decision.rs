@@ -53,6 +53,8 @@ pub enum Origin {
     Operator,
     /// An automated response: a detection rule, or a tool that names itself (`--origin fail2ban`).
     Automation(Arc<str>),
+    /// weir itself: the source broke a limit too often.
+    Offender,
     /// A CrowdSec server.
     Crowdsec,
     /// A feed, by its place among the configured ones: the first goes before the second.
@@ -89,7 +91,8 @@ impl Origin {
             // Whoever allows but the operator does it as a feed does: below the operator's deny, above all other denials.
             (_, Kind::Allow) => 2,
             (Self::Automation(_), Kind::Deny) => 3,
-            // 4: reputation, 5: offenders, 7: fleet.
+            // 4: reputation, 7: fleet.
+            (Self::Offender, Kind::Deny) => 5,
             (Self::Crowdsec, Kind::Deny) => 6,
             (Self::Feed(place), Kind::Deny) => FIRST_FEED + (*place).min(LAST_FEED - FIRST_FEED),
             (Self::Asn, Kind::Deny) => LAST_FEED + 1,
@@ -102,6 +105,7 @@ impl Origin {
         match self {
             Self::Operator => Verdict::Denied,
             Self::Automation(_) => Verdict::Rule,
+            Self::Offender => Verdict::Offender,
             Self::Crowdsec => Verdict::Crowdsec,
             Self::Feed(_) => Verdict::Feed,
             Self::Asn => Verdict::Asn,
@@ -114,6 +118,7 @@ impl Origin {
         match self {
             Self::Operator => "operator",
             Self::Automation(name) => name,
+            Self::Offender => "offender",
             Self::Crowdsec => "crowdsec",
             Self::Feed(_) => "feed",
             Self::Asn => "asn",
@@ -128,6 +133,7 @@ impl Origin {
     /// [`OriginError`].
     pub fn stored(name: &str) -> Result<Self, OriginError> {
         match name {
+            "offender" => Ok(Self::Offender),
             "crowdsec" => Ok(Self::Crowdsec),
             "feed" => Ok(Self::Feed(0)),
             "asn" => Ok(Self::Asn),

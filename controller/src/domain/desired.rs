@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
+use super::floods::TIGHT;
 use super::prefixes::{self, Prefixes};
 use super::time::BootSeconds;
 
@@ -29,6 +30,8 @@ pub struct List {
     pub enforcement: ListEnforcement,
     /// What becomes of them where the settings do not say: a feed's action, a country's rule.
     pub usual: ListEnforcement,
+    /// Where it limits: the number of the limit that its sources have ([`crate::domain::floods::TIGHT`] and above).
+    pub profile: u32,
     /// What was imported as a whole; replaced by the next import under the name.
     pub imported: Prefixes,
     /// When it was imported.
@@ -55,6 +58,7 @@ impl List {
             origin: self.origin.clone(),
             enforcement: self.enforcement,
             usual: self.usual,
+            profile: self.profile,
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,
@@ -168,6 +172,7 @@ impl Desired {
                 origin: Origin::Operator,
                 enforcement: ListEnforcement::Enforce,
                 usual: ListEnforcement::Enforce,
+                profile: TIGHT,
                 imported: Prefixes::default(),
                 imported_at: None,
                 imported_sequence: 0,
@@ -243,6 +248,7 @@ impl Desired {
             origin: origin.clone(),
             enforcement: ListEnforcement::Enforce,
             usual: ListEnforcement::Enforce,
+            profile: TIGHT,
             imported: Prefixes::default(),
             imported_at: None,
             imported_sequence: 0,

@@ -1,6 +1,9 @@
 //! Limits as the operator says them, and as the kernel counts them.
 use std::num::NonZeroU64;
 
+use weir_common::abi;
+use weir_common::abi::limit_flag;
+use weir_common::traffic::Dimension;
 use weir_common::{rate, sources};
 
 use super::decision::Enforcement;
@@ -12,177 +15,244 @@ use super::decision::Enforcement;
 /// nothing is earned: a bucket must hold what a tick earns, or a source within its rate would be refused.
 pub const SLOWEST_TICKS_PER_SECOND: u64 = 100;
 
-/// Highest rate that can be set. Above it a packet costs less than 160 of the 1/16 ns that buckets count in, and the
-/// rounding of that would be worth more than 0.3 % of the rate; no network card delivers as many from one source.
+/// Highest rate of packets that can be set. Above it a packet costs less than 160 of the 1/16 ns that buckets count in,
+/// and the rounding of that would be worth more than 0.3 % of the rate; no network card delivers as many from one source.
 pub const HIGHEST_RATE: u64 = 100_000_000;
+
+/// Highest rate of bytes that can be set: a terabit a second, for the same reason.
+pub const HIGHEST_BYTE_RATE: u64 = 125_000_000_000;
+
+/// Bytes of the largest frame: what receive offload hands over at once.
+pub const LARGEST_FRAME: u64 = 65_549;
 
 /// Longest time a burst may be worth at its rate. Bounds the bucket's window to 2^46 of the clock's 2^64, so that no sum
 /// of the two can wrap; what takes longer than an hour to earn back is a quota, not a rate.
 pub const LONGEST_BURST_SECONDS: u64 = 3_600;
 
-/// A packet limit for each source that no list names.
+/// So much a second, of which so much may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceLimit {
-    packets_per_second: NonZeroU64,
+pub struct Rate {
+    per_second: NonZeroU64,
     burst: NonZeroU64,
-    enforcement: Enforcement,
 }
 
-/// Why two numbers are not a limit.
+/// Why two numbers are not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The rate is beyond what buckets resolve.
-    #[error("{packets_per_second} packets a second is beyond what is measured; the most is {HIGHEST_RATE}")]
+    #[error("{per_second} {unit} a second is beyond what is measured; the most is {most}")]
     TooFast {
         /// What was asked for.
-        packets_per_second: u64,
+        per_second: u64,
+        /// What is counted.
+        unit: &'static str,
+        /// The most that works.
+        most: u64,
     },
     /// The burst is less than one tick of the clock earns.
     #[error(
-        "a burst of {burst} is too small for {packets_per_second} packets a second: the kernel's clock may tick only \
-         every 10 ms, and what is earned from one tick to the next must fit into the burst; use {smallest} or more"
+        "a burst of {burst} is too small for {per_second} {unit} a second: the kernel's clock may tick only every 10 ms, \
+         and what is earned from one tick to the next must fit into the burst; use {smallest} or more"
     )]
     BurstBelowTick {
         /// What was asked for.
         burst: u64,
         /// The rate it was asked for.
-        packets_per_second: u64,
+        per_second: u64,
+        /// What is counted.
+        unit: &'static str,
         /// The smallest that works.
         smallest: u64,
     },
     /// The burst takes too long to earn.
     #[error(
-        "a burst of {burst} takes more than an hour to earn at {packets_per_second} packets a second; use {largest} or \
-         less"
+        "a burst of {burst} takes more than an hour to earn at {per_second} {unit} a second; use {largest} or less"
     )]
     BurstTooLong {
         /// What was asked for.
         burst: u64,
         /// The rate it was asked for.
-        packets_per_second: u64,
+        per_second: u64,
+        /// What is counted.
+        unit: &'static str,
         /// The largest that works.
         largest: u64,
     },
 }
 
-impl SourceLimit {
-    /// A limit of `packets_per_second`, of which `burst` may come at once.
+/// What a dimension is counted in, in a sentence.
+pub fn unit(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Packets => "packets",
+        Dimension::Bytes => "bytes",
+        Dimension::Syn => "SYN packets",
+        Dimension::Udp => "UDP packets",
+        Dimension::Icmp => "ICMP packets",
+        Dimension::New => "new flows",
+        Dimension::Fragments => "fragments",
+    }
+}
+
+impl Rate {
+    /// A rate of `per_second` in a dimension; a burst of `None` is the usual one.
     ///
     /// # Errors
     /// [`LimitError`] where the kernel could not keep to it, with the nearest that works.
-    pub fn new(
-        packets_per_second: NonZeroU64,
-        burst: NonZeroU64,
-        enforcement: Enforcement,
-    ) -> Result<Self, LimitError> {
-        let (rate, at_once) = (packets_per_second.get(), burst.get());
-        if rate > HIGHEST_RATE {
-            return Err(LimitError::TooFast { packets_per_second: rate });
+    pub fn new(dimension: Dimension, per_second: NonZeroU64, burst: Option<NonZeroU64>) -> Result<Self, LimitError> {
+        let burst = burst.unwrap_or_else(|| Self::usual_burst(dimension, per_second));
+        let (rate, at_once, unit) = (per_second.get(), burst.get(), unit(dimension));
+        let most = if dimension == Dimension::Bytes { HIGHEST_BYTE_RATE } else { HIGHEST_RATE };
+        if rate > most {
+            return Err(LimitError::TooFast { per_second: rate, unit, most });
         }
-        let smallest = Self::smallest_burst(packets_per_second).get();
+        let smallest = Self::smallest_burst(dimension, per_second).get();
         if at_once < smallest {
-            return Err(LimitError::BurstBelowTick { burst: at_once, packets_per_second: rate, smallest });
+            return Err(LimitError::BurstBelowTick { burst: at_once, per_second: rate, unit, smallest });
         }
-        let largest = rate.saturating_mul(LONGEST_BURST_SECONDS);
+        let largest = rate.saturating_mul(LONGEST_BURST_SECONDS).max(smallest);
         if at_once > largest {
-            return Err(LimitError::BurstTooLong { burst: at_once, packets_per_second: rate, largest });
+            return Err(LimitError::BurstTooLong { burst: at_once, per_second: rate, unit, largest });
         }
-        Ok(Self { packets_per_second, burst, enforcement })
+        Ok(Self { per_second, burst })
     }
 
-    /// The smallest burst that lets a rate be used up: what the slowest tick earns, and one packet more.
+    /// The smallest burst that lets a rate be used up: what the slowest tick earns, and one packet more, which of bytes is
+    /// the largest frame.
     ///
     /// The one more is for the part of a packet that a tick leaves over: without it, it is lost whenever the bucket is
     /// full at a tick, which at 199 packets a second and a burst of 2 is a quarter of the rate.
-    pub fn smallest_burst(packets_per_second: NonZeroU64) -> NonZeroU64 {
-        let a_tick = packets_per_second.get().div_ceil(SLOWEST_TICKS_PER_SECOND);
-        NonZeroU64::MIN.saturating_add(a_tick)
+    pub fn smallest_burst(dimension: Dimension, per_second: NonZeroU64) -> NonZeroU64 {
+        let a_tick = per_second.get().div_ceil(SLOWEST_TICKS_PER_SECOND);
+        let one = if dimension == Dimension::Bytes { LARGEST_FRAME } else { 1 };
+        NonZeroU64::MIN.saturating_add(a_tick).saturating_add(one - 1)
     }
 
-    /// The burst of a limit that names none: a second's worth.
-    pub fn usual_burst(packets_per_second: NonZeroU64) -> NonZeroU64 {
-        packets_per_second.max(Self::smallest_burst(packets_per_second))
+    /// The burst of a rate that names none: a second's worth.
+    pub fn usual_burst(dimension: Dimension, per_second: NonZeroU64) -> NonZeroU64 {
+        per_second.max(Self::smallest_burst(dimension, per_second))
     }
 
-    /// Sustained packets a second.
-    pub fn packets_per_second(&self) -> NonZeroU64 {
-        self.packets_per_second
+    /// Sustained, a second.
+    pub fn per_second(&self) -> NonZeroU64 {
+        self.per_second
     }
 
-    /// Packets that may come at once.
+    /// What may come at once.
     pub fn burst(&self) -> NonZeroU64 {
         self.burst
+    }
+}
+
+/// A limit: a rate in at least one dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    rates: [Option<Rate>; Dimension::ALL.len()],
+    enforcement: Enforcement,
+}
+
+impl Limit {
+    /// A limit of these rates, one a dimension; `None` where there is none.
+    pub fn new(rates: impl IntoIterator<Item = (Dimension, Rate)>, enforcement: Enforcement) -> Option<Self> {
+        let mut limit = Self { rates: [None; Dimension::ALL.len()], enforcement };
+        for (dimension, rate) in rates {
+            if let Some(place) = limit.rates.get_mut(dimension.slot()) {
+                *place = Some(rate);
+            }
+        }
+        limit.rates.iter().any(Option::is_some).then_some(limit)
+    }
+
+    /// Its rate in a dimension.
+    pub fn rate(&self, dimension: Dimension) -> Option<Rate> {
+        self.rates.get(dimension.slot()).copied().flatten()
+    }
+
+    /// Its rates.
+    pub fn rates(&self) -> impl Iterator<Item = (Dimension, Rate)> + '_ {
+        Dimension::ALL.into_iter().filter_map(|dimension| Some((dimension, self.rate(dimension)?)))
     }
 
     /// Whether what is over the limit is dropped or only counted.
     pub fn enforcement(&self) -> Enforcement {
         self.enforcement
     }
-}
 
-/// A source limit in the numbers of the kernel's slot; all zero: no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LimitWords {
-    /// Time a packet costs, in 1/16 ns; 0: no limit.
-    pub source_cost: u64,
-    /// Time the whole burst costs, in 1/16 ns.
-    pub source_window: u64,
-    /// Packets a CPU counts for a source by itself before it moves it to the bucket that all CPUs share.
-    pub promote_at: u32,
-    /// Packets a CPU lets through for a source while there is no room for its bucket.
-    pub source_fallback_heat: u32,
-}
-
-/// The kernel's numbers for a limit on a machine with this many CPUs.
-///
-/// Each CPU counts a source by itself, and halves the count each epoch of 2^30 ns; at a steady rate the count swings
-/// between one and two epochs' packets. Only a count that reaches `promote_at` costs a shared bucket, which then
-/// starts with what that CPU counted already spent.
-pub fn source_limit(limit: Option<&SourceLimit>, cpus: u32) -> LimitWords {
-    let Some(limit) = limit else { return LimitWords::default() };
-    let (rate, burst) = (limit.packets_per_second().get(), limit.burst().get());
-    let cpus = u64::from(cpus.max(1));
-    let source_cost = rate::cost(rate);
-    LimitWords {
-        source_cost,
-        source_window: source_cost.saturating_mul(burst),
-        promote_at: promote_at(rate, burst, cpus),
-        source_fallback_heat: fallback_heat(rate, burst),
+    /// The limit in the kernel's numbers, on a machine with so many CPUs.
+    ///
+    /// Each CPU counts a source by itself, and halves the count each epoch of 2^30 ns; at a steady rate the count swings
+    /// between one and two epochs' worth. Only a count that reaches [`sources::PRESSURE`] costs shared buckets, which then
+    /// start with what that CPU counted already spent. Each dimension adds to the one count as much as it is worth by itself.
+    pub fn words(&self, cpus: u32) -> abi::Limit {
+        let mut words = abi::Limit::default();
+        let cpus = u64::from(cpus.max(1));
+        let mut fallback = 0u64;
+        for (dimension, rate) in self.rates() {
+            let at = dimension.slot();
+            let (per_second, burst) = (rate.per_second.get(), rate.burst.get());
+            let token = if dimension == Dimension::Bytes { rate::BYTES_A_TOKEN } else { 1 };
+            let cost = cost(per_second, token);
+            let pressure = pressure(promote_at(dimension, per_second, burst, cpus), token);
+            let window = u64::try_from(u128::from(cost) * u128::from(burst) / u128::from(token)).unwrap_or(u64::MAX);
+            let places = words.cost.get_mut(at).zip(words.window.get_mut(at)).zip(words.pressure.get_mut(at));
+            if let Some(((cost_at, window_at), pressure_at)) = places {
+                (*cost_at, *window_at, *pressure_at) = (cost, window, pressure);
+            }
+            words.dimensions |= dimension.bit();
+            fallback = fallback.saturating_add(fallback_pressure(per_second, burst, pressure, token));
+        }
+        words.fallback = u32::try_from(fallback.min(u64::from(sources::PROMOTED) - 1)).unwrap_or(u32::MAX);
+        if self.enforcement == Enforcement::Observe {
+            words.flags |= limit_flag::OBSERVE;
+        }
+        words
     }
+}
+
+/// Time so many units cost, in 1/16 ns.
+fn cost(per_second: u64, token: u64) -> u64 {
+    let second = u128::from(rate::ticks(1_000_000_000)) * u128::from(token);
+    let rounded = (second + u128::from(per_second) / 2) / u128::from(per_second.max(1));
+    u64::try_from(rounded).unwrap_or(u64::MAX).max(1)
+}
+
+/// What a token adds to the count, where so many units reach [`sources::PRESSURE`].
+fn pressure(promote_at: u64, token: u64) -> u32 {
+    let pressure = (u64::from(sources::PRESSURE) * token).div_ceil(promote_at.max(1));
+    u32::try_from(pressure).unwrap_or(u32::MAX).min(sources::PRESSURE)
 }
 
 /// Two bounds, the lower of which holds:
 ///
-/// - A CPU that never reaches the count never charges the bucket. A quarter of the burst, shared by all CPUs, bounds
+/// - A CPU that never reaches the count never charges the buckets. A quarter of the burst, shared by all CPUs, bounds
 ///   what can slip by at once however a source is spread: a quarter of the burst, and less with each CPU that does
 ///   charge.
 /// - A source at its limit, spread evenly, must reach the count, and soon: its lowest count on each CPU is an epoch's
-///   packets, so half of that is reached within half an epoch and never lost again. It also bounds what can slip by for
+///   worth, so half of that is reached within half an epoch and never lost again. It also bounds what can slip by for
 ///   ever: a count below half an epoch's share stands for a rate below a quarter of the CPU's share.
 ///
-/// At least 1, where every packet goes through the bucket; at most a million, a tenth of a second of what one CPU can
-/// receive, so that the highest limits still charge a flood in time.
-fn promote_at(rate: u64, burst: u64, cpus: u64) -> u32 {
-    const MOST: u64 = 1_000_000;
+/// At least 2: a flood of sources that each send one packet must not fill the map of those that have buckets. So a CPU lets
+/// one packet a second of a source through that it charges to nobody. At most a million, a tenth of a second of what one
+/// CPU can receive, so that the highest limits still charge a flood in time.
+fn promote_at(dimension: Dimension, rate: u64, burst: u64, cpus: u64) -> u64 {
+    let (least, most) = if dimension == Dimension::Bytes { (2 * 1_514, 1_000_000 * 1_514) } else { (2, 1_000_000) };
     let of_burst = burst / (4 * cpus);
-    let of_epoch = epoch_packets(rate) / (2 * cpus);
-    u32::try_from(of_burst.min(of_epoch).clamp(1, MOST)).unwrap_or(u32::MAX)
+    let of_epoch = epoch_units(rate) / (2 * cpus);
+    of_burst.min(of_epoch).clamp(least, most)
 }
 
-/// Packets of one epoch (1.0737 s) at this rate, rounded down.
-fn epoch_packets(rate: u64) -> u64 {
-    let packets = (u128::from(rate) << sources::EPOCH_SHIFT) / 1_000_000_000;
-    u64::try_from(packets).unwrap_or(u64::MAX)
+/// Units of one epoch (1.0737 s) at this rate, rounded down.
+fn epoch_units(rate: u64) -> u64 {
+    let units = (u128::from(rate) << sources::EPOCH_SHIFT) / 1_000_000_000;
+    u64::try_from(units).unwrap_or(u64::MAX)
 }
 
-/// Where there is no room for a bucket, the halving count of each CPU alone must tell who is over. At the limit it
-/// swings up to two epochs' packets, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an
+/// Where there is no room for buckets, the halving count of each CPU alone must tell who is over. At the limit it
+/// swings up to two epochs' worth, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an
 /// uneven sender, so nobody within the limit is refused. The count includes what is refused: from about 1.4 times the
-/// limit on one CPU a part is refused, from about 2.8 times all of it. The count has 31 bits.
-fn fallback_heat(rate: u64, burst: u64) -> u32 {
-    const MOST: u64 = sources::PROMOTED as u64 - 1;
-    let heat = burst.saturating_add(rate.saturating_mul(3)).min(MOST);
-    u32::try_from(heat).unwrap_or(u32::MAX)
+/// limit on one CPU a part is refused, from about 2.8 times all of it.
+fn fallback_pressure(rate: u64, burst: u64, pressure: u32, token: u64) -> u64 {
+    let units = u128::from(burst) + 3 * u128::from(rate);
+    u64::try_from(units * u128::from(pressure) / u128::from(token)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

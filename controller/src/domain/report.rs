@@ -2,6 +2,7 @@
 //!
 //! Keys are stable. Times are RFC 3339 UTC, prefixes canonical text, what is unknown is `null`.
 mod followed;
+mod offenders;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use super::decision::{Enforcement, Kind, ListEnforcement};
 pub use self::followed::{
     CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
 };
+pub use self::offenders::OffenderRow;
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +238,9 @@ pub struct ExplainRate {
     pub offered: u64,
     /// Of these, let through.
     pub passed: u64,
+    /// Limits that it, or the network it is in, came near.
+    #[serde(default)]
+    pub over: Vec<OffenderRow>,
 }
 
 /// `weir explain`.

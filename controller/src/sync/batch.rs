@@ -63,7 +63,7 @@ impl Sync {
         let settings = Arc::clone(&state.settings);
         let mut saves = Vec::new();
         if is_new && let Some(list) = state.desired.list_mut(id) {
-            list.enforcement = settings.enforcement_of(list);
+            settings.apply_to(list);
             // Before its entries, and whatever becomes of them.
             self.unsaved.push(Change::PutList(ListHeader::of(list)));
         }

@@ -144,7 +144,7 @@ impl Sync {
         let id = state.desired.list_for(name, add.kind, &add.origin)?;
         let settings = Arc::clone(&state.settings);
         if is_new && let Some(list) = state.desired.list_mut(id) {
-            list.enforcement = settings.enforcement_of(list);
+            settings.apply_to(list);
             self.unsaved.push(Change::PutList(ListHeader::of(list)));
         }
         Ok(id)

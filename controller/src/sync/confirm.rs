@@ -94,8 +94,9 @@ impl Sync {
         let mut lists = Vec::new();
         for list in state.desired.lists_mut() {
             let enforcement = settings.enforcement_of(list);
-            if list.enforcement != enforcement {
-                lists.push((list.id, std::mem::replace(&mut list.enforcement, enforcement)));
+            if list.enforcement != enforcement || list.profile != settings.profile_of(list) {
+                lists.push((list.id, list.enforcement, list.profile));
+                settings.apply_to(list);
             }
         }
         drop(state);
@@ -188,7 +189,7 @@ impl Sync {
         let settings = Arc::clone(&state.settings);
         state.settled = Arc::clone(&settings);
         for list in state.desired.lists_mut() {
-            list.enforcement = settings.enforcement_of(list);
+            settings.apply_to(list);
         }
         drop(state);
         self.unsaved.push(Change::RemoveSetting { key: PENDING_KEY.to_owned() });

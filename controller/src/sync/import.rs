@@ -67,7 +67,7 @@ impl Sync {
         let is_derived = list.is_derived();
         list.origin = import.origin;
         list.usual = import.usual;
-        list.enforcement = settings.enforcement_of(list);
+        settings.apply_to(list);
         list.imported = import.prefixes;
         list.imported_at = Some(now.wall);
         list.imported_sequence = sequence;

@@ -24,7 +24,7 @@ pub(super) enum Undo {
     /// The enforcement switch as it was.
     Enforcement(Option<Enforcement>),
     /// Settings as they were.
-    Settings(Arc<Settings>, Vec<(ListId, ListEnforcement)>),
+    Settings(Arc<Settings>, Vec<(ListId, ListEnforcement, u32)>),
     /// Guards as they were.
     Guards(Guards),
     /// Several.
@@ -63,9 +63,9 @@ impl Undo {
             Self::Enforcement(old) => state.enforcement = old,
             Self::Settings(old, lists) => {
                 state.settings = old;
-                for (id, enforcement) in lists {
+                for (id, enforcement, profile) in lists {
                     if let Some(list) = state.desired.list_mut(id) {
-                        list.enforcement = enforcement;
+                        (list.enforcement, list.profile) = (enforcement, profile);
                     }
                 }
             }

@@ -211,6 +211,13 @@ pub enum Command {
     Interfaces(Vec<InterfaceState>),
     /// Something is wrong with a part, or is not any more.
     Problem(String, Option<String>),
+    /// Limits were broken: whose, and how, and how many more there were.
+    Offences {
+        /// Prefix and particulars.
+        records: Vec<(String, serde_json::Value)>,
+        /// How many are left out.
+        left_out: usize,
+    },
     /// A worker is done with a slot.
     Built(Box<policy::Built>),
     /// A worker has waited out the grace period of a slot.
@@ -351,6 +358,14 @@ impl Sync {
             Command::Guards(guards) => self.set_guards(guards),
             Command::Interfaces(interfaces) => self.shared.write().interfaces = interfaces,
             Command::Problem(part, what) => self.problem(&part, what),
+            Command::Offences { records, left_out } => {
+                for (target, detail) in records {
+                    self.audit("limits", "offence", &target, &detail);
+                }
+                if left_out != 0 {
+                    self.audit("limits", "offences", "", &serde_json::json!({"more": left_out}));
+                }
+            }
             Command::Built(built) => self.built(*built),
             Command::Retired(retired) => self.retired(&retired),
             Command::Stop(done) => return Some(done),

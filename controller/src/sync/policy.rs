@@ -56,18 +56,26 @@ enum Work {
 }
 
 impl Work {
-    fn carry_out(self, writer: &KernelWriter, slot: u32, descriptor: &Slot) -> Result<BuiltSlot, BuildFailure> {
+    fn carry_out(
+        self,
+        writer: &KernelWriter,
+        slot: u32,
+        descriptor: &Slot,
+        ports: &[u64],
+    ) -> Result<BuiltSlot, BuildFailure> {
         match self {
             Self::Tables { desired, guards, capacity, now, key } => {
                 let now_s = u32::try_from(now.0).unwrap_or(u32::MAX);
                 let image = tables::build(&desired, &guards, capacity, now_s, key)?;
                 drop(desired);
+                writer.write_ports(slot, ports);
                 writer.write_slot(slot, &image, *descriptor)?;
                 let Image { classes, sizes, is_switchable, .. } = image;
                 Ok(BuiltSlot { classes: Arc::new(classes), tables: sizes, is_switchable })
             }
             Self::Rows { from, classes, standing, tables } => {
                 let rows: Vec<_> = classes.iter().map(|class| standing.row(class)).collect();
+                writer.write_ports(slot, ports);
                 writer.write_rows(slot, from, &rows, *descriptor)?;
                 Ok(BuiltSlot { classes, tables, is_switchable: true })
             }
@@ -125,6 +133,7 @@ impl Sync {
         let State { overlay, desired, guards, .. } = &mut *state;
         let ops = overlay.refresh(&Context { desired, guards, slots: &slots, now: now.boot });
         let flags = overlay.flags();
+        let ports = Arc::clone(&state.settings.ports);
         let mut descriptor = state.settings.slot(state.generation + 1, state.enforcement());
         if let Some(seconds) = confirm {
             descriptor.confirm_deadline_s = now.after(seconds).boot.0;
@@ -150,7 +159,7 @@ impl Sync {
         }
         let (writer, to_self) = (Arc::clone(&self.writer), self.to_self.clone());
         std::thread::spawn(move || {
-            let result = work.carry_out(&writer, slot, &descriptor);
+            let result = work.carry_out(&writer, slot, &descriptor, &ports.words);
             // The task may have stopped; then nobody flips.
             let _stopped = to_self.send(Command::Built(Box::new(Built { slot, result })));
         });

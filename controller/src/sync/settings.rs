@@ -10,28 +10,29 @@ use zerocopy::FromZeros as _;
 use crate::config::{Crowdsec, Feed, Geo};
 use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::desired::List;
-use crate::domain::limits::LimitWords;
+use crate::domain::floods::{Floods, TIGHT};
+use crate::domain::offenders::Consequence;
+use crate::domain::ports::PortTable;
 use crate::domain::report::SettingRow;
 use crate::domain::tables::Capacity;
 
 /// What the kernel's policy depends on, beside the lists.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// Whether drops are carried out.
     pub enforcement: Enforcement,
-    /// The per-source limit in packets per second; `None`: no limit.
-    pub source_limit: Option<u64>,
-    /// The per-source limit in the kernel's units.
-    pub source_words: LimitWords,
-    /// Whether the per-source limit is only observed.
-    pub observe_source: bool,
-    /// The same three of the tighter limit.
-    pub tight_limit: Option<u64>,
-    /// In the kernel's units.
-    pub tight_words: LimitWords,
-    /// Whether it is only observed.
-    pub observe_tight: bool,
+    /// What is held against floods.
+    pub floods: Arc<Floods>,
+    /// What follows where limits are broken again and again.
+    pub consequence: Consequence,
+    /// What destination ports lead to.
+    pub ports: Arc<PortTable>,
+    /// CPUs that packets are judged on.
+    pub cpus: u32,
+    /// The lowest port that a socket gets without asking for it.
+    pub askers_from: u16,
+    /// Numbers of the limits that lists name.
+    pub profiles: BTreeMap<String, u32>,
     /// Whether a packet over the header budget passes.
     pub budget_passes: bool,
     /// Whether every packet is counted for its source, for `top`.
@@ -66,6 +67,17 @@ impl Settings {
         self.lists.get(&*list.name).copied().unwrap_or(list.usual)
     }
 
+    /// Where a list limits: the number of the limit.
+    pub fn profile_of(&self, list: &List) -> u32 {
+        self.profiles.get(&*list.name).copied().unwrap_or(TIGHT)
+    }
+
+    /// Has a list be as these settings say.
+    pub fn apply_to(&self, list: &mut List) {
+        list.enforcement = self.enforcement_of(list);
+        list.profile = self.profile_of(list);
+    }
+
     /// The slot descriptor for these settings, without tables.
     pub fn slot(&self, generation: u64, enforcement: Enforcement) -> Slot {
         let mut slot = Slot::new_zeroed();
@@ -76,23 +88,10 @@ impl Settings {
         if self.budget_passes {
             slot.features |= feature::BUDGET_PASSES;
         }
-        if self.observe_source {
-            slot.features |= feature::OBSERVE_SOURCE_LIMIT;
-        }
-        if self.observe_tight {
-            slot.features |= feature::OBSERVE_TIGHT_LIMIT;
-        }
         if self.track_sources {
             slot.features |= feature::TRACK_SOURCES;
         }
-        slot.source_cost = self.source_words.source_cost;
-        slot.source_window = self.source_words.source_window;
-        slot.promote_at = self.source_words.promote_at;
-        slot.source_fallback_heat = self.source_words.source_fallback_heat;
-        slot.tight_cost = self.tight_words.source_cost;
-        slot.tight_window = self.tight_words.source_window;
-        slot.tight_promote_at = self.tight_words.promote_at;
-        slot.tight_fallback_heat = self.tight_words.source_fallback_heat;
+        self.floods.fill(&mut slot, &self.ports, self.cpus, self.askers_from);
         slot.sample_cost = rate::cost(u64::from(self.samples_per_second));
         slot.sample_window = slot.sample_cost.saturating_mul(u64::from(self.samples_per_second));
         slot

@@ -2,12 +2,14 @@
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
+use weir_common::abi;
+use weir_common::traffic::Dimension;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use weir::adapters::kernel::object;
 use weir::domain::decision::Enforcement;
-use weir::domain::limits::{self, LimitWords, SourceLimit};
+use weir::domain::limits::{HIGHEST_RATE, Limit as Rates, Rate};
 use weir_common::verdict::Verdict;
 
 use super::lists;
@@ -18,7 +20,7 @@ use super::spread::Spread;
 const ENTRIES: [u64; 3] = [0, 120_000, 1_000_000];
 
 /// A limit that no source breaks in a test-run: the highest there is.
-const HIGHEST: u64 = limits::HIGHEST_RATE;
+const HIGHEST: u64 = HIGHEST_RATE;
 
 /// A limit that one source breaks at once.
 const LOW: u64 = 1_000;
@@ -166,15 +168,16 @@ impl Case {
     }
 }
 
-fn words(limit: Limit) -> Result<LimitWords> {
+fn words(limit: Limit) -> Result<abi::Limit> {
     let rate = match limit {
-        Limit::Off => return Ok(LimitWords::default()),
+        Limit::Off => return Ok(abi::Limit::default()),
         Limit::On => HIGHEST,
         Limit::Broken => LOW,
     };
     let rate = NonZeroU64::new(rate).unwrap_or(NonZeroU64::MIN);
-    let limit = SourceLimit::new(rate, SourceLimit::usual_burst(rate), Enforcement::Enforce)?;
-    Ok(limits::source_limit(Some(&limit), object::possible_cpus()?))
+    let rate = Rate::new(Dimension::Packets, rate, None)?;
+    let limit = Rates::new([(Dimension::Packets, rate)], Enforcement::Enforce).context("a limit")?;
+    Ok(limit.words(object::possible_cpus()?))
 }
 
 fn row(rig: &mut Rig, case: &Case, rounds: usize, packets: u32) -> Result<Row> {

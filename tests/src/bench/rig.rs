@@ -11,9 +11,8 @@ use weir::adapters::kernel::object::{self, Clock, Object, Sizes};
 use weir::adapters::kernel::reader::{Counters, KernelReader};
 use weir::adapters::kernel::sys;
 use weir::adapters::kernel::writer::KernelWriter;
-use weir::domain::limits::LimitWords;
 use weir::domain::tables::Image;
-use weir_common::abi::{Control, Slot, control_word, feature};
+use weir_common::abi::{self, Control, Slot, control_word, feature};
 use weir_common::rate;
 use weir_common::verdict::Verdict;
 use zerocopy::FromZeros as _;
@@ -173,13 +172,14 @@ impl Rig {
     }
 
     /// Sets the limit for every source, of the slot in force.
-    pub fn limit(&self, words: LimitWords) {
+    pub fn limit(&self, words: abi::Limit) {
         let index = self.writer.descriptor().slot() as usize;
         if let Some(mut slot) = self.policy.read(index) {
-            slot.source_cost = words.source_cost;
-            slot.source_window = words.source_window;
-            slot.promote_at = words.promote_at;
-            slot.source_fallback_heat = words.source_fallback_heat;
+            slot.source_limits = [words; _];
+            slot.features &= !feature::SOURCE_LIMIT;
+            if words.dimensions != 0 {
+                slot.features |= feature::SOURCE_LIMIT;
+            }
             self.policy.write(index, slot);
         }
     }
@@ -243,7 +243,7 @@ impl Rig {
 /// The system call's.
 pub fn put_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Result<u64> {
     let old = writer.descriptor().slot();
-    let slot = (old + 1) % weir_common::abi::SLOTS;
+    let slot = (old + 1) % abi::SLOTS;
     let mut descriptor = Slot::new_zeroed();
     descriptor.generation = generation;
     descriptor.features = feature::TRACK_SOURCES;

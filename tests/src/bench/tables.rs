@@ -6,15 +6,17 @@ use std::io::Write;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use weir_common::abi;
+use weir_common::traffic::Dimension;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::Serialize;
 use weir::adapters::kernel::object;
 use weir::domain::decision::{Enforcement, Kind, Origin};
 use weir::domain::desired::Desired;
 use weir::domain::guard::Guards;
-use weir::domain::limits::{self, LimitWords, SourceLimit};
+use weir::domain::limits::{HIGHEST_RATE, Limit as Rates, Rate};
 use weir::domain::prefixes::Prefixes;
 use weir::domain::tables::{self, Capacity, Image};
 use weir_common::verdict::Verdict;
@@ -105,7 +107,7 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
             let warm = numbers.count == 1;
             for (beside, extras, limited) in besides(sources, args.alone) {
                 rig.extras(extras);
-                rig.limit(if limited { highest()? } else { LimitWords::default() });
+                rig.limit(if limited { highest()? } else { abi::Limit::default() });
                 let packets = args.packets;
                 let work = Work { family: lists.family, numbers, packets, rounds: rounds + usize::from(warm) };
                 tables.rows.push(row(&mut rig, &lists.name, (sources, beside), &work, &answers)?);
@@ -127,10 +129,11 @@ fn besides(sources: &str, alone: bool) -> Vec<(&'static str, Extras, bool)> {
     all
 }
 
-fn highest() -> Result<LimitWords> {
-    let rate = NonZeroU64::new(limits::HIGHEST_RATE).unwrap_or(NonZeroU64::MIN);
-    let limit = SourceLimit::new(rate, SourceLimit::usual_burst(rate), Enforcement::Enforce)?;
-    Ok(limits::source_limit(Some(&limit), object::possible_cpus()?))
+fn highest() -> Result<abi::Limit> {
+    let rate = NonZeroU64::new(HIGHEST_RATE).unwrap_or(NonZeroU64::MIN);
+    let rate = Rate::new(Dimension::Packets, rate, None)?;
+    let limit = Rates::new([(Dimension::Packets, rate)], Enforcement::Enforce).context("a limit")?;
+    Ok(limit.words(object::possible_cpus()?))
 }
 
 const MILLION: u64 = 1_000_000;

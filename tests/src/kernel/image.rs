@@ -3,19 +3,21 @@
 //! This is a translation of its own, not the daemon's: every prefix gets the whole answer for what it covers, and ends
 //! are left in chains, whatever the clock says, so that the packet's way has to follow them.
 use std::net::IpAddr;
+use weir::domain::floods::TIGHT;
+use weir_common::traffic::Dimension;
 
 use ipnet::IpNet;
 use weir::domain::tables::layout::{Flat, RUN, Values, lay_out};
 use weir_common::abi::{
-    ClassRow, Control, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot, class_flag, control_word,
-    feature, overlay_flag, ruling_flag,
+    self, ClassRow, Control, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot, class_flag,
+    control_word, feature, limit_flag, overlay_flag, ruling_flag,
 };
 use weir_common::addr::Source;
 use weir_common::lookup::run_word;
 use weir_common::model::Model;
 use zerocopy::FromZeros as _;
 
-use crate::reference::world::{Act, Decision, Live, Policy, SLOTS, World};
+use crate::reference::world::{Act, Decision, Limit, Live, Policy, SLOTS, World};
 
 /// Keys the hash of tracked sources in all three.
 pub const SEED: u64 = 0x0dd5_eed5_0dd5_eed5;
@@ -184,26 +186,27 @@ impl Image {
     }
 }
 
+/// A limit of packets in the kernel's words.
+fn words(limit: &Limit) -> abi::Limit {
+    let mut words = abi::Limit { dimensions: Dimension::Packets.bit(), ..abi::Limit::default() };
+    let at = Dimension::Packets.slot();
+    words.cost[at] = limit.cost();
+    words.window[at] = limit.window();
+    // The kernel adds one to what a packet counts, so that it is never nothing.
+    words.pressure[at] = u32::try_from(limit.pressure() - 1).expect("a part of the whole");
+    words.fallback = u32::try_from(limit.fallback_pressure()).expect("31 bits");
+    words.flags = if limit.observe { limit_flag::OBSERVE } else { 0 };
+    words
+}
+
 impl SlotImage {
     fn of(policy: &Policy) -> Result<Self, TooManyEnds> {
         let mut slot = Slot::new_zeroed();
         slot.generation = 7;
-        if let Some(limit) = policy.limit {
-            slot.source_cost = limit.cost();
-            slot.source_window = limit.window();
-            slot.promote_at = limit.promote_at;
-            slot.source_fallback_heat = limit.fallback;
-            if limit.observe {
-                slot.features |= feature::OBSERVE_SOURCE_LIMIT;
-            }
-        }
-        if let Some(limit) = policy.tight {
-            slot.tight_cost = limit.cost();
-            slot.tight_window = limit.window();
-            slot.tight_promote_at = limit.promote_at;
-            slot.tight_fallback_heat = limit.fallback;
-            if limit.observe {
-                slot.features |= feature::OBSERVE_TIGHT_LIMIT;
+        for (place, limit) in slot.source_limits.iter_mut().zip([policy.limit, policy.tight.or(policy.limit)]) {
+            if let Some(limit) = limit {
+                *place = words(&limit);
+                slot.features |= feature::SOURCE_LIMIT;
             }
         }
         if policy.budget_passes {
@@ -356,7 +359,7 @@ impl Guard {
     fn flags(self) -> u32 {
         let protected = if self.protected { class_flag::PROTECTED } else { 0 };
         let never_block = if self.never_block { class_flag::NEVER_BLOCK } else { 0 };
-        let limited = if self.limited { class_flag::LIMITED } else { 0 };
+        let limited = if self.limited { class_flag::profile(TIGHT) } else { 0 };
         protected | never_block | limited
     }
 }
@@ -419,4 +422,4 @@ fn full(source: Source) -> u8 {
     }
 }
 
-const _: () = assert!(SLOTS == weir_common::abi::SLOTS as usize);
+const _: () = assert!(SLOTS == abi::SLOTS as usize);

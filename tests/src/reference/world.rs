@@ -131,6 +131,16 @@ impl Limit {
         (16_000_000_000 + self.rate / 2) / self.rate
     }
 
+    /// What a packet adds to a CPU's count; the whole is 2^20.
+    pub fn pressure(&self) -> u64 {
+        (1u64 << 20).div_ceil(u64::from(self.promote_at)) + 1
+    }
+
+    /// The count up to which a source passes while there is no room for its bucket.
+    pub fn fallback_pressure(&self) -> u64 {
+        (u64::from(self.fallback) * self.pressure()).min((1 << 31) - 1)
+    }
+
     /// Time the burst costs, 1/16 ns.
     pub fn window(&self) -> u64 {
         self.cost() * self.burst

@@ -8,7 +8,7 @@ use aya::maps::Map;
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use sha2::{Digest as _, Sha256};
-use weir_common::abi::SOURCE_SETS;
+use weir_common::abi::{FLOW_LINES, NETWORK_SETS, SOURCE_SETS};
 
 use super::sys;
 
@@ -19,7 +19,7 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/weir.bpf.o")));
 
 /// Names of all maps, in the object and as pins.
-pub const MAPS: [&str; 15] = [
+pub const MAPS: [&str; 20] = [
     "CONTROL",
     "POLICY",
     "TABLES",
@@ -34,6 +34,11 @@ pub const MAPS: [&str; 15] = [
     "OVERLAY_HITS",
     "CPUS",
     "SOURCES",
+    "NETWORKS",
+    "FLOWS",
+    "FRAGMENTS",
+    "PORTS",
+    "SHARED",
     "OFFENDERS",
 ];
 
@@ -41,8 +46,9 @@ pub const MAPS: [&str; 15] = [
 pub const SAMPLES: &str = "SAMPLES";
 
 /// Maps that a private instance shares with the running daemon's: policy, which it only reads.
-pub const POLICY_MAPS: [&str; 9] = [
+pub const POLICY_MAPS: [&str; 10] = [
     "POLICY",
+    "PORTS",
     "TABLES",
     "CLASSES",
     "OVERLAY_V4",
@@ -165,6 +171,8 @@ impl Object {
             .map_max_entries("OVERLAY_HITS", stride * cpus)
             .map_max_entries("CPUS", cpus)
             .map_max_entries("SOURCES", cpus * SOURCE_SETS)
+            .map_max_entries("NETWORKS", cpus * NETWORK_SETS)
+            .map_max_entries("FLOWS", cpus * FLOW_LINES)
             .map_max_entries("OFFENDERS", sizes.offenders);
         #[expect(
             clippy::iter_over_hash_type,

@@ -3,10 +3,12 @@ use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use weir_common::abi::{ClassRow, CpuState, Line, Offender, OverlayValue, PrefixV4, PrefixV6, Sample, Slot, SourceSet};
-use weir_common::addr::{Source, SourceKey};
+use weir_common::abi::{
+    ClassRow, CpuState, Line, NetworkSet, OffenderKey, OverlayValue, PrefixV4, PrefixV6, Sample, Slot, SourceSet,
+};
+use weir_common::addr::Source;
 use weir_common::judge::{Classification, classify, slot_in_force};
-use weir_common::tables::{Bucket, Fault, Tables};
+use weir_common::tables::{Asked, Buckets, Fault, Tables};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::map::{Mapped, Table};
@@ -112,21 +114,21 @@ where
     Table::<K, V>::new(map).and_then(|table| table.get(key)).or(Err(Fault))
 }
 
-/// No packet, no bucket.
-struct NoBucket;
+/// No packet, no buckets.
+struct NoBuckets;
 
-impl Bucket for NoBucket {
-    fn tat(&self) -> u64 {
+impl Buckets for NoBuckets {
+    fn tat(&self, _: usize) -> u64 {
         0
     }
-    fn set_tat(&self, _: u64) {}
-    fn add_tat(&self, _: u64) {}
+    fn set_tat(&self, _: usize, _: u64) {}
+    fn add_tat(&self, _: usize, _: u64) {}
     fn count_passed(&self, _: u64) {}
-    fn count_refused(&self, _: u64) {}
+    fn count_refused(&self, _: usize, _: u64) {}
 }
 
 impl Tables for Question<'_> {
-    type Bucket = NoBucket;
+    type Buckets = NoBuckets;
     type Lines = u32;
 
     fn control(&self, word: u32) -> Option<u64> {
@@ -178,11 +180,30 @@ impl Tables for Question<'_> {
     }
     fn count_far_class(&self, _: &Slot, _: u32, _: u32, _: u64) {}
     fn count_overlay(&self, _: u32, _: u64) {}
-    fn offender(&self, _: SourceKey) -> Option<NoBucket> {
+    fn with_networks<R>(&self, _: u32, _: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
         None
     }
-    fn insert_offender(&self, _: SourceKey, _: &Offender) -> bool {
+    fn with_flows<R>(&self, _: u32, _: impl FnOnce(&mut Line) -> R) -> Option<R> {
+        None
+    }
+    fn fragment(&self, _: u32) -> u64 {
+        0
+    }
+    fn set_fragment(&self, _: u32, _: u64) {}
+    fn offender(&self, _: &OffenderKey) -> Option<NoBuckets> {
+        None
+    }
+    fn insert_offender(&self, _: &OffenderKey, _: u64) -> bool {
         false
+    }
+    fn shared_buckets(&self, _: u32) -> Option<NoBuckets> {
+        None
+    }
+    fn asked(&self, _: Source, _: Source, _: u32, _: u32) -> Asked {
+        Asked::Nobody
+    }
+    fn port_row(&self, _: u32, _: bool, _: u32) -> u32 {
+        0
     }
     fn interface(&self) -> u32 {
         0

@@ -3,7 +3,9 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
-use weir_common::abi::{Control, CpuState, Offender, SOURCE_SETS, SourceSet, Tally, control_word};
+use weir_common::abi::{
+    Control, CpuState, DIMENSION_SLOTS, Offender, OffenderKey, SCOPE_SLOTS, SOURCE_SETS, SourceSet, Tally, control_word,
+};
 use weir_common::verdict::VERDICT_SLOTS;
 
 use super::map::{Mapped, Table};
@@ -21,6 +23,12 @@ pub struct Counters {
     pub samples_lost: u64,
     /// Packets of sources that found the offenders full.
     pub offenders_full: u64,
+    /// Packets that some limit refused, dropped or not.
+    pub refusals: u64,
+    /// Packets dropped over a limit, by scope and dimension.
+    pub limited: [[Tally; DIMENSION_SLOTS]; SCOPE_SLOTS],
+    /// Packets over a limit that is only observed.
+    pub limited_observed: [[Tally; DIMENSION_SLOTS]; SCOPE_SLOTS],
 }
 
 /// A tracked source, summed over CPUs.
@@ -41,7 +49,7 @@ pub struct KernelReader {
     cpus: Mapped<CpuState>,
     sources: Mapped<SourceSet>,
     overlay_hits: Mapped<Tally>,
-    offenders: Table<u64, Offender>,
+    offenders: Table<OffenderKey, Offender>,
 }
 
 impl KernelReader {
@@ -85,17 +93,23 @@ impl KernelReader {
             samples: 0,
             samples_lost: 0,
             offenders_full: 0,
+            refusals: 0,
+            limited: [[Tally::default(); DIMENSION_SLOTS]; SCOPE_SLOTS],
+            limited_observed: [[Tally::default(); DIMENSION_SLOTS]; SCOPE_SLOTS],
         };
         for cpu in (0..self.cpus.len()).filter_map(|cpu| self.cpus.read(cpu)) {
-            for (into, from) in
-                sum.enforced.iter_mut().zip(cpu.enforced).chain(sum.observed.iter_mut().zip(cpu.observed))
-            {
+            let verdicts = sum.enforced.iter_mut().zip(cpu.enforced).chain(sum.observed.iter_mut().zip(cpu.observed));
+            let limits = sum.limited.as_flattened_mut().iter_mut().zip(cpu.limited.as_flattened().iter().copied());
+            let observed = sum.limited_observed.as_flattened_mut().iter_mut();
+            let observed = observed.zip(cpu.limited_observed.as_flattened().iter().copied());
+            for (into, from) in verdicts.chain(limits).chain(observed) {
                 into.packets = into.packets.saturating_add(from.packets);
                 into.bytes = into.bytes.saturating_add(from.bytes);
             }
             sum.samples += cpu.samples;
             sum.samples_lost += cpu.samples_lost;
             sum.offenders_full += cpu.offenders_full;
+            sum.refusals += cpu.refusals;
         }
         sum
     }
@@ -134,8 +148,16 @@ impl KernelReader {
     ///
     /// # Errors
     /// The system call's.
-    pub fn offender(&self, key: u64) -> io::Result<Option<Offender>> {
-        self.offenders.get(&key)
+    pub fn offender(&self, key: &OffenderKey) -> io::Result<Option<Offender>> {
+        self.offenders.get(key)
+    }
+
+    /// Everybody who came near a limit.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn all_offenders(&self) -> io::Result<Vec<(OffenderKey, Offender)>> {
+        self.offenders.entries()
     }
 
     /// Sources that can have an exact bucket at once.
@@ -150,7 +172,7 @@ impl KernelReader {
     ///
     /// # Errors
     /// The system call's.
-    pub fn offenders(&self) -> io::Result<Vec<u64>> {
+    pub fn offenders(&self) -> io::Result<Vec<OffenderKey>> {
         self.offenders.keys()
     }
 

@@ -60,6 +60,10 @@ impl Attr {
         self.u32(at, fd.as_raw_fd().cast_unsigned())
     }
 
+    fn get_u32(&self, at: usize) -> u32 {
+        self.0.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
+    }
+
     fn ptr<T: ?Sized>(self, at: usize, ptr: *const T) -> Self {
         self.u64(at, ptr.cast::<u8>() as u64)
     }
@@ -133,6 +137,33 @@ pub fn map_next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) ->
         attr = attr.ptr(8, key);
     }
     found(bpf(MAP_GET_NEXT_KEY, &mut attr))
+}
+
+/// Reads many entries of a hash map at once: keys and values next to each other, as many as there is room for. `at` says
+/// where to go on, and is `None` at first and after the last; the result is how many were read.
+///
+/// # Errors
+/// The system call's: `EINVAL` before Linux 5.6, `ENOSPC` where the room does not hold what the kernel reads at once.
+pub fn map_lookup_batch(
+    map: BorrowedFd<'_>,
+    at: &mut Option<u32>,
+    keys: &mut [u8],
+    values: &mut [u8],
+    room: u32,
+) -> io::Result<u32> {
+    const MAP_LOOKUP_BATCH: libc::c_long = 24;
+    let mut next = [0; 4];
+    let from = at.map(u32::to_ne_bytes);
+    let mut attr = Attr::new().ptr(8, &mut next).ptr(16, keys).ptr(24, values).u32(32, room).fd(36, map);
+    if let Some(from) = &from {
+        attr = attr.ptr(0, from);
+    }
+    match bpf(MAP_LOOKUP_BATCH, &mut attr) {
+        Ok(_) => *at = Some(u32::from_ne_bytes(next)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => *at = None,
+        Err(error) => return Err(error),
+    }
+    Ok(attr.get_u32(32))
 }
 
 /// Pins an object under a path of a BPF filesystem.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
 use weir_common::abi::{
-    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OverlayValue, PrefixV4, PrefixV6, SLOTS, Slot, Tally,
-    control_word,
+    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS, PrefixV4,
+    PrefixV6, SLOTS, Slot, Tally, control_word,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -42,7 +42,8 @@ pub struct KernelWriter {
     allow_v6: Table<PrefixV6, OverlayValue>,
     deny_v6: Table<PrefixV6, OverlayValue>,
     overlay_hits: Mapped<Tally>,
-    offenders: Table<u64, Offender>,
+    offenders: Table<OffenderKey, Offender>,
+    ports: Mapped<Line>,
     hits: Mutex<Vec<Option<Mapped<Line>>>>,
     cpu_states: Mapped<CpuState>,
     cpus: u32,
@@ -99,6 +100,7 @@ impl KernelWriter {
             deny_v6: table(get("OVERLAY_DENY_V6")?)?,
             overlay_hits: Mapped::new(hits.as_fd()).map_err(failed("map the overlay's counters"))?,
             offenders: table(get("OFFENDERS")?)?,
+            ports: Mapped::new(get("PORTS")?.as_fd()).map_err(failed("map the table of ports"))?,
             hits: Mutex::new((0..SLOTS).map(|_| None).collect()),
             cpu_states: Mapped::new(get("CPUS")?.as_fd()).map_err(failed("map the CPUs' counters"))?,
             cpus,
@@ -143,6 +145,17 @@ impl KernelWriter {
     /// The descriptor of a slot.
     pub fn slot(&self, slot: u32) -> Option<Slot> {
         self.policy.read(slot as usize)
+    }
+
+    /// Writes what destination ports lead to, for a slot that no packet is judged by; empty words: nowhere.
+    pub fn write_ports(&self, slot: u32, words: &[u64]) {
+        let lines = PORT_WORDS as usize / 8;
+        let first = slot as usize % SLOTS as usize * lines;
+        let mut chunks = words.as_chunks::<8>().0.iter();
+        for at in first..first + lines {
+            let words = chunks.next().copied().unwrap_or_default();
+            self.ports.write(at, Line { words });
+        }
     }
 
     /// Writes a generation into a slot that no packet is judged by. Nothing changes for packets until [`Self::flip`].
@@ -321,9 +334,8 @@ impl KernelWriter {
     /// The system call's.
     pub fn sweep_offenders(&self, before_ns: u64) -> Result<usize, WriteError> {
         let mut swept = 0;
-        for key in self.offenders.keys().map_err(failed("read the offenders"))? {
-            let idle = self.offenders.get(&key).map_err(failed("read an offender"))?;
-            if idle.is_some_and(|offender| offender.seen_ns < before_ns)
+        for (key, offender) in self.offenders.entries().map_err(failed("read the offenders"))? {
+            if offender.buckets.seen_ns < before_ns
                 && self.offenders.remove(&key).map_err(failed("remove an offender"))?
             {
                 swept += 1;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
+use crate::domain::floods::TIGHT;
 use crate::domain::prefixes::Prefixes;
 
 /// Which lists each class of a generation stands for.
@@ -139,6 +140,7 @@ impl ListHeader {
             origin: self.origin,
             enforcement: self.enforcement,
             usual: ListEnforcement::Enforce,
+            profile: TIGHT,
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,

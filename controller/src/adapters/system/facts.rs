@@ -155,6 +155,14 @@ impl Facts {
     }
 }
 
+/// The lowest local port that this network namespace gives a socket that asks for none; Linux's default where it cannot be
+/// read.
+pub fn lowest_given_port() -> u16 {
+    const DEFAULT: u16 = 32_768;
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(DEFAULT)
+}
+
 /// The addresses of `nameserver` lines, in order. Zones (`fe80::1%eth0`) are left off; lines with anything but an
 /// address are skipped, as the resolver does.
 pub fn resolvers(text: &str) -> Vec<IpAddr> {

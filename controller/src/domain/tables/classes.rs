@@ -40,7 +40,7 @@ impl Class {
 
 /// What each list as a whole says, in the terms of a decision.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(BTreeMap<u16, (Item, ListEnforcement)>);
+pub struct Standing(BTreeMap<u16, (Item, ListEnforcement, u32)>);
 
 impl Standing {
     /// As the lists stand.
@@ -57,14 +57,14 @@ impl Standing {
                 expires_at_s: 0,
                 is_off: false,
             };
-            (list.id.0, (item, list.enforcement))
+            (list.id.0, (item, list.enforcement, list.profile))
         });
         Self(lists.collect())
     }
 
     /// Place of a list in the order of origins.
     pub fn rank(&self, list: u16) -> u16 {
-        self.0.get(&list).map_or(u16::MAX, |(item, _)| item.rank)
+        self.0.get(&list).map_or(u16::MAX, |(item, ..)| item.rank)
     }
 
     /// The row of a class, as the lists stand.
@@ -73,21 +73,22 @@ impl Standing {
         let best = |observe: bool| -> Ruling {
             strongest(items.iter().filter(|item| item.observe == observe && item.stands(class.flags)))
         };
-        let is_limited = class.members.iter().any(|member| self.limits(member.list));
+        let profile = class.members.iter().find_map(|member| self.profile(member.list)).unwrap_or(0);
         // Who must not be cut off is not slowed down more than others either.
         let is_guarded = class.flags & class_flag::GUARDED != 0;
-        let limited = if is_limited && !is_guarded { class_flag::LIMITED } else { 0 };
+        let limited = if is_guarded { 0 } else { class_flag::profile(profile) };
         ClassRow { enforced: best(false), observed: best(true), flags: class.flags | limited, ..ClassRow::default() }
     }
 
-    /// Whether sources on this list have the tighter limit.
-    fn limits(&self, list: u16) -> bool {
-        self.0.get(&list).is_some_and(|(_, enforcement)| *enforcement == ListEnforcement::Limit)
+    /// The limit that sources on this list have; `None`: it is no list that limits. The first of several lists decides.
+    fn profile(&self, list: u16) -> Option<u32> {
+        let (_, enforcement, profile) = self.0.get(&list)?;
+        (*enforcement == ListEnforcement::Limit).then_some(*profile)
     }
 
     /// A member as the decision it comes to; `None` where its list neither denies nor allows.
     fn item(&self, member: Member) -> Option<Item> {
-        let (item, enforcement) = self.0.get(&member.list)?;
+        let (item, enforcement, _) = self.0.get(&member.list)?;
         let observe = match enforcement {
             ListEnforcement::Off | ListEnforcement::Limit => return None,
             ListEnforcement::Observe => true,

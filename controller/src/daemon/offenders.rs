@@ -1,0 +1,143 @@
+//! Those that break limits: offences into the audit trail, denials into the sync task.
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde_json::json;
+use weir_common::addr::{SourceKey, SourceNetwork};
+use weir_common::traffic::Scope;
+
+use crate::adapters::clock;
+use crate::domain::decision::{Enforcement, Origin};
+use crate::domain::limits::unit;
+use crate::domain::offenders::{Book, Offence};
+use crate::domain::time::MonotonicNs;
+use crate::sync::{Batch, Command, Handle, Put, Shared};
+
+/// How often the buckets are looked at, if anything was refused since.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Looks after which what is long ago is forgotten.
+const SWEEP_AFTER: u32 = 600;
+/// The list that denials are on, and the part that problems are noted under.
+const NAME: &str = "offenders";
+/// Offences that are written into the audit trail at one look: a flood of offenders is not to be one of records.
+const MOST_RECORDS: usize = 100;
+
+/// Looks until the daemon stops.
+pub(super) async fn watch(shared: Shared, sync: Handle) {
+    let mut book = Book::new(usize::try_from(shared.read().offender_room).unwrap_or(usize::MAX));
+    let mut refusals = 0;
+    let mut looks = 0u32;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        looks = looks.wrapping_add(1);
+        if looks % SWEEP_AFTER == 0 {
+            book.sweep(clock::monotonic().0);
+        }
+        let now_refused = shared.reader.counters().refusals;
+        if now_refused == refusals {
+            continue;
+        }
+        refusals = now_refused;
+        let reader = Arc::clone(&shared.reader);
+        let read = tokio::task::spawn_blocking(move || reader.all_offenders()).await;
+        let buckets = match read {
+            Ok(Ok(buckets)) => buckets,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "those that break limits cannot be read");
+                continue;
+            }
+            Err(_) => return,
+        };
+        let consequence = shared.read().settings.consequence;
+        let buckets = buckets.into_iter().map(|(key, offender)| (key, offender.buckets));
+        let offences = book.look(buckets, clock::monotonic().0, &consequence);
+        let now = clock::monotonic().0;
+        let histories = book
+            .histories()
+            .map(|(key, offences, until)| (key, (offences, (until > now).then(|| clock::wall_of(MonotonicNs(until))))));
+        shared.followed.set_offences(histories.collect());
+        if !offences.is_empty() {
+            carry_out(&sync, &offences).await;
+        }
+    }
+}
+
+/// Notes offences, and denies those whose time has come.
+async fn carry_out(sync: &Handle, offences: &[Offence]) {
+    let now = clock::now();
+    let mut put = Vec::new();
+    let mut records = Vec::new();
+    for offence in offences {
+        let prefix = prefix(offence);
+        let scope = Scope::ALL.into_iter().find(|scope| scope.slot() == offence.key.scope & 0xff);
+        let detail = json!({
+            "scope": scope.map(Scope::name),
+            "dimension": offence.dimension.name(),
+            "offered": offence.offered,
+            "refused": offence.refused,
+            "offences": offence.offences,
+            "denied_for_s": offence.deny_for_s,
+        });
+        if records.len() < MOST_RECORDS {
+            records.push((prefix.to_string(), detail));
+        }
+        let ends = offence.deny_for_s.map(|seconds| now.after(seconds));
+        if let Some(expiry) = ends {
+            let reason = format!(
+                "over its limit of {} for the {}: {} of {} packets refused",
+                unit(offence.dimension),
+                nth(offence.offences),
+                offence.refused,
+                offence.offered
+            );
+            let put_one = Put { expiry: Some(expiry), reason: reason.into(), enforcement: Enforcement::Enforce };
+            put.push((prefix, put_one));
+        }
+    }
+    tracing::info!(offences = offences.len(), denials = put.len(), "limits were broken");
+    let left_out = offences.len() - records.len();
+    let _stopping = sync.send(Command::Offences { records, left_out });
+    if put.is_empty() {
+        return;
+    }
+    let batch = Batch {
+        list: NAME.to_owned(),
+        origin: Origin::Offender,
+        put,
+        remove: Vec::new(),
+        replace: false,
+        dry_run: false,
+    };
+    let answer = sync.ask(|reply| Command::Batch(batch, NAME.to_owned(), reply)).await;
+    let problem = answer.err().map(|error| format!("offenders are limited, and not denied: {error}"));
+    let _stopping = sync.send(Command::Problem(NAME.to_owned(), problem));
+}
+
+fn nth(offences: u32) -> String {
+    match offences {
+        1 => "first time".to_owned(),
+        2 => "second time".to_owned(),
+        3 => "third time".to_owned(),
+        more => format!("{more}th time"),
+    }
+}
+
+/// The addresses behind a key.
+fn prefix(offence: &Offence) -> IpNet {
+    let is_network = offence.key.scope & 0xff == Scope::Network.slot();
+    match SourceKey::from_word(offence.key.key).network() {
+        SourceNetwork::V4(address) => {
+            let len = if is_network { 24 } else { 32 };
+            Ipv4Net::new(address.into(), len).map_or_else(|_| Ipv4Net::default().into(), IpNet::from)
+        }
+        SourceNetwork::V6(upper) => {
+            let mut octets = [0; 16];
+            for (place, byte) in octets.iter_mut().zip(upper) {
+                *place = byte;
+            }
+            let len = if is_network { 48 } else { 64 };
+            Ipv6Net::new(octets.into(), len).map_or_else(|_| Ipv6Net::default().into(), IpNet::from)
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Who came near a limit.
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A source or network whose packets are counted exactly, because it came near a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffenderRow {
+    /// The address, or the prefix.
+    pub source: String,
+    /// Whose limit: `source`, `network` or `port`.
+    pub scope: String,
+    /// The limit's name, for one of a port.
+    pub limit: Option<String>,
+    /// The dimension that refused most, or else the first that is limited.
+    pub dimension: String,
+    /// What that dimension allows a second; `null`: it is limited no more.
+    pub per_second: Option<u64>,
+    /// Packets offered to its buckets.
+    pub offered: u64,
+    /// Of these, let through.
+    pub allowed: u64,
+    /// Of these, refused: dropped, unless the limit is only observed.
+    pub refused: u64,
+    /// When it came near.
+    pub since: Timestamp,
+    /// When it last sent.
+    pub last: Timestamp,
+    /// Offences on record.
+    pub offences: u32,
+    /// Until when it is denied for them; `null`: it is not.
+    pub denied_until: Option<Timestamp>,
+}

@@ -1,0 +1,76 @@
+//! Who came near a limit, from the kernel's buckets.
+use weir_common::abi::{Offender, OffenderKey, PORT_LIMITS};
+use weir_common::addr::SourceKey;
+use weir_common::traffic::{Dimension, Scope};
+
+use super::network;
+use crate::adapters::clock;
+use crate::domain::floods::Floods;
+use crate::domain::limits::Limit;
+use crate::domain::report::OffenderRow;
+use crate::domain::time::MonotonicNs;
+use crate::sync::Shared;
+
+/// Everybody who came near a limit, those refused most in front; at most so many.
+///
+/// # Errors
+/// The system call's that reads the kernel's map.
+pub fn all(shared: &Shared, most: usize) -> std::io::Result<Vec<OffenderRow>> {
+    let mut found = shared.reader.all_offenders()?;
+    found.sort_by_key(|(key, offender)| (std::cmp::Reverse(offender.buckets.refused.iter().sum::<u64>()), key.key));
+    let floods = std::sync::Arc::clone(&shared.read().settings.floods);
+    Ok(found.iter().take(most).map(|(key, offender)| row(shared, &floods, *key, offender)).collect())
+}
+
+/// What is counted exactly of one source, and of the network it is in.
+pub(super) fn of(shared: &Shared, floods: &Floods, key: SourceKey) -> Vec<OffenderRow> {
+    let of_scope = |key: SourceKey, scope: u32| OffenderKey { key: key.word(), scope, reserved: 0 };
+    let ports = (0..PORT_LIMITS as u32).map(|number| of_scope(key, Scope::Port.slot() | number << 8));
+    let own = [of_scope(key, Scope::Source.slot()), of_scope(key.wider(), Scope::Network.slot())];
+    let found = own.into_iter().chain(ports);
+    let found = found.filter_map(|key| Some((key, shared.reader.offender(&key).ok().flatten()?)));
+    found.map(|(key, offender)| row(shared, floods, key, &offender)).collect()
+}
+
+fn row(shared: &Shared, floods: &Floods, key: OffenderKey, offender: &Offender) -> OffenderRow {
+    let (scope, name, limit) = limit_of(floods, key);
+    let refused: u64 = offender.buckets.refused.iter().sum();
+    let worst = Dimension::ALL.into_iter().max_by_key(|dimension| {
+        let refused = offender.buckets.refused.get(dimension.slot()).copied().unwrap_or(0);
+        // Of equals the first.
+        (refused, std::cmp::Reverse(dimension.slot()))
+    });
+    let first = limit.and_then(|limit| limit.rates().next()).map(|(dimension, _)| dimension);
+    let dimension = if refused == 0 { first } else { worst }.unwrap_or(Dimension::Packets);
+    let source = SourceKey::from_word(key.key);
+    let (offences, denied_until) =
+        if scope == Scope::Network { (0, None) } else { shared.followed.offences_of(key.key) };
+    OffenderRow {
+        source: if scope == Scope::Network { super::wide_network(source) } else { network(source) },
+        scope: scope.name().to_owned(),
+        limit: name,
+        dimension: dimension.name().to_owned(),
+        per_second: limit.and_then(|limit| limit.rate(dimension)).map(|rate| rate.per_second().get()),
+        offered: offender.buckets.passed.saturating_add(refused),
+        allowed: offender.buckets.passed,
+        refused,
+        since: clock::wall_of(MonotonicNs(offender.since_ns)),
+        last: clock::wall_of(MonotonicNs(offender.buckets.seen_ns)),
+        offences,
+        denied_until,
+    }
+}
+
+/// The limit that a key's buckets belong to. A source on a list that limits has another one than this says: which, only
+/// `weir explain` looks up.
+fn limit_of(floods: &Floods, key: OffenderKey) -> (Scope, Option<String>, Option<&Limit>) {
+    let scope = Scope::ALL.into_iter().find(|scope| scope.slot() == key.scope & 0xff).unwrap_or(Scope::Source);
+    match scope {
+        Scope::Network => (scope, None, floods.network.as_ref()),
+        Scope::Port => {
+            let port = floods.port_limits.get((key.scope >> 8) as usize);
+            (scope, port.map(|port| port.name.clone()), port.map(|port| &port.limit))
+        }
+        Scope::Source | Scope::Global => (scope, None, floods.source.as_ref()),
+    }
+}
