@@ -27,14 +27,14 @@ use crate::views;
 const KEPT: usize = 256;
 /// How often the ring is emptied: the program does not wake anybody, so that a flood costs no wake-ups.
 const POLL: Duration = Duration::from_millis(100);
-/// The same while somebody listens: the ring then holds what comes at 180,000 samples a second.
+/// The same while somebody listens, for whom a ring that is full is a loss.
 const POLL_HEARD: Duration = Duration::from_millis(10);
 /// The same while the ring fills faster than it is emptied.
 const POLL_FULL: Duration = Duration::from_millis(1);
-/// Samples taken out at once, so that other tasks have their turn: half of what the ring holds.
-const BATCH: usize = 1_000;
+/// Samples taken out at once, so that other tasks have their turn.
+const BATCH: usize = 500;
 /// Batches that are more than the ring holds.
-const BATCHES: usize = 3;
+const BATCHES: usize = 5;
 /// Lines a listener may be behind; the oldest are lost beyond.
 const BEHIND: usize = 4_096;
 /// Listeners at a time.

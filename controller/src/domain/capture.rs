@@ -17,7 +17,7 @@ pub struct DropVerdict(Verdict);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DropVerdictError {
     /// Packets with it pass.
-    #[error("packets with the verdict {0} pass, and only drops are sampled; see all traffic with tcpdump")]
+    #[error("packets with the verdict {0} are let through, and only drops are sampled; tcpdump shows those")]
     Passes(&'static str),
     /// There is none of this name.
     #[error("{0:?} is no verdict; those of sampled drops are {names}", names = DropVerdict::names().join(", "))]
@@ -186,11 +186,15 @@ pub struct CaptureReport {
     pub written: u64,
     /// How it ended.
     pub end: End,
+    /// Verdicts that were asked for; none: all that drop.
+    pub verdicts: Vec<String>,
+    /// Lists that were asked for; none: all.
+    pub lists: Vec<String>,
     /// From when.
     pub started_at: Timestamp,
     /// Until when.
     pub ended_at: Timestamp,
-    /// Packets dropped meanwhile, by the verdicts that were asked for and any list.
+    /// Packets dropped meanwhile with the verdicts that were asked for, by any list: counters of verdicts know no lists.
     pub dropped: u64,
     /// Packets let through meanwhile that those verdicts would have dropped.
     pub observed: u64,
@@ -220,6 +224,8 @@ impl CaptureReport {
             file,
             written,
             end,
+            verdicts: filter.verdicts.iter().map(ToString::to_string).collect(),
+            lists: filter.lists.clone(),
             started_at: first.at,
             ended_at: last.at,
             dropped: since(now.0, before.0),

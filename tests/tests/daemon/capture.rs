@@ -217,7 +217,7 @@ fn drops_are_written_with_their_reason_and_tshark_reads_them() {
     let found: Vec<_> = packets.iter().map(|p| (p.comment.as_str(), p.length as usize, p.source.as_deref())).collect();
     assert_eq!(found, expected);
     // The kernel's clock for this ticks every 10 ms at the longest.
-    let window = before - Duration::from_millis(20)..=after;
+    let window = before.saturating_sub(Duration::from_millis(20))..=after;
     for packet in &packets {
         assert!(window.contains(&packet.at), "{packet:?} in {window:?}");
         assert_eq!((packet.interface.as_str(), packet.captured), ("wv0", kept(packet.length as usize)), "{packet:?}");
@@ -228,10 +228,11 @@ fn drops_are_written_with_their_reason_and_tshark_reads_them() {
     assert_eq!((summary.written, summary.dropped, summary.observed, summary.sampled), (5, 4, 1, 5), "{summary:?}");
     assert_eq!((summary.end, summary.lost_in_kernel, summary.lost_in_reading), (End::Interrupted, 0, 0));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    // What weir itself makes of it: the same verdicts.
+    // weir reads it as well. Beginnings of frames are judged as whole ones are: the settings alone drop the bogon.
     let simulated: Value = serde_json::from_str(&site.weir(&["-o", "json", "simulate", &name]).well()).unwrap();
-    assert_eq!(simulated["packets"], 5, "{simulated}");
-    assert_eq!(simulated["dropped"], 4, "{simulated}");
+    let verdict = |name: &str| simulated["verdicts"][name]["packets"].as_u64();
+    assert_eq!((&simulated["packets"], &simulated["skipped"]), (&5.into(), &0.into()), "{simulated}");
+    assert_eq!((verdict("bogon"), verdict("pass")), (Some(1), Some(4)), "{simulated}");
 }
 
 #[test]
@@ -259,7 +260,11 @@ fn it_ends_after_as_many_as_were_wanted_of_what_was_wanted() {
     capturing.signal(libc::SIGTERM);
     capturing.says("10 packets written to ");
     let said = capturing.ended();
-    assert!(said.err.contains("30 packets were dropped") && said.err.contains("no sample was lost"), "{said:?}");
+    assert!(
+        said.err.contains("30 packets were dropped as bogon, denied, 0 only observed (by any list)")
+            && said.err.contains("no sample was lost"),
+        "{said:?}"
+    );
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
     assert_eq!(comments(&path), ["verdict=denied list=ipsum enforced"; 10]);
 }
@@ -427,6 +432,7 @@ fn a_reader_that_sleeps_loses_samples_and_is_told_while_packets_are_judged_as_ev
     assert!(lost > 0 && seen > 0, "{seen} seen, {lost} lost");
     // Counters are lines as well.
     assert!((in_ring..in_ring + 60).contains(&(seen + lost)), "{seen} seen, {lost} lost of {in_ring}");
-    assert_eq!(summary.written + summary.lost_in_kernel + summary.lost_in_reading, packets, "{summary:?}");
+    let accounted = summary.written + summary.lost_in_kernel + summary.lost_in_reading;
+    assert!((packets..packets + 60).contains(&accounted), "{summary:?}");
     assert!(File::open(&name).unwrap().metadata().unwrap().len() > 100 * summary.written);
 }

@@ -58,7 +58,7 @@ pub(super) async fn stream(State(api): State<Api>, query: Query<StreamQuery>) ->
     let listening = api.samples.listen().await?;
     let mut first = Vec::new();
     write(&SampleLine::Start(listening.start), &mut first);
-    let lines = Lines { lines: listening.lines, samples: api.samples, filter, left: query.n, first, is_over: false };
+    let lines = Lines { from: listening.lines, samples: api.samples, filter, left: query.n, first, is_over: false };
     let pieces = stream::unfold(lines, |mut lines| async move {
         let piece = lines.next().await?;
         Some((Ok::<_, Infallible>(piece), lines))
@@ -105,7 +105,7 @@ impl From<ListenError> for ApiError {
 /// The lines for one listener. They wait where they are until the listener takes them, and the oldest are lost where it
 /// does not.
 struct Lines {
-    lines: Receiver<Arc<SampleLine>>,
+    from: Receiver<Arc<SampleLine>>,
     samples: SamplesHandle,
     filter: Filter,
     /// What is sent before all else.
@@ -123,14 +123,14 @@ impl Lines {
             if self.is_over {
                 return None;
             }
-            match self.lines.recv().await {
+            match self.from.recv().await {
                 Ok(line) => self.add(&line, &mut piece),
                 Err(RecvError::Lagged(lost)) => write(&SampleLine::Lost(lost), &mut piece),
                 Err(RecvError::Closed) => return None,
             }
         }
         while !self.is_over && piece.len() < PIECE {
-            match self.lines.try_recv() {
+            match self.from.try_recv() {
                 Ok(line) => self.add(&line, &mut piece),
                 Err(TryRecvError::Lagged(lost)) => write(&SampleLine::Lost(lost), &mut piece),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
@@ -184,10 +184,10 @@ mod tests {
     }
 
     fn lines(room: usize, verdicts: &str, left: Option<u64>) -> (Sender<Arc<SampleLine>>, Lines) {
-        let (sender, lines) = broadcast::channel(room);
+        let (sender, from) = broadcast::channel(room);
         let filter = Filter::read(verdicts, "").unwrap();
         let lines =
-            Lines { lines, samples: SamplesHandle::without_reader(), filter, first: Vec::new(), left, is_over: false };
+            Lines { from, samples: SamplesHandle::without_reader(), filter, first: Vec::new(), left, is_over: false };
         (sender, lines)
     }
 
@@ -234,7 +234,7 @@ mod tests {
         while let Some(piece) = lines.next().await {
             assert!(piece.len() < PIECE + 1_000);
             pieces += 1;
-            sent += piece.iter().filter(|byte| **byte == b'\n').count();
+            sent += String::from_utf8(piece).unwrap().lines().count();
         }
         assert_eq!(sent, 1_000);
         assert!(pieces > 1);

@@ -83,6 +83,7 @@ fn a_report_is_about_what_happened_meanwhile_and_what_was_asked_for() {
     assert_eq!((all.started_at, all.ended_at), (first.at, last.at));
     let bogon = report("bogon");
     assert_eq!((bogon.dropped, bogon.observed, bogon.sampled), (40, 0, 40));
+    assert_eq!((all.verdicts, bogon.verdicts), (Vec::new(), vec!["bogon".to_owned()]));
 }
 
 #[test]
