@@ -436,3 +436,29 @@ fn a_reader_that_sleeps_loses_samples_and_is_told_while_packets_are_judged_as_ev
     assert!((packets..packets + 60).contains(&accounted), "{summary:?}");
     assert!(File::open(&name).unwrap().metadata().unwrap().len() > 100 * summary.written);
 }
+
+#[test]
+fn sixteen_may_listen_and_who_leaves_makes_room() {
+    let site = Site::new("");
+    let client = Client::new(&site.place.socket()).unwrap();
+    let listen = || client.wait_for(client.samples(None, &Filter::default()));
+    let mut listeners: Vec<_> = (0..16).map(|_| listen().unwrap()).collect();
+    let (path, name) = file(&site);
+    site.weir(&["capture", "-w", &name]).badly(1, &["16 listen to sampled drops already"]);
+    assert!(!path.exists());
+    drop(listeners.pop());
+    // The daemon sees that somebody left when the connection ends.
+    let mut again = wait_for("room for one", PATIENCE, || listen().ok());
+    site.send(&[from(LOOPBACK)]);
+    let sampled = client.wait_for(async {
+        loop {
+            if let SampleLine::Sample(sample) = again.next().await.unwrap().expect("the daemon lives") {
+                return sample;
+            }
+        }
+    });
+    assert_eq!((sampled.verdict.as_str(), sampled.interface_name.as_deref()), ("bogon", Some("wv0")));
+    site.saw(&[("bogon", 1)]);
+    let latest: Vec<Value> = site.api().get("/api/samples?n=5");
+    assert_eq!(latest, [serde_json::to_value(&sampled).unwrap()], "the latest are kept whoever listens");
+}
