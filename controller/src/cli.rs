@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what was.
 //!
 //! Types only. What a command does lives under its name in `commands`.
+mod capture;
 mod import;
 mod target;
 
@@ -20,6 +21,7 @@ use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::TopBy;
 
+pub use self::capture::CaptureArgs;
 pub use self::import::ImportFormat;
 pub use self::target::{Named, Target};
 
@@ -104,6 +106,8 @@ pub enum Command {
     Feeds(Feeds),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
+    /// Write sampled drops to a capture, with verdict and list in each packet's comment
+    Capture(CaptureArgs),
     /// What would become of a capture's packets; nothing is attached, no counter of the daemon's moves
     ///
     /// Under the running policy; with --config, or where no weir runs, under that configuration with empty lists.

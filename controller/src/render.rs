@@ -1,6 +1,7 @@
 //! Reports as text for people: pure functions from a value to text.
 //!
 //! Numbers and times are made short here, and whatever came from outside is made safe to print. Programs read the JSON.
+pub mod capture;
 pub mod changes;
 pub mod doctor;
 pub mod entries;

@@ -5,6 +5,7 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod samples;
 
 use std::future::Future;
 use std::io;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::ClientError;
+pub use self::samples::SampleStream;
 use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;

@@ -34,7 +34,10 @@ pub fn code(error: &AnyError) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<ClientError>() {
             return match error {
-                ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Lost { .. } => UNREACHABLE,
+                ClientError::Unreachable { .. }
+                | ClientError::Silent { .. }
+                | ClientError::Lost { .. }
+                | ClientError::Ended { .. } => UNREACHABLE,
                 ClientError::Refused(_) => REFUSED,
                 ClientError::NotFound(_) => NOT_FOUND,
                 ClientError::Problem(_)

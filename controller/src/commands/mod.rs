@@ -1,5 +1,6 @@
 //! The commands, a file each: arguments, one call, a report.
 mod bypass;
+mod capture;
 mod completions;
 mod config;
 mod detach;
@@ -65,6 +66,7 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Allow(verb) => lists::allow(verb, global, io),
         Command::Feeds(verb) => feeds::run(verb, global, io),
         Command::Explain(args) => explain::run(args, global, io),
+        Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),
         Command::Enforcement(args) => enforcement::run(*args, global, io),
         Command::Config(verb) => config::run(verb, global, io),

@@ -1,4 +1,5 @@
 //! What weir decides, as functions over values: no clock, no files, no kernel, no await.
+pub mod capture;
 pub mod crowdsec;
 pub mod decision;
 pub mod desired;

@@ -407,6 +407,8 @@ pub struct SampleRow {
     pub at: Timestamp,
     /// The interface's index.
     pub interface: u32,
+    /// Its name; `null`: weir is on it no more.
+    pub interface_name: Option<String>,
     /// The verdict.
     pub verdict: String,
     /// Whether it was only observed.

@@ -8,6 +8,7 @@
     reason = "a broken expectation is the test's failure"
 )]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
+mod capture;
 mod confirm;
 mod crowdsec;
 mod endpoints;
