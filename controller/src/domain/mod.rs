@@ -2,6 +2,7 @@
 pub mod crowdsec;
 pub mod decision;
 pub mod desired;
+pub mod drill;
 pub mod duration;
 pub mod feed;
 pub mod geo;
