@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what was.
 //!
 //! Types only. What a command does lives under its name in `commands`.
+mod drill;
 mod import;
 mod target;
 
@@ -20,6 +21,7 @@ use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::TopBy;
 
+pub use self::drill::DrillArgs;
 pub use self::import::ImportFormat;
 pub use self::target::{Named, Target};
 
@@ -108,6 +110,10 @@ pub enum Command {
     ///
     /// Under the running policy; with --config, or where no weir runs, under that configuration with empty lists.
     Simulate(SimulateArgs),
+    /// Floods with a name against your settings, in private network namespaces, and what becomes of honest traffic
+    ///
+    /// Needs root. Exits with 1 where an honest packet was refused, or where the shipped profile did not hold a flood.
+    Drill(DrillArgs),
     /// Drop for real, or only count what would be dropped
     Enforcement(EnforcementArgs),
     /// Settings

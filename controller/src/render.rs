@@ -3,6 +3,7 @@
 //! Numbers and times are made short here, and whatever came from outside is made safe to print. Programs read the JSON.
 pub mod changes;
 pub mod doctor;
+pub mod drill;
 pub mod entries;
 pub mod explain;
 pub mod feeds;

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod flood;
 pub mod frame;
 pub mod latency;
+pub mod quote;
 pub mod random;
 pub mod report;
 pub mod scenario;

@@ -55,11 +55,7 @@ impl End<'_> {
 /// # Errors
 /// The kernel's.
 pub fn add_veth(here: End<'_>, other: End<'_>, there: BorrowedFd<'_>) -> io::Result<()> {
-    let peer = [
-        link(0, 0).to_vec(),
-        other.attributes(),
-        attribute(IFLA_NET_NS_FD, &there.as_raw_fd().to_ne_bytes()),
-    ];
+    let peer = [link(0, 0).to_vec(), other.attributes(), attribute(IFLA_NET_NS_FD, &there.as_raw_fd().to_ne_bytes())];
     let data = attribute(IFLA_INFO_DATA, &attribute(VETH_INFO_PEER, &peer.concat()));
     let info = [attribute(IFLA_INFO_KIND, b"veth\0"), data].concat();
     let body = [link(0, 0).to_vec(), here.attributes(), attribute(IFLA_LINKINFO, &info)].concat();

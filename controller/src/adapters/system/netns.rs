@@ -27,6 +27,14 @@ impl Namespace {
         })
     }
 
+    /// Another handle on the same one.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn another(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Takes the calling thread into it: its sockets from here on, its threads and its children.
     ///
     /// # Errors

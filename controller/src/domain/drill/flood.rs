@@ -69,23 +69,24 @@ impl Flood {
         }
     }
 
-    /// A source anybody could forge: any unicast address that can be on the Internet, and none of the drill's own.
+    /// A source anybody could forge: none of the honest's network.
     fn forged_v4(&mut self) -> Ipv4Addr {
         loop {
-            let address = Ipv4Addr::from_bits(self.random.word());
-            if is_forgeable(address) && !same_network(address, self.target.v4) {
+            let address = public_v4(&mut self.random);
+            if !same_network(address, self.target.v4) {
                 return address;
             }
         }
     }
 
-    /// One of them of IPv6, in 2000::/3.
+    /// One of IPv6.
     fn forged_v6(&mut self) -> Ipv6Addr {
-        let [high, low] = [self.random.bits(), self.random.bits()];
-        let high = high >> 3 | 1 << 61;
-        let own = self.target.v6.to_bits() >> 64;
-        let high = if u128::from(high) == own { high ^ 1 } else { high };
-        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))
+        loop {
+            let address = public_v6(&mut self.random);
+            if address.to_bits() >> 64 != self.target.v6.to_bits() >> 64 {
+                return address;
+            }
+        }
     }
 
     /// Three of four of IPv4, one of IPv6.
@@ -167,6 +168,22 @@ impl Iterator for Flood {
         }
         self.made.pop_front()
     }
+}
+
+/// An IPv4 address that somebody on the Internet could have.
+pub fn public_v4(random: &mut Random) -> Ipv4Addr {
+    loop {
+        let address = Ipv4Addr::from_bits(random.word());
+        if is_forgeable(address) {
+            return address;
+        }
+    }
+}
+
+/// An IPv6 address that somebody on the Internet could have, in 2000::/3.
+pub fn public_v6(random: &mut Random) -> Ipv6Addr {
+    let [high, low] = [random.bits(), random.bits()];
+    Ipv6Addr::from_bits(u128::from(high >> 3 | 1 << 61) << 64 | u128::from(low))
 }
 
 /// Whether somebody on the Internet could have the address: no network of the machine's own, of documentation where the

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A drill.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// SYNs from forged sources.
@@ -89,7 +87,9 @@ impl Scenario {
                 "answers nobody asked for, from 3,000 reflectors (DNS, NTP, SSDP, memcached, CLDAP, SNMP, chargen, \
                  ISAKMP), some in fragments"
             }
-            Self::Fragments => "fragments that never become a packet: endless, tiny, headless, overlapping; both families",
+            Self::Fragments => {
+                "fragments that never become a packet: endless, tiny, headless, overlapping; both families"
+            }
             Self::Icmp => "pings from forged sources and from one, and redirects",
             Self::Ack => "ACK, RST and PSH of no connection, and flags that mean nothing (null, xmas, SYN with FIN)",
             Self::Loud => "datagrams from one source, as fast as it goes",
@@ -160,7 +160,8 @@ impl Expected {
             Self::DroppedAtLeast(share) => {
                 let was = share_of(dropped, seen);
                 let percent = |share: f64| format!("{:.1} %", share * 100.0);
-                (was < share).then(|| format!("{} of the flood was dropped, where {} must be", percent(was), percent(share)))
+                (was < share)
+                    .then(|| format!("{} of the flood was dropped, where {} must be", percent(was), percent(share)))
             }
         }
     }

@@ -79,9 +79,7 @@ pub fn private(text: &str, overrides: &[(String, String)], places: Places<'_>) -
     if api.as_ref().and_then(|api| api.get("listen")).is_some() {
         left_out.push("[api] listen is off".to_owned());
     }
-    for (key, value) in
-        [("state.dir", places.state), ("state.bpffs", places.bpffs), ("api.socket", places.socket)]
-    {
+    for (key, value) in [("state.dir", places.state), ("state.bpffs", places.bpffs), ("api.socket", places.socket)] {
         let bad = || SettingsError::Override { key: key.to_owned(), value: value.to_owned() };
         set(&mut table, key, Value::from(value)).ok_or_else(bad)?;
     }
@@ -154,7 +152,8 @@ mod tests {
 
     #[test]
     fn what_the_environment_gave_stands_in_the_text_and_cannot_lead_outside() {
-        let overrides = [("limits.source.burst", "12"), ("state.dir", "\"/var/lib/weir\""), ("enforcement", "\"observe\"")];
+        let overrides =
+            [("limits.source.burst", "12"), ("state.dir", "\"/var/lib/weir\""), ("enforcement", "\"observe\"")];
         let (table, _) = read("[limits.source]\nburst = 3\npackets_per_second = 1\n", &overrides);
         assert_eq!(table["limits"]["source"]["burst"].as_integer(), Some(12));
         assert_eq!(table["enforcement"].as_str(), Some("observe"));
