@@ -5,6 +5,7 @@ use crate::domain::drill::scenario::Scenario;
 
 /// What `weir drill` takes.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct DrillArgs {
     /// Drills [default: all of them, one after the other]
     #[arg(value_name = "NAME", value_enum, hide_possible_values = true)]

@@ -33,7 +33,7 @@ pub struct Told(pub u8);
 
 /// Whether the reason was said already.
 pub fn is_told(error: &AnyError) -> bool {
-    error.chain().any(|cause| cause.is::<Told>())
+    error.chain().any(<dyn std::error::Error + 'static>::is::<Told>)
 }
 
 /// The exit status of a failure.

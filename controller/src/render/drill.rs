@@ -33,7 +33,7 @@ pub fn under(under: &Under, style: Style, into: &mut impl Write) -> fmt::Result 
     if let Some(store) = &under.store {
         writeln!(into, "lists     a copy of those in {}", plain::line(store))?;
     }
-    for list in &under.lists {
+    for list in under.lists.iter().filter(|list| list.entries > 0) {
         let (name, entries) = (plain::line(&list.name), counted(list.entries, "entry", "entries"));
         writeln!(
             into,

@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
 mod confirm;
 mod crowdsec;
+mod drill;
 mod endpoints;
 mod exchange;
 mod fail2ban;

@@ -110,8 +110,8 @@ impl XdpCounters {
         let names: Vec<String> = names[12..].chunks(NAME).map(text).collect();
         let those = |suffix: &str| -> Vec<usize> {
             let fits = |name: &&String| name.starts_with("rx_queue_") && name.ends_with(suffix);
-            let named = names.iter().enumerate();
-            named.filter(|(_, name)| fits(name)).map(|(at, _)| at).collect()
+            let numbered = names.iter().enumerate();
+            numbered.filter(|(_, name)| fits(name)).map(|(at, _)| at).collect()
         };
         let found = Self {
             interface: interface.to_owned(),

@@ -219,6 +219,6 @@ mod tests {
     fn frames_are_due_at_their_rate() {
         assert_eq!(due(Duration::from_millis(10), 50_000), 500);
         assert_eq!(due(Duration::ZERO, 50_000), 0);
-        assert_eq!(due(Duration::from_secs(60), 1_000_000), 60_000_000);
+        assert_eq!(due(Duration::from_mins(1), 1_000_000), 60_000_000);
     }
 }

@@ -199,9 +199,10 @@ impl Honest {
         self.board.quiet.store(true, Ordering::Relaxed);
         std::thread::sleep(AFTERWARDS);
         let kinds = Kind::ALL.into_iter().zip(self.board.counts()).zip(since.counts);
-        let since = |now: Exchange, then: Exchange| Exchange {
-            sent: now.sent.saturating_sub(then.sent),
-            answered: now.answered.saturating_sub(then.answered),
+        let since = |now: Exchange, then: Exchange| {
+            let sent = now.sent.saturating_sub(then.sent);
+            // What was under way at that moment was sent before it.
+            Exchange { sent, answered: now.answered.saturating_sub(then.answered).min(sent) }
         };
         kinds.map(|((kind, now), then)| (kind.name().to_owned(), since(now, then))).collect()
     }

@@ -98,7 +98,7 @@ impl Flood {
         }
     }
 
-    fn from_v4(&self, from: Ipv4Addr) -> Ends {
+    fn one_v4(&self, from: Ipv4Addr) -> Ends {
         Ends::V4 { from, to: self.target.v4 }
     }
 
@@ -143,7 +143,7 @@ impl Flood {
     /// Pings from forged sources, pings from one, redirects.
     fn icmp(&mut self) {
         let which = self.random.below(4);
-        let ends = if which == 1 { self.from_v4(LOUD) } else { self.forged() };
+        let ends = if which == 1 { self.one_v4(LOUD) } else { self.forged() };
         let rest = self.random.word();
         let message = match (which, ends.icmp()) {
             (3, protocol::ICMP) => {
@@ -180,7 +180,7 @@ pub fn public_v4(random: &mut Random) -> Ipv4Addr {
     }
 }
 
-/// An IPv6 address that somebody on the Internet could have, in 2000::/3.
+/// An IPv6 address that somebody on the Internet could have, in `2000::/3`.
 pub fn public_v6(random: &mut Random) -> Ipv6Addr {
     let [high, low] = [random.bits(), random.bits()];
     Ipv6Addr::from_bits(u128::from(high >> 3 | 1 << 61) << 64 | u128::from(low))

@@ -6,6 +6,8 @@ const QUOTED_V4: usize = 28;
 /// Bytes of an IPv6 packet that are quoted: as many as fit are allowed (RFC 4443 §3.1); this holds a TCP header.
 const QUOTED_V6: usize = 60;
 const ETHERNET: usize = 14;
+/// More fragments, and where this one lies.
+const OF_FRAGMENTS: u16 = 0x3fff;
 /// What the router's next network takes; the path is narrower, and not by much.
 const NEXT_MTU: u32 = 1_400;
 
@@ -17,8 +19,9 @@ pub fn of_server(frame: &[u8], ends: &Ends, web: u16) -> Option<Vec<u8>> {
     let (source, is_tcp, transport, quoted) = match ends {
         // No options, and no fragment.
         Ends::V4 { to, .. } => {
-            let plain =
-                kind == [8, 0] && packet.first()? == &0x45 && packet.get(6)? & 0x3f == 0 && packet.get(7)? == &0;
+            let plain = kind == [8, 0]
+                && packet.first()? == &0x45
+                && u16::from_be_bytes(packet.get(6..8)?.try_into().ok()?) & OF_FRAGMENTS == 0;
             (packet.get(12..16)? == to.octets(), plain && packet.get(9)? == &protocol::TCP, 20, QUOTED_V4)
         }
         Ends::V6 { to, .. } => {
@@ -61,6 +64,7 @@ pub fn arrived(snmp: &str, snmp6: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
     use etherparse::{Icmpv4Type, Icmpv6Type, PacketHeaders, TransportHeader};
 
     use super::*;
@@ -108,7 +112,6 @@ mod tests {
             Some(TransportHeader::Icmpv4(icmp)) => icmp.icmp_type,
             other => panic!("{other:?}"),
         });
-        use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
         let expected = [
             Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1_400 }),
             Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit),

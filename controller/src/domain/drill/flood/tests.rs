@@ -30,7 +30,7 @@ fn network(frame: &[u8]) -> (std::net::IpAddr, u8, bool) {
             let protocol = fragment.as_ref().map_or(ip.next_header, |fragment| fragment.next_header);
             (Ipv6Addr::from(ip.source).into(), protocol.0, fragment.is_some())
         }
-        other => panic!("{other:?}"),
+        other @ NetHeaders::Arp(_) => panic!("{other:?}"),
     }
 }
 

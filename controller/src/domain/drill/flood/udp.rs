@@ -34,7 +34,7 @@ impl Flood {
         let service = SERVICES.get(number as usize % SERVICES.len()).copied();
         let Some((port, longest)) = service else { return };
         let from = reflector(number, self.target.v4);
-        let ends = self.from_v4(from);
+        let ends = self.one_v4(from);
         let length = longest / 4 + self.random.below(longest / 4 * 3);
         let payload = vec![0x41; length as usize];
         let datagram = frame::udp(&ends, port, self.client_port(), &payload);
@@ -50,7 +50,7 @@ impl Flood {
 
     /// A datagram from one source to any port.
     pub(super) fn datagram(&mut self, from: Ipv4Addr, length: usize) {
-        let ends = self.from_v4(from);
+        let ends = self.one_v4(from);
         let datagram = frame::udp(&ends, self.client_port(), self.random.half(), &vec![0x55; length]);
         self.push(&ends, protocol::UDP, &datagram);
     }
