@@ -111,3 +111,99 @@ fn latencies(drill: &Drill, into: &mut impl Write) -> fmt::Result {
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::{Kind, ListEnforcement};
+    use crate::domain::drill::report::tests::held;
+    use crate::domain::drill::report::{Connections, FloodCounts, ListTaken};
+    use crate::domain::drill::scenario::Scenario;
+
+    fn text<T>(value: &T, view: impl FnOnce(&T, Style, &mut String) -> fmt::Result) -> String {
+        let mut text = String::new();
+        view(value, Style::Plain, &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_drill_says_what_became_of_the_flood_and_of_the_honest() {
+        let expected = "
+loud: ok, 3.0 s at 50,000 packets a second
+  offered         150,000
+  seen            149,990  10 lost before XDP in a full ring
+  passed            9,990
+  dropped         140,000  93.3 %
+    rate_source   140,000
+  first drop        82 ms  90 % of the flood after 140 ms
+  honest seen       4,321
+  honest refused        0
+  pages   requests  failed  p50 ms  p99 ms
+  before       150       0    0.40    1.25
+  during       200       0    0.50    2.00
+  honest, end to end  sent  answered  lost
+  http                 200       200     0
+";
+        assert_eq!(text(&held().judged(true), drill), expected);
+    }
+
+    #[test]
+    fn reasons_come_first_and_what_never_came_is_never() {
+        let mut badly = held();
+        badly.flood = FloodCounts::of(1_000, 1_000, 0);
+        badly.dropped_by.clear();
+        badly.would_drop_by.insert("rate_source".to_owned(), 7);
+        badly.detection = crate::domain::drill::detection::Detection::default();
+        badly.honest.refused = 3;
+        badly.honest.during.p50_ms = None;
+        badly.connections = Some(Connections { tried: 400, opened: 399 });
+        let text = text(&badly.judged(false), drill);
+        let mut lines = text.lines().skip(1);
+        assert_eq!(lines.next(), Some("loud: not ok, 3.0 s at 50,000 packets a second"));
+        assert_eq!(lines.next(), Some("  ! 3 of 4321 honest packets were refused"));
+        for line in [
+            "    rate_source       7  only observed",
+            "  held              399  of 400 connections",
+            "  first drop      never  90 % of the flood after never",
+            "  honest refused      3",
+            "  during       200       0       -    2.00",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_drills_are_run_under_is_said_and_empty_lists_are_not() {
+        let list = |name: &str, entries| ListTaken {
+            name: name.to_owned(),
+            kind: Kind::Deny,
+            entries,
+            enforcement: ListEnforcement::Enforce,
+        };
+        let settings = Under {
+            profile: false,
+            source: "/etc/weir/weir.toml".to_owned(),
+            left_out: vec!["[crowdsec] is off".to_owned()],
+            store: Some("/var/lib/weir".to_owned()),
+            lists: vec![list("block", 2), list("empty", 0)],
+            problems: vec!["a\nb".to_owned()],
+        };
+        let expected = "\
+settings  /etc/weir/weir.toml
+          [crowdsec] is off
+lists     a copy of those in /var/lib/weir
+          block: deny, 2 entries, enforce
+";
+        let text = text(&settings, under);
+        assert!(text.starts_with(expected) && text.lines().count() == 5, "{text}");
+    }
+
+    #[test]
+    fn drills_are_listed_with_what_they_flood_with() {
+        let drills = [Offered { name: Scenario::Syn, about: "SYNs".to_owned() }];
+        assert_eq!(
+            text(&drills, |drills, style, into| offered(drills, style, into)),
+            "drill  floods with\nsyn    SYNs\n"
+        );
+    }
+}

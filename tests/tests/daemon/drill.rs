@@ -70,6 +70,23 @@ fn without_limits_a_drill_says_that_nothing_is_dropped() {
 }
 
 #[test]
+fn a_limit_too_tight_for_the_honest_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("weir.toml");
+    let limit = "limits.source.packets_per_second = 100\nlimits.source.burst = 100\n";
+    fs::write(&config, format!("state.dir = \"{}\"\n{limit}", folder.path().join("none").display())).unwrap();
+    let config = config.display().to_string();
+    // The QUIC-like flow alone sends twice that.
+    let report = report(&["-c", &config, "drill", "network", "--seconds", "2", "--rate", "1000"]);
+    let drill = &report.drills[0];
+    assert!(!report.ok && !drill.ok, "{drill:?}");
+    assert!(drill.honest.refused > 50 && drill.honest.refused < drill.honest.seen, "{drill:?}");
+    let quic = drill.honest.kinds["quic"];
+    assert!(quic.answered < quic.sent, "{drill:?}");
+    assert!(drill.reasons.iter().any(|why| why.contains("honest packets were refused")), "{drill:?}");
+}
+
+#[test]
 fn the_operators_lists_are_in_force_and_the_operators_weir_is_not_touched() {
     let site = Site::new("");
     // Whom the drill takes for honest where nothing is said, and the loud source.

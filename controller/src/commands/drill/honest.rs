@@ -28,8 +28,6 @@ const GLANCE: Duration = Duration::from_millis(10);
 const QUIC: u16 = 443;
 /// Bytes of its datagrams: as long as the first of a connection must be (RFC 9000 §14.1).
 const QUIC_BYTES: usize = 1_200;
-/// Where long datagrams are echoed.
-const LONG: u16 = 7_000;
 /// Longer than any packet here: the kernel sends fragments.
 const LONG_BYTES: usize = 3_000;
 

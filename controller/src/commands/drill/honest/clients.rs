@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::time::MissedTickBehavior;
 
 use super::servers::PAGE;
-use super::{Board, Kind, LONG, LONG_BYTES, QUIC, QUIC_BYTES, together};
+use super::{Board, Kind, LONG_BYTES, QUIC, QUIC_BYTES, together};
 use crate::adapters::tls;
 use crate::commands::drill::stage::{Addresses, WEB};
 use crate::domain::drill::dns;
@@ -57,7 +57,7 @@ pub(super) async fn visit(addresses: Addresses, board: Arc<Board>) -> Result<()>
     tasks.push(Box::new(resolve(addresses)));
     for (kind, from, to, bytes, every) in [
         (Kind::Quic, IpAddr::from(addresses.v4(5)), SocketAddr::from((addresses.v4(1), QUIC)), QUIC_BYTES, QUIC_EVERY),
-        (Kind::Fragments, addresses.v6(2).into(), SocketAddr::from((addresses.v6(1), LONG)), LONG_BYTES, LONG_EVERY),
+        (Kind::Fragments, addresses.v6(2).into(), SocketAddr::from((addresses.v6(1), QUIC)), LONG_BYTES, LONG_EVERY),
     ] {
         let board = Arc::clone(&board);
         tasks.push(Box::new(async move { exchange(kind, from, to, bytes, every, &board).await }));

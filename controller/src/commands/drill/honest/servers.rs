@@ -9,7 +9,7 @@ use axum::routing::get;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
-use super::{Board, Kind, LONG, QUIC, together};
+use super::{Board, Kind, QUIC, together};
 use crate::commands::drill::stage::{Addresses, WEB};
 use crate::domain::drill::dns;
 
@@ -30,7 +30,7 @@ pub(super) async fn serve(addresses: Addresses, board: Arc<Board>) -> Result<()>
             Box::new(web(Ipv4Addr::UNSPECIFIED.into())),
             Box::new(web(Ipv6Addr::UNSPECIFIED.into())),
             Box::new(echo(SocketAddr::from((addresses.v4(1), QUIC)))),
-            Box::new(echo(SocketAddr::from((addresses.v6(1), LONG)))),
+            Box::new(echo(SocketAddr::from((addresses.v6(1), QUIC)))),
             Box::new(async move { ask(resolver, true, &connected).await }),
             Box::new(async move { ask(resolver, false, &unconnected).await }),
         ],
