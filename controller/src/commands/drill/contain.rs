@@ -34,7 +34,8 @@ pub(super) fn start(args: &DrillArgs, global: &Global) -> Result<()> {
     // Children are made in it; this process stays where it is, and can have no threads from here on.
     unshare(libc::CLONE_NEWPID).context("make a process namespace: it takes CAP_SYS_ADMIN")?;
     let mut command = Command::new(OURSELVES);
-    command.args(line(args, global));
+    // As those who look at processes know it.
+    command.arg0("weir").args(line(args, global));
     end_with_parent(&mut command);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
     let status = runtime.block_on(async {

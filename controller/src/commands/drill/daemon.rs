@@ -32,7 +32,7 @@ impl Daemon {
         stop: &Stop,
     ) -> Result<(Self, Client)> {
         let mut command = Command::new(OURSELVES);
-        command.arg("run").arg("-c").arg(place.config());
+        command.arg0("weir").arg("run").arg("-c").arg(place.config());
         command.args(interfaces.iter().flat_map(|interface| ["-i", interface]));
         // What the environment gave stands in the configuration, but for what would lead it to the operator's own.
         for (key, _) in std::env::vars_os() {
