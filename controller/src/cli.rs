@@ -2,6 +2,7 @@
 //!
 //! Types only. What a command does lives under its name in `commands`.
 mod capture;
+mod drill;
 mod import;
 mod target;
 
@@ -22,6 +23,7 @@ use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::TopBy;
 
 pub use self::capture::CaptureArgs;
+pub use self::drill::DrillArgs;
 pub use self::import::ImportFormat;
 pub use self::target::{Named, Target};
 
@@ -112,6 +114,10 @@ pub enum Command {
     ///
     /// Under the running policy; with --config, or where no weir runs, under that configuration with empty lists.
     Simulate(SimulateArgs),
+    /// Floods with a name against your settings, in private network namespaces, and what becomes of honest traffic
+    ///
+    /// Needs root. Exits with 1 where an honest packet was refused, or where the shipped profile did not hold a flood.
+    Drill(DrillArgs),
     /// Drop for real, or only count what would be dropped
     Enforcement(EnforcementArgs),
     /// Settings

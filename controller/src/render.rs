@@ -4,6 +4,7 @@
 pub mod capture;
 pub mod changes;
 pub mod doctor;
+pub mod drill;
 pub mod entries;
 pub mod explain;
 pub mod feeds;

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod detach;
 mod doctor;
+pub mod drill;
 mod enforcement;
 mod explain;
 pub mod failure;
@@ -49,7 +50,9 @@ fn finish(result: Result<()>, io: &mut Io, done: u8) -> u8 {
         Err(error) => {
             // What was written before the failure belongs to the reader, whatever becomes of it.
             drop(io.flush());
-            io.fail(&error);
+            if !failure::is_told(&error) {
+                io.fail(&error);
+            }
             failure::code(&error)
         }
     }
@@ -68,6 +71,7 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Explain(args) => explain::run(args, global, io),
         Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),
+        Command::Drill(args) => drill::run(args, global, io),
         Command::Enforcement(args) => enforcement::run(*args, global, io),
         Command::Config(verb) => config::run(verb, global, io),
         Command::Bypass(args) => bypass::run(*args, global, io),

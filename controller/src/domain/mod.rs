@@ -3,6 +3,7 @@ pub mod capture;
 pub mod crowdsec;
 pub mod decision;
 pub mod desired;
+pub mod drill;
 pub mod duration;
 pub mod feed;
 pub mod floods;

@@ -11,6 +11,7 @@
 mod capture;
 mod confirm;
 mod crowdsec;
+mod drill;
 mod endpoints;
 mod exchange;
 mod fail2ban;
