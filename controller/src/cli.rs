@@ -106,6 +106,8 @@ pub enum Command {
     /// Feeds: lists of others that are followed
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Who came near a limit, and what became of it
+    Offenders(OffendersArgs),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
     /// Write sampled drops to a capture, with verdict and list in each packet's comment
@@ -206,6 +208,14 @@ pub struct Export {
     /// How it is written: plain (a prefix a line), json, nft (for nft -f) or ipset (for ipset restore)
     #[arg(long, value_name = "FORMAT", default_value_t = ExportFormat::Plain)]
     pub format: ExportFormat,
+}
+
+/// `weir offenders`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OffendersArgs {
+    /// How many at the most
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    pub n: u32,
 }
 
 /// `weir feeds`.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod feeds;
 pub mod grid;
 pub mod numbers;
+pub mod offenders;
 pub mod plain;
 pub mod simulation;
 pub mod status;

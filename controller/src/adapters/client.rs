@@ -23,7 +23,7 @@ use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::{
-    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, FeedRow, ImportReport, Problem, REFUSED,
+    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, FeedRow, ImportReport, OffenderRow, Problem, REFUSED,
     RefreshReport, SettingRow, Status, SwitchReport, TopBy, TopRow,
 };
 
@@ -134,6 +134,14 @@ impl Client {
             TopBy::Drops => "drops",
         };
         self.document(self.request(Method::GET, &["top"], &[("n", &n.to_string()), ("by", by)])).await
+    }
+
+    /// Those that came near a limit, who was refused most in front.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn offenders(&self, n: u32) -> Result<Vec<OffenderRow>, ClientError> {
+        self.document(self.request(Method::GET, &["offenders"], &[("n", &n.to_string())])).await
     }
 
     /// What becomes of an address's packets, and why.

@@ -294,6 +294,7 @@ fn row(sample: &Sample, clocks: clock::Pair, state: &State) -> SampleRow {
             .to_owned(),
         observed: sample.observed != 0,
         list: state.desired.list(ListId(sample.list)).map(|list| list.name.to_string()),
+        detail: crate::domain::capture::detail(u32::from(sample.detail)),
         length: sample.frame_len,
         bytes: hex::encode(bytes.get(..captured).unwrap_or_default()),
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use weir_common::traffic::{Dimension, Scope, detail};
 use weir_common::verdict::{Action, Verdict};
 
 use super::report::{InterfaceRow, SampleRow, VerdictRow};
@@ -115,8 +116,29 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 pub fn comment(sample: &SampleRow) -> String {
     let mut words = vec![format!("verdict={}", sample.verdict)];
     words.extend(sample.list.as_ref().map(|list| format!("list={list}")));
+    words.extend(sample.detail.clone());
     words.push(if sample.observed { "observed" } else { "enforced" }.to_owned());
     words.join(" ")
+}
+
+/// What in particular is behind a verdict, from the kernel's number ([`weir_common::traffic::detail`]): `limit=source
+/// dimension=syn`, `answer nobody asked for`.
+pub fn detail(number: u32) -> Option<String> {
+    if number & detail::LIMIT != 0 {
+        let scope = Scope::ALL.into_iter().find(|scope| detail::limit(scope.slot(), 0) == number & !7)?;
+        let dimension = Dimension::ALL.into_iter().find(|dimension| dimension.slot() == (number & 7) as usize)?;
+        return Some(format!("limit={} dimension={}", scope.name(), dimension.name()));
+    }
+    let text = match number {
+        detail::TRANSPORT => "layer 4",
+        detail::PORT_RULE => "port rule",
+        detail::ANSWER => "answer nobody asked for",
+        detail::ICMP_TYPE => "ICMP type",
+        detail::FIRST_FRAGMENT => "first fragment",
+        detail::LATER_FRAGMENT => "later fragment",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// A line of the stream of samples.

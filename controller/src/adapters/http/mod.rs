@@ -64,6 +64,7 @@ pub fn routes(api: Api) -> Router {
     Router::new()
         .route("/api/status", get(reads::status))
         .route("/api/top", get(reads::top))
+        .route("/api/offenders", get(reads::offenders))
         .route("/api/explain/{address}", get(reads::explain))
         .route("/api/samples", get(samples::latest))
         .route("/api/samples/counters", get(samples::counters))

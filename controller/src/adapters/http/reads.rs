@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Api;
 use super::error::ApiError;
 use crate::adapters::metrics as prometheus;
-use crate::domain::report::{Explain, SettingRow, Status, TopBy, TopRow};
+use crate::domain::report::{Explain, OffenderRow, SettingRow, Status, TopBy, TopRow};
 use crate::views;
 
 /// Time between the two measurements of `top`.
@@ -41,6 +41,23 @@ pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<
     let mut rows = views::top(&before, &after, seconds, by, limit);
     views::place_rows(&api.shared.followed, &mut rows);
     Json(rows)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OffendersQuery {
+    n: Option<usize>,
+}
+
+pub(super) async fn offenders(
+    State(api): State<Api>,
+    query: Query<OffendersQuery>,
+) -> Result<Json<Vec<OffenderRow>>, ApiError> {
+    let most = query.n.unwrap_or(20).min(MOST_ROWS);
+    let rows = views::offenders::all(&api.shared, most);
+    rows.map(Json).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("read those that came near a limit: {error}"))
+    })
 }
 
 pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<Explain>, ApiError> {

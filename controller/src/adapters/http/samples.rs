@@ -178,6 +178,7 @@ mod tests {
             verdict: verdict.to_owned(),
             observed: false,
             list: None,
+            detail: None,
             length: 60,
             bytes: "00".to_owned(),
         }))

@@ -155,6 +155,7 @@ mod tests {
             verdict: "feed".to_owned(),
             observed: true,
             list: Some("ipsum".to_owned()),
+            detail: None,
             length: 1_500,
             bytes: "0011223344556677".repeat(3),
         }

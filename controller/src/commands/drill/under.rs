@@ -107,7 +107,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use weir_common::traffic::Dimension;
+
     use super::*;
+    use crate::domain::limits::Limit;
 
     #[test]
     fn lists_are_copied_and_locks_are_not() {
@@ -137,7 +140,12 @@ mod tests {
     #[test]
     fn the_profile_is_a_configuration_that_limits_sources() {
         let loaded = crate::config::parse(PROFILE, "profile", std::iter::empty()).unwrap();
-        let limit = loaded.config.limits.source.unwrap();
-        assert_eq!((limit.packets_per_second().get(), limit.burst().get()), (2_000, 4_000));
+        let floods = loaded.config.floods;
+        let udp = |limit: Option<Limit>| {
+            let rate = limit.unwrap().rate(Dimension::Udp).unwrap();
+            (rate.per_second().get(), rate.burst().get())
+        };
+        // What the drills `loud` and `network` are held to.
+        assert_eq!((udp(floods.source), udp(floods.network)), ((1_500, 3_000), (7_500, 15_000)));
     }
 }

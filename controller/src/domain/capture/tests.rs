@@ -9,6 +9,7 @@ fn sample(verdict: &str, list: Option<&str>) -> SampleRow {
         verdict: verdict.to_owned(),
         observed: false,
         list: list.map(str::to_owned),
+        detail: None,
         length: 60,
         bytes: String::new(),
     }
