@@ -5,6 +5,7 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod live;
 
 use std::future::Future;
 use std::io;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::ClientError;
+pub use self::live::TopRequest;
 use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
@@ -126,12 +128,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn top(&self, n: u32, by: TopBy) -> Result<Vec<TopRow>, ClientError> {
-        let by = match by {
-            TopBy::Packets => "packets",
-            TopBy::Bytes => "bytes",
-            TopBy::Drops => "drops",
-        };
-        self.document(self.request(Method::GET, &["top"], &[("n", &n.to_string()), ("by", by)])).await
+        self.top_rows(&TopRequest { n, by, ..TopRequest::default() }).await
     }
 
     /// What becomes of an address's packets, and why.

@@ -21,6 +21,8 @@ pub struct Io {
     err_style: Style,
     /// Whether a person watches standard error.
     is_terminal: bool,
+    /// Whether a person sits at both standard input and output.
+    pub is_screen: bool,
 }
 
 impl fmt::Debug for Io {
@@ -61,6 +63,7 @@ impl Io {
             style,
             err_style,
             is_terminal: io::stderr().is_terminal(),
+            is_screen: io::stdin().is_terminal() && io::stdout().is_terminal(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Io {
             style: Style::Plain,
             err_style: Style::Plain,
             is_terminal: false,
+            is_screen: false,
         }
     }
 

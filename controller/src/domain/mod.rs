@@ -15,3 +15,4 @@ pub mod resolve;
 pub mod special;
 pub mod tables;
 pub mod time;
+pub mod top;

@@ -6,6 +6,7 @@ mod files;
 mod lists;
 mod reads;
 mod socket;
+mod top;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -64,7 +65,8 @@ pub fn routes(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(LIST_BODY));
     Router::new()
         .route("/api/status", get(reads::status))
-        .route("/api/top", get(reads::top))
+        .route("/api/top", get(top::top))
+        .route("/api/top/live", get(top::live))
         .route("/api/explain/{address}", get(reads::explain))
         .route("/api/samples", get(reads::samples))
         .route("/api/block", get(lists::list_block).post(lists::add_block).delete(lists::remove_block))
