@@ -90,7 +90,7 @@ pub fn rows(sources: impl IntoIterator<Item = Source>, seconds: f64, query: &Que
             groups.entry(key).and_modify(|sums| sums.add(&source)).or_insert_with(|| Sums::of(&source));
         }
     }
-    let mut rows: Vec<TopRow> = groups.into_iter().map(|(key, sums)| sums.row(key, seconds)).collect();
+    let mut rows: Vec<TopRow> = groups.into_iter().map(|(key, sums)| sums.row(&key, seconds)).collect();
     order::sort(&mut rows, query.by, query.reversed);
     let matching = rows.len() as u64;
     let packets_per_second = rows.iter().map(|row| row.packets_per_second).sum();
@@ -149,11 +149,11 @@ impl Sums {
         self.asn = self.asn.filter(|asn| source.asn == Some(*asn));
     }
 
-    fn row(self, key: GroupKey, seconds: f64) -> TopRow {
+    fn row(self, key: &GroupKey, seconds: f64) -> TopRow {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let address = match key {
-            GroupKey::Prefix(prefix) => Some(bare(prefix)),
+            GroupKey::Prefix(prefix) => Some(bare(*prefix)),
             GroupKey::Country(_) => None,
         };
         TopRow {

@@ -172,6 +172,7 @@ impl App {
         }
     }
 
+    /// Asks anew: at a tick, and at once where other rows are to be shown, also while the screen stands still.
     fn poll(&mut self) -> Request {
         self.is_polling = true;
         let group = self.view.group();
@@ -184,11 +185,6 @@ impl App {
             group,
             filter: self.filter.trim().to_owned(),
         }))
-    }
-
-    /// Asks at once, for what is shown has changed; also while the screen stands still, but then only for other rows.
-    fn poll_now(&mut self) -> Option<Request> {
-        Some(self.poll())
     }
 
     fn polled(&mut self, at: Duration, answer: Result<Box<Polled>, String>) {
@@ -226,7 +222,7 @@ impl App {
         let done = change.answered(answer)?;
         self.popup = Popup::None;
         self.notice = Some(done);
-        self.poll_now()
+        Some(self.poll())
     }
 
     fn key(&mut self, key: KeyEvent) -> Option<Request> {
@@ -284,7 +280,7 @@ impl App {
             return None;
         }
         self.filter = filter;
-        self.poll_now()
+        Some(self.poll())
     }
 
     fn pressed(&mut self, key: KeyEvent, page: usize) -> Option<Request> {
@@ -332,7 +328,7 @@ impl App {
             self.is_polling = false;
             return None;
         }
-        self.poll_now()
+        Some(self.poll())
     }
 
     fn look_at(&mut self, index: usize) -> Option<Request> {
@@ -341,7 +337,7 @@ impl App {
             return None;
         }
         self.view = view;
-        self.poll_now()
+        Some(self.poll())
     }
 
     fn move_to(&mut self, to: impl FnOnce(usize, usize) -> usize) {
@@ -354,7 +350,7 @@ impl App {
         let count = self.view.columns().len().max(1);
         let place = self.places.get_mut(self.view.index())?;
         place.sort_by(to(place.sort, count) % count);
-        self.poll_now()
+        Some(self.poll())
     }
 
     /// The chosen row.

@@ -106,7 +106,6 @@ impl Change {
         }
         match self.step.clone() {
             Step::Typing(field, _) => Outcome::Open(self.typed(field, key)),
-            Step::Trying | Step::Doing => Outcome::Open(None),
             Step::Tried(report) => match key.code {
                 KeyCode::Char('y') if report.changed && is_bare(key) => {
                     self.step = Step::Doing;
@@ -116,7 +115,7 @@ impl Change {
                 _ => Outcome::Open(None),
             },
             Step::Refused(_) if key.code == KeyCode::Char('e') => self.again(),
-            Step::Refused(_) => Outcome::Open(None),
+            Step::Trying | Step::Doing | Step::Refused(_) => Outcome::Open(None),
         }
     }
 

@@ -20,6 +20,8 @@ use crate::render::{Style, plain, times};
 /// Columns of the words before and behind a graph.
 const LABEL: u16 = 8;
 const PEAK: u16 = 12;
+/// On fewer columns only the view that is looked at has a name.
+const NARROW: u16 = 60;
 
 /// The looks of what is drawn. Without colours, only what a terminal has besides.
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +54,15 @@ impl Looks {
         self.colour(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    fn quiet(self) -> Look {
+    fn quiet() -> Look {
         Look::new().add_modifier(Modifier::DIM)
     }
 
-    fn strong(self) -> Look {
+    fn strong() -> Look {
         Look::new().add_modifier(Modifier::BOLD)
     }
 
-    fn chosen(self) -> Look {
+    fn chosen() -> Look {
         Look::new().add_modifier(Modifier::REVERSED)
     }
 }
@@ -80,30 +82,27 @@ pub(super) fn draw(app: &App, looks: Looks, frame: &mut Frame<'_>) {
         let text = format!("NO ANSWER for {gone}, asking on: {}", plain::line(&lost.why));
         Line::styled(text, looks.bad())
     });
-    let prompt = prompt(app, looks);
+    let prompt = prompt(app);
     put(frame, urgent.clone().unwrap_or_else(|| title(app, looks)), areas.title);
     put(frame, rates(app, looks), areas.rates);
     graph(app, Series::Passed, looks, areas.passed, frame);
     graph(app, Series::Dropped, looks, areas.dropped, frame);
     // Where there is no line of its own for it, what is urgent stands in for the views.
     let tabs = urgent.filter(|_| areas.title.is_none());
-    let tabs =
-        tabs.or_else(|| prompt.clone().filter(|_| areas.keys.is_none())).unwrap_or_else(|| tabs_line(app, looks));
+    let tabs = tabs
+        .or_else(|| prompt.clone().filter(|_| areas.keys.is_none()))
+        .unwrap_or_else(|| tabs_line(app, looks, screen.width));
     put(frame, tabs, areas.tabs);
-    rows::draw(app, looks, areas.table, frame);
-    put(frame, Line::styled(tracked(app), looks.quiet()), areas.tracked);
-    put(frame, Line::styled(share(app), looks.quiet()), areas.share);
-    put(frame, prompt.unwrap_or_else(|| keys(looks)), areas.keys);
-    over::draw(app, looks, frame);
+    rows::draw(app, areas.table, frame);
+    put(frame, Line::styled(tracked(app), Looks::quiet()), areas.tracked);
+    put(frame, Line::styled(share(app), Looks::quiet()), areas.share);
+    put(frame, prompt.unwrap_or_else(keys), areas.keys);
+    over::draw(app, frame);
 }
 
 fn title(app: &App, looks: Looks) -> Line<'static> {
     let Some(status) = &app.known.status else { return Line::raw("weir: asking the daemon") };
-    let mut spans = vec![Span::styled(format!("weir {}", plain::line(&status.version)), looks.strong())];
-    for interface in &status.interfaces {
-        spans.push(Span::raw("  "));
-        spans.push(interface_of(interface, looks));
-    }
+    let mut spans = vec![Span::styled(format!("weir {}", plain::line(&status.version)), Looks::strong())];
     spans.push(Span::raw("  "));
     spans.push(match status.enforcement {
         Enforcement::Enforce => Span::styled("enforce", looks.good()),
@@ -117,6 +116,11 @@ fn title(app: &App, looks: Looks) -> Line<'static> {
     }
     spans.push(Span::raw(format!("  generation {}  ", status.generation)));
     spans.push(health(status, looks));
+    // Last, for there may be many.
+    for interface in &status.interfaces {
+        spans.push(Span::raw("  "));
+        spans.push(interface_of(interface, looks));
+    }
     Line::from(spans)
 }
 
@@ -138,7 +142,7 @@ fn health(status: &Status, looks: Looks) -> Span<'static> {
 }
 
 fn rates(app: &App, looks: Looks) -> Line<'static> {
-    let Some(rates) = app.known.meter.rates() else { return Line::styled("measuring", looks.quiet()) };
+    let Some(rates) = app.known.meter.rates() else { return Line::styled("measuring", Looks::quiet()) };
     let bits = rate(rates.bits);
     let space = if bits.contains(' ') { "" } else { " " };
     let mut spans = vec![
@@ -178,16 +182,18 @@ fn graph(app: &App, which: Series, looks: Looks, area: Option<Rect>, frame: &mut
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let text = format!(" max {}/s", rate(peak as f64));
     frame.render_widget(
-        Paragraph::new(Line::styled(text, looks.quiet())),
+        Paragraph::new(Line::styled(text, Looks::quiet())),
         Rect { x: area.x + LABEL + width, width: PEAK, height: 1, ..area },
     );
 }
 
-fn tabs_line(app: &App, looks: Looks) -> Line<'static> {
+fn tabs_line(app: &App, looks: Looks, width: u16) -> Line<'static> {
+    let is_wide = width >= NARROW;
     let mut spans = Vec::new();
     for (at, view) in View::ALL.iter().enumerate() {
-        let text = format!(" {} {} ", at + 1, view.title());
-        spans.push(if *view == app.view { Span::styled(text, looks.chosen()) } else { Span::raw(text) });
+        let is_whole = is_wide || *view == app.view;
+        let text = if is_whole { format!(" {} {} ", at + 1, view.title()) } else { format!(" {} ", at + 1) };
+        spans.push(if *view == app.view { Span::styled(text, Looks::chosen()) } else { Span::raw(text) });
     }
     if app.is_paused {
         spans.push(Span::styled("  PAUSED", looks.doubtful().add_modifier(Modifier::BOLD)));
@@ -230,15 +236,15 @@ fn share(app: &App) -> String {
 }
 
 /// What is typed, or is to be told once.
-fn prompt(app: &App, looks: Looks) -> Option<Line<'static>> {
+fn prompt(app: &App) -> Option<Line<'static>> {
     if app.is_typing {
         let text = format!("only: {}_   Enter: keep   Esc: show all", plain::line(&app.filter));
-        return Some(Line::styled(text, looks.strong()));
+        return Some(Line::styled(text, Looks::strong()));
     }
-    app.notice.as_ref().map(|notice| Line::styled(plain::line(notice).into_owned(), looks.strong()))
+    app.notice.as_ref().map(|notice| Line::styled(plain::line(notice).into_owned(), Looks::strong()))
 }
 
-fn keys(looks: Looks) -> Line<'static> {
-    let text = "q quit  ? help  / only  s sort  r reverse  e explain  b block  u unblock  space stop";
-    Line::styled(text, looks.quiet())
+fn keys() -> Line<'static> {
+    let text = "q quit  ? keys  / only  s sort  e explain  b block  u unblock  space stop";
+    Line::styled(text, Looks::quiet())
 }

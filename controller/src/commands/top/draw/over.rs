@@ -9,7 +9,7 @@ use crate::commands::top::app::App;
 use crate::commands::top::popup::{HELP, Popup, Scroll};
 use crate::domain::guard::bare;
 
-pub(super) fn draw(app: &App, looks: Looks, frame: &mut Frame<'_>) {
+pub(super) fn draw(app: &App, frame: &mut Frame<'_>) {
     let (title, text, scroll) = match &app.popup {
         Popup::None => return,
         Popup::Help(scroll) => {
@@ -31,7 +31,7 @@ pub(super) fn draw(app: &App, looks: Looks, frame: &mut Frame<'_>) {
     let height = cells(text.len()).saturating_add(2);
     let area = middle(screen, width, height);
     let is_cut = area.width < width || area.height < height;
-    let mut block = Block::bordered().title(Line::styled(format!(" {title} "), looks.strong()));
+    let mut block = Block::bordered().title(Line::styled(format!(" {title} "), Looks::strong()));
     if !is_dialog {
         block = block.title_bottom(if is_cut { " arrows: the rest  Esc: back " } else { " Esc: back " });
     }

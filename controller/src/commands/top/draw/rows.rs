@@ -9,23 +9,25 @@ use super::Looks;
 use crate::commands::top::app::App;
 use crate::commands::top::table::{Column, Line as Row};
 
-/// Cells between columns.
+/// Cells between columns, at least and at most.
 const GAP: u16 = 1;
+const WIDE_GAP: u16 = 3;
 
-pub(super) fn draw(app: &App, looks: Looks, area: Rect, frame: &mut Frame<'_>) {
+pub(super) fn draw(app: &App, area: Rect, frame: &mut Frame<'_>) {
     if area.height == 0 || area.width == 0 {
         return;
     }
     let place = app.place();
     let in_sight: Vec<&Row> = app.lines.iter().skip(place.offset).take(usize::from(area.height)).collect();
     let columns = columns(app.view.columns(), &in_sight, place.sort, area.width);
-    let mut lines = vec![header(app, &columns, looks)];
+    let gap = gap(&columns, area.width);
+    let mut lines = vec![header(app, &columns, &gap)];
     for (at, row) in in_sight.iter().enumerate() {
         let is_chosen = place.offset + at == place.at;
-        lines.push(line(row, &columns, if is_chosen { looks.chosen() } else { Look::new() }));
+        lines.push(line(row, &columns, &gap, if is_chosen { Looks::chosen() } else { Look::new() }));
     }
     if in_sight.is_empty() {
-        lines.push(Line::styled(nothing(app), looks.quiet()));
+        lines.push(Line::styled(nothing(app), Looks::quiet()));
     }
     frame.render_widget(Paragraph::new(lines), area);
 }
@@ -60,7 +62,14 @@ fn columns(all: &[Column], rows: &[&Row], sort: usize, room: u16) -> Vec<Shown> 
     shown
 }
 
-fn header(app: &App, columns: &[Shown], looks: Looks) -> Line<'static> {
+/// What stands between columns: more where there is room.
+fn gap(columns: &[Shown], room: u16) -> String {
+    let taken = columns.iter().fold(0u16, |sum, column| sum.saturating_add(column.width));
+    let gaps = u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX).max(1);
+    " ".repeat(usize::from((room.saturating_sub(taken) / gaps).clamp(GAP, WIDE_GAP)))
+}
+
+fn header(app: &App, columns: &[Shown], gap: &str) -> Line<'static> {
     let place = app.place();
     let mut spans = Vec::new();
     for shown in columns {
@@ -70,20 +79,20 @@ fn header(app: &App, columns: &[Shown], looks: Looks) -> Line<'static> {
             (true, false) => "▼",
             (true, true) => "▲",
         };
-        let look = if is_sorted { looks.strong().add_modifier(Modifier::UNDERLINED) } else { looks.strong() };
+        let look = if is_sorted { Looks::strong().add_modifier(Modifier::UNDERLINED) } else { Looks::strong() };
         let text = format!("{}{mark}", shown.column.title);
         spans.push(Span::styled(fit(&text, shown.width, shown.column.figures), look));
-        spans.push(Span::raw(" "));
+        spans.push(Span::raw(gap.to_owned()));
     }
     Line::from(spans)
 }
 
-fn line(row: &Row, columns: &[Shown], look: Look) -> Line<'static> {
+fn line(row: &Row, columns: &[Shown], gap: &str, look: Look) -> Line<'static> {
     let mut text = String::new();
     for shown in columns {
         let cell = row.cells.get(shown.at).map_or("", |cell| cell.text.as_str());
         text.push_str(&fit(cell, shown.width, shown.column.figures));
-        text.push(' ');
+        text.push_str(gap);
     }
     Line::styled(text, look)
 }
