@@ -96,7 +96,7 @@ address        packets/s   bytes/s  packets  bytes  dropped
         };
         let expected = "\
 country   sources  packets/s  bytes/s  packets  bytes  dropped
-D\\u{1b}E      1,200          4  240 B/s       12  720 B        0
+D\\u{1b}E    1,200          4  240 B/s       12  720 B        0
 unknown         1          4  240 B/s       12  720 B        0
 ";
         assert_eq!(text(&[row(Some("D\x1bE"), 1_200), row(None, 1)]), expected);

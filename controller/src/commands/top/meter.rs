@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(meter.rates(), None);
         meter.take(at(2_500), &status(300, 140));
         let rates = meter.rates().unwrap();
-        assert_eq!((rates.seen, rates.passed, rates.dropped, rates.bits), (150.0, 100.0, 50.0, 150.0 * 60.0 * 8.0));
+        assert_eq!((rates.seen, rates.passed, rates.dropped, rates.bits), (100.0, 50.0, 50.0, 100.0 * 60.0 * 8.0));
         assert_eq!(meter.verdict("denied"), Some((50.0, 3_000.0)));
         assert_eq!(meter.series(Series::Dropped, 60), [Some(50), Some(50)]);
     }
