@@ -162,6 +162,32 @@ fn a_signal_ends_the_screen_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn no_key_is_lost_that_comes_with_a_change_of_size() {
+    let site = Site::new("");
+    let mut screen = top(&site, 80, 24);
+    screen.shows(&["health ok"]);
+    for round in 0..20 {
+        screen.resize(60 + round, 20);
+        screen.types(if round % 2 == 0 { "?" } else { "q" });
+        let is_open = |lines: &[String]| lines.iter().any(|line| line.contains("┌ keys ─"));
+        screen.until("the key's effect", |lines| (is_open(lines) == (round % 2 == 0)).then_some(()));
+    }
+}
+
+#[test]
+fn a_half_key_does_not_keep_it_from_ending() {
+    let site = Site::new("");
+    let mut screen = top(&site, 80, 24);
+    screen.shows(&["health ok"]);
+    // What arrow keys begin with.
+    screen.types("\x1b[");
+    let pid = libc::pid_t::try_from(screen.pid()).unwrap();
+    // SAFETY: the child is not waited for yet, so the number is still its own.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    assert!(screen.ends().success());
+}
+
+#[test]
 fn without_a_daemon_there_is_a_line_and_no_screen() {
     let site = Site::idle(&weir_tests::harness::Plan::default());
     let mut screen = top(&site, 120, 24);

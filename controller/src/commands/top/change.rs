@@ -1,6 +1,6 @@
 //! The dialog that blocks and unblocks: what is asked for, what the daemon says it would do, and only then the doing.
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ipnet::IpNet;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::Request;
 use crate::domain::duration;

@@ -1,6 +1,6 @@
 //! What lies over the table: help, an explanation, the dialog that blocks.
+use crossterm::event::{KeyCode, KeyEvent};
 use ipnet::IpNet;
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::change::Change;
 

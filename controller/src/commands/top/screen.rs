@@ -1,13 +1,12 @@
 //! The terminal as a screen, and as it was before.
 use std::io;
 
-use ratatui::crossterm::event::{self, Event as Happened, KeyEventKind};
+use crossterm::event::{self, Event as Happened, KeyEventKind};
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::app::Event;
@@ -67,7 +66,6 @@ fn restore() {
 pub(super) struct Keys {
     happened: UnboundedReceiver<io::Result<Event>>,
     is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Keys {
@@ -79,8 +77,9 @@ impl Keys {
         let (tell, happened) = unbounded_channel();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
-        let thread = std::thread::Builder::new().name("keys".to_owned()).spawn(move || watch(&tell, &over))?;
-        Ok(Self { happened, is_over, thread: Some(thread) })
+        // Not waited for in the end: it may stand in the middle of a key, until the rest of it comes.
+        std::thread::Builder::new().name("keys".to_owned()).spawn(move || watch(&tell, &over))?;
+        Ok(Self { happened, is_over })
     }
 
     /// The next event.
@@ -95,8 +94,6 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // It ends within a glance. Its panic, if it had one, was printed.
-        drop(self.thread.take().map(JoinHandle::join));
     }
 }
 

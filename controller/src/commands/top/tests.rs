@@ -4,7 +4,7 @@ mod picture;
 
 use std::time::Duration;
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Event, Polled, Request};
 use super::change::{Deed, Step};
