@@ -28,6 +28,7 @@ mod rates;
 mod restart;
 mod starts;
 mod switches;
+mod top;
 
 use weir_common::verdict::Verdict;
 
