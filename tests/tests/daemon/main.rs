@@ -16,6 +16,7 @@ mod endpoints;
 mod exchange;
 mod fail2ban;
 mod feeds;
+mod floods;
 mod geo;
 mod headers;
 mod import;
