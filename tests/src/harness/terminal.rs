@@ -3,9 +3,12 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::{fs::File, thread};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
@@ -20,6 +23,8 @@ pub struct Terminal {
     before: Termios,
     screen: Screen,
     child: Child,
+    is_gone: Arc<AtomicBool>,
+    watcher: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone)]
@@ -65,8 +70,9 @@ impl Terminal {
         own_terminal(&mut command);
         let child = command.spawn().expect("weir can be started");
         let keyboard = File::from(outside);
-        follow(keyboard.try_clone().expect("a descriptor"), screen.clone());
-        Self { keyboard, inside, before, screen, child }
+        let is_gone = Arc::new(AtomicBool::new(false));
+        let watcher = follow(keyboard.try_clone().expect("a descriptor"), screen.clone(), Arc::clone(&is_gone));
+        Self { keyboard, inside, before, screen, child, is_gone, watcher: Some(watcher) }
     }
 
     /// What the screen shows, line by line.
@@ -136,6 +142,19 @@ impl Terminal {
         self.child.id()
     }
 
+    /// Takes the terminal away, as when its window is closed, and waits for the program's end.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    #[track_caller]
+    pub fn goes_away(mut self) -> ExitStatus {
+        self.is_gone.store(true, Ordering::Relaxed);
+        self.watcher.take().map(JoinHandle::join).expect("one watches").expect("watching does not panic");
+        // The last handle of the outside.
+        self.keyboard = File::open("/dev/null").expect("nothing to type at");
+        wait_for("the program's end", PATIENCE, || self.child.try_wait().expect("it can be waited for"))
+    }
+
     /// Waits for the program's end, and until the terminal is as it was before.
     ///
     /// # Panics
@@ -177,12 +196,17 @@ fn own_terminal(command: &mut Command) {
     unsafe { command.pre_exec(own) };
 }
 
-fn follow(mut outside: File, screen: Screen) {
+fn follow(mut outside: File, screen: Screen, is_gone: Arc<AtomicBool>) -> JoinHandle<()> {
+    const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
     thread::spawn(move || {
         let mut bytes = [0; 4096];
-        // An error is the end: nobody holds the other end any more.
-        while let Ok(count @ 1..) = outside.read(&mut bytes) {
+        while !is_gone.load(Ordering::Relaxed) {
+            if poll(&mut [PollFd::new(&outside, PollFlags::IN)], Some(&GLANCE)) == Ok(0) {
+                continue;
+            }
+            // An error is the end: nobody holds the other end any more.
+            let Ok(count @ 1..) = outside.read(&mut bytes) else { return };
             screen.with(|parser| parser.process(bytes.get(..count).unwrap_or_default()));
         }
-    });
+    })
 }

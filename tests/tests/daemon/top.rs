@@ -175,6 +175,16 @@ fn no_key_is_lost_that_comes_with_a_change_of_size() {
 }
 
 #[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let site = Site::new("");
+    let screen = top(&site, 80, 24);
+    screen.shows(&["health ok"]);
+    let status = screen.goes_away();
+    // A hang-up is heeded; a write that fails may be noticed before. Neither is a crash.
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}");
+}
+
+#[test]
 fn a_half_key_does_not_keep_it_from_ending() {
     let site = Site::new("");
     let mut screen = top(&site, 80, 24);

@@ -1,5 +1,6 @@
 //! The terminal as a screen, and as it was before.
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// A terminal in raw mode on its other screen. Dropped, it is as it was before; a panic sees to that too.
 #[derive(Debug)]
 pub(super) struct Screen {
-    terminal: DefaultTerminal,
+    // Its own end complains on standard error, and panics where that is a terminal that is gone.
+    terminal: ManuallyDrop<DefaultTerminal>,
 }
 
 impl Screen {
@@ -26,7 +28,7 @@ impl Screen {
     /// The terminal's.
     pub(super) fn open() -> io::Result<Self> {
         let terminal = ratatui::try_init().inspect_err(|_| restore())?;
-        Ok(Self { terminal })
+        Ok(Self { terminal: ManuallyDrop::new(terminal) })
     }
 
     /// Its columns and lines.
