@@ -70,15 +70,13 @@ impl Work {
                 let now_s = u32::try_from(now.0).unwrap_or(u32::MAX);
                 let image = tables::build(&desired, &guards, capacity, now_s, key)?;
                 drop(desired);
-                writer.write_ports(slot, ports);
-                writer.write_slot(slot, &image, *descriptor)?;
+                writer.write_slot(slot, &image, *descriptor, ports)?;
                 let Image { classes, sizes, is_switchable, .. } = image;
                 Ok(BuiltSlot { classes: Arc::new(classes), tables: sizes, is_switchable })
             }
             Self::Rows { from, classes, standing, tables } => {
                 let rows: Vec<_> = classes.iter().map(|class| standing.row(class)).collect();
-                writer.write_ports(slot, ports);
-                writer.write_rows(slot, from, &rows, *descriptor)?;
+                writer.write_rows(slot, from, &rows, *descriptor, ports)?;
                 Ok(BuiltSlot { classes, tables, is_switchable: true })
             }
         }

@@ -225,14 +225,14 @@ pub fn first_policy(
         let behind = next()?;
         let mut undone = pending.fallback.slot(generation, pending.fallback.enforcement);
         undone.generation = generation;
-        writer.write_slot(behind, &image, undone)?;
+        writer.write_slot(behind, &image, undone, &pending.fallback.ports.words)?;
         generation += 1;
         descriptor.generation = generation;
         descriptor.confirm_deadline_s = pending.deadline_s;
         descriptor.fallback = behind;
         fallback = Some(SlotView { slot: behind as usize, snapshot: sequence });
     }
-    writer.write_slot(slot, &image, descriptor)?;
+    writer.write_slot(slot, &image, descriptor, &settings.ports.words)?;
     let before = (old.generation() > 0).then(|| old.generation());
     writer.flip(Control::new(slot, generation, pending.is_some()));
     // After the grace period nobody is judged by the old slots or needs the old overlay.

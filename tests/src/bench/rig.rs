@@ -283,7 +283,7 @@ pub fn put_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Re
     descriptor.features = feature::TRACK_SOURCES;
     descriptor.sample_cost = rate::cost(SAMPLES);
     descriptor.sample_window = descriptor.sample_cost * SAMPLES;
-    writer.write_slot(slot, image, descriptor)?;
+    writer.write_slot(slot, image, descriptor, &[])?;
     writer.flip(Control::new(slot, generation, false));
     writer.retire(old)?;
     Ok(generation)

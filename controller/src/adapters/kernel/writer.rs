@@ -161,11 +161,13 @@ impl KernelWriter {
         }
     }
 
-    /// Writes a generation into a slot that no packet is judged by. Nothing changes for packets until [`Self::flip`].
+    /// Writes a generation into a slot that no packet is judged by, with what destination ports lead to
+    /// ([`crate::domain::ports::PortTable`]). Nothing changes for packets until [`Self::flip`].
     ///
     /// # Errors
     /// [`WriteError`]; the slot is then of no use, and none of the others has changed.
-    pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot) -> Result<(), WriteError> {
+    pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot, ports: &[u64]) -> Result<(), WriteError> {
+        self.write_ports(slot, ports);
         descriptor.layout = image.tables.layout;
         let lines = filled(TABLES, image.tables.lines.len(), &image.tables.lines)?;
         self.put(slot, TABLES, lines.0.as_fd())?;
@@ -177,7 +179,15 @@ impl KernelWriter {
     ///
     /// # Errors
     /// As [`Self::write_slot`].
-    pub fn write_rows(&self, slot: u32, from: u32, rows: &[ClassRow], mut descriptor: Slot) -> Result<(), WriteError> {
+    pub fn write_rows(
+        &self,
+        slot: u32,
+        from: u32,
+        rows: &[ClassRow],
+        mut descriptor: Slot,
+        ports: &[u64],
+    ) -> Result<(), WriteError> {
+        self.write_ports(slot, ports);
         let missing = || failed(format!("read the tables of slot {from}"))(io::Error::from(io::ErrorKind::NotFound));
         descriptor.layout = self.policy.read(from as usize).ok_or_else(missing)?.layout;
         let lines = self.inner(TABLES, from)?.ok_or_else(missing)?;
