@@ -1,5 +1,6 @@
 //! What weir decides, as functions over values: no clock, no files, no kernel, no await.
 pub mod crowdsec;
+pub mod cutoff;
 pub mod decision;
 pub mod desired;
 pub mod duration;

@@ -5,6 +5,7 @@ pub mod facts;
 pub mod interfaces;
 mod netlink;
 pub mod nic;
+pub mod sockets;
 pub mod watch;
 pub mod xdp;
 
