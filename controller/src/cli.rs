@@ -1,6 +1,8 @@
 //! The command line: what may be said, and what was.
 //!
 //! Types only. What a command does lives under its name in `commands`.
+mod capture;
+mod drill;
 mod import;
 mod target;
 
@@ -20,6 +22,8 @@ use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::TopBy;
 
+pub use self::capture::CaptureArgs;
+pub use self::drill::DrillArgs;
 pub use self::import::ImportFormat;
 pub use self::target::{Named, Target};
 
@@ -102,12 +106,20 @@ pub enum Command {
     /// Feeds: lists of others that are followed
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Who came near a limit, and what became of it
+    Offenders(OffendersArgs),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
+    /// Write sampled drops to a capture, with verdict and list in each packet's comment
+    Capture(CaptureArgs),
     /// What would become of a capture's packets; nothing is attached, no counter of the daemon's moves
     ///
     /// Under the running policy; with --config, or where no weir runs, under that configuration with empty lists.
     Simulate(SimulateArgs),
+    /// Floods with a name against your settings, in private network namespaces, and what becomes of honest traffic
+    ///
+    /// Needs root. Exits with 1 where an honest packet was refused, or where the shipped profile did not hold a flood.
+    Drill(DrillArgs),
     /// Drop for real, or only count what would be dropped
     Enforcement(EnforcementArgs),
     /// Settings
@@ -196,6 +208,14 @@ pub struct Export {
     /// How it is written: plain (a prefix a line), json, nft (for nft -f) or ipset (for ipset restore)
     #[arg(long, value_name = "FORMAT", default_value_t = ExportFormat::Plain)]
     pub format: ExportFormat,
+}
+
+/// `weir offenders`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OffendersArgs {
+    /// How many at the most
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    pub n: u32,
 }
 
 /// `weir feeds`.

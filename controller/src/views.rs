@@ -55,6 +55,7 @@ pub fn status(shared: &Shared) -> Status {
         packets,
         bytes,
         verdicts: verdicts(&counters),
+        limits: offenders::limited(&counters),
         lists: lists(shared, &state),
         feeds: shared.followed.feed_rows(),
         crowdsec: shared.followed.crowdsec_row(),

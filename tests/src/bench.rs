@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what weir costs, on this machine, now.
 pub mod add;
 pub mod cost;
+pub mod floods;
 pub mod follow;
 pub mod import;
 pub mod lists;
@@ -71,6 +72,8 @@ pub enum Part {
     Add,
     /// From an imported list to its first dropped packet, and memory
     Import,
+    /// Limits under forged sources: nanoseconds, the loud one among millions, the honest beside
+    Floods,
     /// What fail2ban, CrowdSec, feeds and countries decide: how soon it is enforced, and what it costs
     Follow,
 }
@@ -109,6 +112,9 @@ pub struct Report {
     /// Whole lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Vec<import::Import>>,
+    /// Limits under forged sources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floods: Option<floods::Measured>,
     /// What others decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<follow::Follow>,
@@ -133,6 +139,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         tables: None,
         add: None,
         import: None,
+        floods: None,
         follow: None,
     };
     if text {
@@ -176,6 +183,13 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
             measured.push(one);
         }
         report.import = Some(measured);
+    }
+    if wants(Part::Floods) {
+        let measured = floods::measure(rounds, args.packets, progress, stop)?;
+        if text {
+            floods::print(&measured, rounds, args.packets, out)?;
+        }
+        report.floods = Some(measured);
     }
     if wants(Part::Follow) {
         let measured = follow::measure(rounds, args, progress, stop)?;

@@ -79,7 +79,7 @@ impl Kernel {
         let user = unsafe { libc::geteuid() };
         ensure!(user == 0, "these tests load an XDP program: run them as root (`sudo cargo xtask test`)");
         let cpu = stay_on_one_cpu()?;
-        let sizes = Sizes { overlay_addresses: 64, overlay_prefixes: 64, offenders: OFFENDERS };
+        let sizes = Sizes { overlay_addresses: 64, overlay_prefixes: 64, offenders: OFFENDERS, compared: 1 };
         let mut object = Object::load(&sizes, Clock::Words, &HashMap::new()).context(
             "the kernel refused weir's maps: in a container it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, \
              and the kernel must be 5.10 or newer",

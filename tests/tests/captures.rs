@@ -114,3 +114,13 @@ fn a_limit_by_source_tells_no_amplifier_from_a_busy_client() {
         assert!(attack.dropped * 2 < attack.judged(), "{}", recorded.file);
     }
 }
+
+#[test]
+fn the_profile_that_comes_with_weir_drops_recorded_attacks_and_passes_the_rest() {
+    let profile = include_str!("../../controller/drill/profile.toml");
+    let test = "the_profile_that_comes_with_weir_drops_recorded_attacks_and_passes_the_rest";
+    for (recorded, packets) in recorded(test) {
+        let shares = mixed(profile, &recorded, packets);
+        assert_eq!(shares.failures(recorded.kind), [""; 0], "{}", recorded.file);
+    }
+}

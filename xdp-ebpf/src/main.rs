@@ -4,6 +4,7 @@
 #![feature(asm_experimental_arch)]
 #![expect(clippy::needless_pass_by_value, reason = "the program macro hands the context over")]
 
+mod compared;
 mod context;
 mod generator;
 mod maps;
@@ -37,7 +38,13 @@ fn empty(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-// What stands before the two of them when they are measured.
+// What others do about sources, for comparison.
+#[xdp]
+fn least_recent(ctx: XdpContext) -> u32 {
+    compared::least_recent(&ctx)
+}
+
+// What stands before them when they are measured.
 #[xdp]
 fn generate_v4(ctx: XdpContext) -> u32 {
     generator::v4(&ctx)

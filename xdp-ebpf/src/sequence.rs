@@ -21,6 +21,34 @@ pub struct Draw {
     pub count: u64,
     /// Draws so far.
     pub counter: u64,
+    /// Others that are drawn in between.
+    pub shares: [Share; 2],
+}
+
+/// What is drawn in between: each so-many-th number, from a set of its own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes)]
+pub struct Share {
+    /// Each so-many-th, a power of two; 0: none.
+    pub each: u64,
+    /// The first number.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// The number of the draw with this counter, of whichever set it is from.
+#[inline(always)]
+pub fn drawn_of_all(draw: &Draw) -> u64 {
+    let [one, other] = &draw.shares;
+    let mut of = *draw;
+    // One share takes the first of its many, the other the second.
+    if one.each != 0 && draw.counter & (one.each - 1) == 0 {
+        (of.first, of.count, of.counter) = (one.first, one.count, draw.counter / one.each);
+    } else if other.each != 0 && draw.counter & (other.each - 1) == 1 {
+        (of.first, of.count, of.counter) = (other.first, other.count, draw.counter / other.each);
+    }
+    drawn(&of)
 }
 
 /// The number of the draw with this counter: the counters of a whole turn of 2^32 are spread evenly, in no order that a

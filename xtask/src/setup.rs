@@ -38,7 +38,7 @@ struct Tool {
 }
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -94,6 +94,13 @@ const TOOLS: [Tool; 10] = [
         purpose: "bans of a real fail2ban",
         scope: Scope::Test,
         service: Some("fail2ban.service"),
+    },
+    Tool {
+        program: "tshark",
+        packages: &["tshark"],
+        purpose: "a second opinion on captures",
+        scope: Scope::Test,
+        service: None,
     },
     Tool {
         program: "git",

@@ -5,6 +5,7 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod samples;
 
 use std::future::Future;
 use std::io;
@@ -17,11 +18,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::ClientError;
+pub use self::samples::SampleStream;
 use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::{
-    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, FeedRow, ImportReport, Problem, REFUSED,
+    ChangeReport, ChangeRequest, ConfigReport, EntryRow, Explain, FeedRow, ImportReport, OffenderRow, Problem, REFUSED,
     RefreshReport, SettingRow, Status, SwitchReport, TopBy, TopRow,
 };
 
@@ -132,6 +134,14 @@ impl Client {
             TopBy::Drops => "drops",
         };
         self.document(self.request(Method::GET, &["top"], &[("n", &n.to_string()), ("by", by)])).await
+    }
+
+    /// Those that came near a limit, who was refused most in front.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn offenders(&self, n: u32) -> Result<Vec<OffenderRow>, ClientError> {
+        self.document(self.request(Method::GET, &["offenders"], &[("n", &n.to_string())])).await
     }
 
     /// What becomes of an address's packets, and why.

@@ -15,11 +15,25 @@ pub fn monotonic() -> MonotonicNs {
     MonotonicNs(nanoseconds(libc::CLOCK_MONOTONIC))
 }
 
-/// A moment of the monotonic clock on the wall clock.
-pub fn wall_of(at: MonotonicNs) -> Timestamp {
-    let ago = monotonic().0.saturating_sub(at.0);
-    let span = jiff::SignedDuration::from_nanos(i64::try_from(ago).unwrap_or(i64::MAX));
-    Timestamp::now().checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
+/// The monotonic and the wall clock at one moment: what is converted by the same pair keeps its distances.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    monotonic: MonotonicNs,
+    wall: Timestamp,
+}
+
+impl Pair {
+    /// This moment.
+    pub fn now() -> Self {
+        Self { monotonic: monotonic(), wall: Timestamp::now() }
+    }
+
+    /// A moment before this one on the wall clock; one after it is this one.
+    pub fn wall_of(self, at: MonotonicNs) -> Timestamp {
+        let ago = self.monotonic.0.saturating_sub(at.0);
+        let span = jiff::SignedDuration::from_nanos(i64::try_from(ago).unwrap_or(i64::MAX));
+        self.wall.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// Identifies this boot of the machine: boot-time seconds of another one mean nothing.

@@ -19,6 +19,12 @@ pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
             counter!("weir_bytes_total", "verdict" => verdict.clone()).absolute(row.bytes);
             counter!("weir_observed_packets_total", "verdict" => verdict.clone()).absolute(row.observed_packets);
         }
+        for row in &status.limits {
+            let labels = [("scope", row.scope.clone()), ("dimension", row.dimension.clone())];
+            counter!("weir_limited_packets_total", &labels).absolute(row.packets);
+            counter!("weir_limited_bytes_total", &labels).absolute(row.bytes);
+            counter!("weir_limited_observed_packets_total", &labels).absolute(row.observed_packets);
+        }
         for list in &status.lists {
             let labels = [("list", list.name.clone()), ("origin", list.origin.clone())];
             counter!("weir_list_packets_total", &labels).absolute(list.packets);
@@ -103,6 +109,9 @@ fn describe() {
     describe_counter!("weir_observed_packets_total", "Packets let through that the verdict would have dropped.");
     describe_counter!("weir_list_packets_total", "Packets from sources that the list covers.");
     describe_counter!("weir_list_bytes_total", "Bytes of packets from sources that the list covers.");
+    describe_counter!("weir_limited_packets_total", "Packets dropped over a limit, by whose limit and dimension.");
+    describe_counter!("weir_limited_bytes_total", "Bytes dropped over a limit, by whose limit and dimension.");
+    describe_counter!("weir_limited_observed_packets_total", "Packets over a limit that is only observed.");
     describe_counter!("weir_samples_total", "Drops sampled for user space.");
     describe_counter!("weir_samples_lost_total", "Samples lost because nobody read them in time.");
     describe_gauge!("weir_list_entries", "Entries on the list.");

@@ -74,8 +74,14 @@ fn every_command_of_the_contract_is_read() {
         "allow export",
         "explain 192.0.2.1",
         "explain 2001:db8::1",
+        "capture -w drops.pcapng",
+        "capture -w - -n 5 --verdict bogon --verdict feed --list ipsum",
         "simulate file.pcap",
         "simulate file.pcap --config other.toml",
+        "drill",
+        "drill syn udp --profile --seconds 2 --rate 100 -o json",
+        "drill --list",
+        "drill --show-profile",
         "enforcement enforce",
         "enforcement observe --dry-run",
         "config check",
@@ -139,4 +145,17 @@ fn help_and_version_are_no_errors() {
         assert!(!error.use_stderr() && error.exit_code() == 0, "{line}");
     }
     assert!(read("weir").expect_err("no command").use_stderr());
+}
+
+#[test]
+fn only_verdicts_that_drop_can_be_captured() {
+    let Command::Capture(args) = read("weir capture -w x --verdict bogon --verdict feed").unwrap().command else {
+        panic!("another command");
+    };
+    assert_eq!(args.verdicts.iter().map(|verdict| verdict.name()).collect::<Vec<_>>(), ["bogon", "feed"]);
+    refused("weir capture -w x --verdict bogn", "'bogon'");
+    refused("weir capture -w x --verdict pass", "only drops are sampled");
+    refused("weir capture -w x --verdict bypassed", "only drops are sampled");
+    refused("weir capture -w x -n 0", "0");
+    refused("weir capture", "--write");
 }

@@ -26,15 +26,31 @@ const REJECTS_SHOWN: usize = 20;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// Another process of ours failed and has said why: all that is left is its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("exit status {0}")]
+pub struct Told(pub u8);
+
+/// Whether the reason was said already.
+pub fn is_told(error: &AnyError) -> bool {
+    error.chain().any(<dyn std::error::Error + 'static>::is::<Told>)
+}
+
 /// The exit status of a failure.
 pub fn code(error: &AnyError) -> u8 {
     for cause in error.chain() {
         if cause.is::<UsageError>() {
             return USAGE;
         }
+        if let Some(Told(code)) = cause.downcast_ref() {
+            return *code;
+        }
         if let Some(error) = cause.downcast_ref::<ClientError>() {
             return match error {
-                ClientError::Unreachable { .. } | ClientError::Silent { .. } | ClientError::Lost { .. } => UNREACHABLE,
+                ClientError::Unreachable { .. }
+                | ClientError::Silent { .. }
+                | ClientError::Lost { .. }
+                | ClientError::Ended { .. } => UNREACHABLE,
                 ClientError::Refused(_) => REFUSED,
                 ClientError::NotFound(_) => NOT_FOUND,
                 ClientError::Problem(_)
@@ -96,6 +112,7 @@ mod tests {
         for (error, expected) in [
             (AnyError::msg("anything"), FAILED),
             (UsageError("no interface".to_owned()).into(), USAGE),
+            (Told(7).into(), 7),
             (ClientError::NotFound(plain.clone()).into(), NOT_FOUND),
             (ClientError::Silent { socket: "/s".into(), seconds: 30 }.into(), UNREACHABLE),
             (ClientError::Refused(Box::new(problem(REFUSED_KIND, 0))).into(), REFUSED),

@@ -21,6 +21,8 @@ pub struct Io {
     err_style: Style,
     /// Whether a person watches standard error.
     is_terminal: bool,
+    /// Whether the streams are this process's own.
+    is_process: bool,
 }
 
 impl fmt::Debug for Io {
@@ -61,6 +63,7 @@ impl Io {
             style,
             err_style,
             is_terminal: io::stderr().is_terminal(),
+            is_process: true,
         }
     }
 
@@ -73,6 +76,7 @@ impl Io {
             style: Style::Plain,
             err_style: Style::Plain,
             is_terminal: false,
+            is_process: false,
         }
     }
 
@@ -124,6 +128,27 @@ impl Io {
         let bar = indicatif::ProgressBar::new_spinner().with_message(plain::line(what).into_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(100));
         bar
+    }
+
+    /// Whether standard output is a terminal: a place for text alone.
+    pub fn is_out_terminal(&self) -> bool {
+        self.is_process && io::stdout().is_terminal()
+    }
+
+    /// Whether whoever read standard output has gone, as far as can be told without writing.
+    pub fn is_out_closed(&self) -> bool {
+        if !self.is_process {
+            return false;
+        }
+        let mut out = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+        // SAFETY: one structure, which lives across the call; it returns at once.
+        let ready = unsafe { libc::poll(&raw mut out, 1, 0) };
+        ready > 0 && out.revents & (libc::POLLERR | libc::POLLNVAL) != 0
+    }
+
+    /// Tells people, on standard error, what is no part of the result.
+    pub fn tell(&mut self, what: &str) {
+        self.complain(plain::lines(what).trim_end());
     }
 
     /// Says something beside the result, on standard error.

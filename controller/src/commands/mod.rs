@@ -1,9 +1,11 @@
 //! The commands, a file each: arguments, one call, a report.
 mod bypass;
+mod capture;
 mod completions;
 mod config;
 mod detach;
 mod doctor;
+pub mod drill;
 mod enforcement;
 mod explain;
 pub mod failure;
@@ -11,6 +13,7 @@ mod feeds;
 mod instance;
 pub mod io;
 mod lists;
+mod offenders;
 pub mod run;
 pub mod settings;
 pub mod simulate;
@@ -48,7 +51,9 @@ fn finish(result: Result<()>, io: &mut Io, done: u8) -> u8 {
         Err(error) => {
             // What was written before the failure belongs to the reader, whatever becomes of it.
             drop(io.flush());
-            io.fail(&error);
+            if !failure::is_told(&error) {
+                io.fail(&error);
+            }
             failure::code(&error)
         }
     }
@@ -64,8 +69,11 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),
         Command::Feeds(verb) => feeds::run(verb, global, io),
+        Command::Offenders(args) => offenders::run(args, global, io),
         Command::Explain(args) => explain::run(args, global, io),
+        Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),
+        Command::Drill(args) => drill::run(args, global, io),
         Command::Enforcement(args) => enforcement::run(*args, global, io),
         Command::Config(verb) => config::run(verb, global, io),
         Command::Bypass(args) => bypass::run(*args, global, io),

@@ -12,9 +12,9 @@ mod signals;
 #[cfg(feature = "trace")]
 mod trace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -27,6 +27,7 @@ pub(crate) use self::feeds::content as feed_content;
 pub use self::feeds::{FeedsHandle, UnknownFeed};
 use self::interfaces::Interfaces;
 use self::remembered::{Remembered, remember};
+pub use self::samples::{ListenError, SamplesHandle};
 use self::signals::Signals;
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
@@ -323,7 +324,7 @@ async fn serve(
     shared: &Shared,
     sync: &Handle,
 ) -> Result<()> {
-    let samples = Arc::new(Mutex::new(VecDeque::new()));
+    let (samples, listeners) = SamplesHandle::new();
     let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
     let reload: http::Reload = Arc::new(move || {
@@ -337,7 +338,7 @@ async fn serve(
         policy: Arc::clone(&kernel.policy),
         reload: Arc::clone(&reload),
         feeds,
-        samples: Arc::clone(&samples),
+        samples: samples.clone(),
     };
     let (end, ended) = watch::channel(false);
     let over = |mut ended: watch::Receiver<bool>| async move {
@@ -355,7 +356,8 @@ async fn serve(
     }
     let reader = Arc::clone(&shared.reader);
     let interface_task = tokio::spawn(attached.watch(sync.clone(), move |word| reader.word(word)));
-    let sample_task = tokio::spawn(samples::read(instance.maps().join(object::SAMPLES), samples, shared.clone()));
+    let pin = instance.maps().join(object::SAMPLES);
+    let sample_task = tokio::spawn(samples::read(pin, samples, listeners, shared.clone()));
     #[cfg(feature = "trace")]
     tokio::spawn(trace::read(kernel.program_id));
     let guard_task = tokio::spawn(watch_facts(shared.clone(), sync.clone()));

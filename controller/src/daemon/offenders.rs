@@ -52,10 +52,10 @@ pub(super) async fn watch(shared: Shared, sync: Handle) {
         let consequence = shared.read().settings.consequence;
         let buckets = buckets.into_iter().map(|(key, offender)| (key, offender.buckets));
         let offences = book.look(buckets, clock::monotonic().0, &consequence);
-        let now = clock::monotonic().0;
+        let (now, clocks) = (clock::monotonic().0, clock::Pair::now());
         let histories = book
             .histories()
-            .map(|(key, offences, until)| (key, (offences, (until > now).then(|| clock::wall_of(MonotonicNs(until))))));
+            .map(|(key, offences, until)| (key, (offences, (until > now).then(|| clocks.wall_of(MonotonicNs(until))))));
         shared.followed.set_offences(histories.collect());
         if !offences.is_empty() {
             carry_out(&sync, &offences).await;

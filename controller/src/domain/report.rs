@@ -16,7 +16,7 @@ use super::decision::{Enforcement, Kind, ListEnforcement};
 pub use self::followed::{
     CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
 };
-pub use self::offenders::OffenderRow;
+pub use self::offenders::{LimitedRow, OffenderRow};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct Status {
     pub bytes: Totals,
     /// Counters by verdict.
     pub verdicts: BTreeMap<String, VerdictRow>,
+    /// What limits refused, by whose limit and dimension; only what is not zero.
+    #[serde(default)]
+    pub limits: Vec<LimitedRow>,
     /// Lists.
     pub lists: Vec<ListRow>,
     /// Feeds.
@@ -407,12 +410,17 @@ pub struct SampleRow {
     pub at: Timestamp,
     /// The interface's index.
     pub interface: u32,
+    /// Its name; `null`: weir is on it no more.
+    pub interface_name: Option<String>,
     /// The verdict.
     pub verdict: String,
     /// Whether it was only observed.
     pub observed: bool,
     /// The list behind it.
     pub list: Option<String>,
+    /// What in particular: a limit and its dimension, a rule; `null`: nothing more is to be said.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// Bytes of the frame.
     pub length: u32,
     /// Its first bytes, hexadecimal.

@@ -132,6 +132,7 @@ fn pinned_sizes(instance: &Instance, cpus: u32) -> Result<Sizes> {
         overlay_addresses: entries("OVERLAY_V4")?,
         overlay_prefixes: entries("OVERLAY_DENY_V4")?,
         offenders: entries("OFFENDERS")?,
+        compared: 1,
     };
     if entries("OVERLAY_HITS")? != sizes.overlay_counters() * cpus {
         return Err(anyhow!(

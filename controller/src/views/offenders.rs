@@ -5,9 +5,10 @@ use weir_common::traffic::{Dimension, Scope};
 
 use super::network;
 use crate::adapters::clock;
+use crate::adapters::kernel::reader::Counters;
 use crate::domain::floods::Floods;
 use crate::domain::limits::Limit;
-use crate::domain::report::OffenderRow;
+use crate::domain::report::{LimitedRow, OffenderRow};
 use crate::domain::time::MonotonicNs;
 use crate::sync::Shared;
 
@@ -43,6 +44,7 @@ fn row(shared: &Shared, floods: &Floods, key: OffenderKey, offender: &Offender) 
     let first = limit.and_then(|limit| limit.rates().next()).map(|(dimension, _)| dimension);
     let dimension = if refused == 0 { first } else { worst }.unwrap_or(Dimension::Packets);
     let source = SourceKey::from_word(key.key);
+    let clocks = clock::Pair::now();
     let (offences, denied_until) =
         if scope == Scope::Network { (0, None) } else { shared.followed.offences_of(key.key) };
     OffenderRow {
@@ -54,8 +56,8 @@ fn row(shared: &Shared, floods: &Floods, key: OffenderKey, offender: &Offender) 
         offered: offender.buckets.passed.saturating_add(refused),
         allowed: offender.buckets.passed,
         refused,
-        since: clock::wall_of(MonotonicNs(offender.since_ns)),
-        last: clock::wall_of(MonotonicNs(offender.buckets.seen_ns)),
+        since: clocks.wall_of(MonotonicNs(offender.since_ns)),
+        last: clocks.wall_of(MonotonicNs(offender.buckets.seen_ns)),
         offences,
         denied_until,
     }
@@ -73,4 +75,25 @@ fn limit_of(floods: &Floods, key: OffenderKey) -> (Scope, Option<String>, Option
         }
         Scope::Source | Scope::Global => (scope, None, floods.source.as_ref()),
     }
+}
+
+/// What limits refused, of what is not zero.
+pub(super) fn limited(counters: &Counters) -> Vec<LimitedRow> {
+    let mut rows = Vec::new();
+    for (scope, (enforced, observed)) in
+        Scope::ALL.into_iter().zip(counters.limited.iter().zip(&counters.limited_observed))
+    {
+        for (dimension, (enforced, observed)) in Dimension::ALL.into_iter().zip(enforced.iter().zip(observed)) {
+            if enforced.packets != 0 || observed.packets != 0 {
+                rows.push(LimitedRow {
+                    scope: scope.name().to_owned(),
+                    dimension: dimension.name().to_owned(),
+                    packets: enforced.packets,
+                    bytes: enforced.bytes,
+                    observed_packets: observed.packets,
+                });
+            }
+        }
+    }
+    rows
 }

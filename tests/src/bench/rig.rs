@@ -11,17 +11,21 @@ use weir::adapters::kernel::object::{self, Clock, Object, Sizes};
 use weir::adapters::kernel::reader::{Counters, KernelReader};
 use weir::adapters::kernel::sys;
 use weir::adapters::kernel::writer::KernelWriter;
+use weir::domain::floods::Floods;
 use weir::domain::tables::Image;
 use weir_common::abi::{self, Control, Slot, control_word, feature};
 use weir_common::rate;
 use weir_common::verdict::Verdict;
 use zerocopy::FromZeros as _;
 
-use super::sequence::{self, Draw};
+use super::sequence::{self, Draw, Share};
 use crate::frames::{V4, V6};
 
 /// Sampled drops a second, as configured by default.
 const SAMPLES: u64 = 100;
+
+/// Entries of the kernel's own map that is measured beside.
+const COMPARED: u32 = 1_000_000;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +80,8 @@ pub enum Program {
     Weir,
     /// The program that drops and does nothing else.
     Empty,
+    /// The program that counts sources in the kernel's own map of the least recently used, as others do.
+    LeastRecent,
 }
 
 /// The numbers that sources are drawn from.
@@ -116,8 +122,11 @@ pub struct Rig {
     next: OwnedFd,
     weir: OwnedFd,
     empty: OwnedFd,
+    least_recent: OwnedFd,
     behind: Option<Program>,
     generation: u64,
+    /// What is drawn in between.
+    pub shares: [Share; 2],
 }
 
 impl Rig {
@@ -128,9 +137,11 @@ impl Rig {
     pub fn load() -> Result<Self> {
         require_root()?;
         let cpus = object::possible_cpus().context("count the CPUs")?;
-        let mut object = Object::load(&Sizes::default(), Clock::Coarse, &HashMap::new())?;
+        let mut object =
+            Object::load(&Sizes { compared: COMPARED, ..Sizes::default() }, Clock::Coarse, &HashMap::new())?;
         let weir = object.load_program()?.fd()?.as_fd().try_clone_to_owned()?;
         let empty = object.load_named("empty")?.fd()?.as_fd().try_clone_to_owned()?;
+        let least_recent = object.load_named("least_recent")?.fd()?.as_fd().try_clone_to_owned()?;
         for family in Family::ALL {
             object.load_named(family.generator())?;
         }
@@ -149,8 +160,10 @@ impl Rig {
             next,
             weir,
             empty,
+            least_recent,
             behind: None,
             generation: 0,
+            shares: [Share::default(); 2],
             object,
         };
         rig.fill(&Image::default())?;
@@ -184,6 +197,26 @@ impl Rig {
         }
     }
 
+    /// Puts everything that is held against floods into the slot in force.
+    ///
+    /// # Errors
+    /// Where ports have too many rules.
+    pub fn floods(&self, floods: &Floods) -> Result<()> {
+        let index = self.writer.descriptor().slot();
+        if let Some(mut slot) = self.policy.read(index as usize) {
+            let ports = floods.port_table()?;
+            self.writer.write_ports(index, &ports.words);
+            floods.fill(&mut slot, &ports, object::possible_cpus()?, 32_768);
+            self.policy.write(index as usize, slot);
+        }
+        Ok(())
+    }
+
+    /// The counters.
+    pub fn reader(&self) -> Arc<KernelReader> {
+        Arc::clone(&self.reader)
+    }
+
     /// Sets what is done beside the list verdict, of the slot in force.
     pub fn extras(&self, extras: Extras) {
         let index = self.writer.descriptor().slot() as usize;
@@ -200,7 +233,7 @@ impl Rig {
 
     /// Draws from the first number on again.
     pub fn restart_draws(&self) {
-        self.draw.write(0, Draw { first: 0, count: 1, counter: 0 });
+        self.draw.write(0, Draw { first: 0, count: 1, counter: 0, shares: [Share::default(); _] });
     }
 
     /// Has a program judge so many packets.
@@ -210,7 +243,7 @@ impl Rig {
     pub fn run(&mut self, family: Family, program: Program, numbers: Numbers, packets: u32) -> Result<Run> {
         self.put_behind(program)?;
         let counter = self.draw.read(0).map_or(0, |draw| draw.counter);
-        self.draw.write(0, Draw { first: numbers.first, count: numbers.count, counter });
+        self.draw.write(0, Draw { first: numbers.first, count: numbers.count, counter, shares: self.shares });
         let frame = family.frame();
         let before = self.reader.counters();
         let options = TestRunOptions { data_in: Some(&frame), repeat: packets, ..TestRunOptions::default() };
@@ -229,6 +262,7 @@ impl Rig {
         let fd = match program {
             Program::Weir => &self.weir,
             Program::Empty => &self.empty,
+            Program::LeastRecent => &self.least_recent,
         };
         let value = fd.as_raw_fd().to_ne_bytes();
         sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &value, 0).context("put a program behind")?;

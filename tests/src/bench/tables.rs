@@ -279,8 +279,9 @@ impl Answers {
 
     /// Packets that must be dropped of the draws from the first on.
     fn dropped(&self, numbers: Numbers, packets: u32) -> u64 {
-        let draws = (0..u64::from(packets))
-            .map(|counter| sequence::drawn(&Draw { first: numbers.first, count: numbers.count, counter }));
+        let draws = (0..u64::from(packets)).map(|counter| {
+            sequence::drawn(&Draw { first: numbers.first, count: numbers.count, counter, shares: <[_; 2]>::default() })
+        });
         draws.map(|number| u64::from(self.is_listed(number))).sum()
     }
 }

@@ -61,7 +61,12 @@ impl Machine {
         let loaded = config::parse(profile, "the profile", std::iter::empty()).context("read the profile")?;
         let cpus = object::possible_cpus().context("count the CPUs")?;
         let settings = load::settings(profile, &loaded, "the profile", false, cpus)?;
-        let sizes = Sizes { overlay_addresses: 1, overlay_prefixes: 1, offenders: loaded.config.state.max_sources };
+        let sizes = Sizes {
+            overlay_addresses: 1,
+            overlay_prefixes: 1,
+            offenders: loaded.config.state.max_sources,
+            compared: 1,
+        };
         let mut object = Object::load(&sizes, Clock::Words, &HashMap::new()).context("load weir's maps, as root")?;
         object.load_program().context("load weir's program")?;
         let open = |name: &str| object.map_fd(name).map_err(std::io::Error::other);

@@ -8,8 +8,10 @@
     reason = "a broken expectation is the test's failure"
 )]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
+mod capture;
 mod confirm;
 mod crowdsec;
+mod drill;
 mod endpoints;
 mod exchange;
 mod fail2ban;

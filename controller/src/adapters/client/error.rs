@@ -43,6 +43,14 @@ pub enum ClientError {
         /// Why, in words.
         why: String,
     },
+    /// A stream ended that only the daemon's own end ends.
+    #[error("the daemon at {} broke the stream off ({why}); its log says more, `weir status` whether it runs", socket.display())]
+    Ended {
+        /// The socket.
+        socket: PathBuf,
+        /// Why, in words.
+        why: String,
+    },
     /// A safety rule refused.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
@@ -85,6 +93,7 @@ impl ClientError {
             Self::Unreachable { .. }
             | Self::Silent { .. }
             | Self::Lost { .. }
+            | Self::Ended { .. }
             | Self::NotWeir { .. }
             | Self::Unexplained { .. }
             | Self::Setup(_) => None,

@@ -5,10 +5,10 @@ mod feeds;
 mod files;
 mod lists;
 mod reads;
+mod samples;
 mod socket;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -20,7 +20,6 @@ use tower_http::timeout::TimeoutLayer;
 pub use socket::{SocketError, bind, serve};
 
 use crate::adapters::kernel::query::KernelPolicy;
-use crate::domain::report::SampleRow;
 use crate::sync::{Handle, Settings, Shared};
 
 /// Largest body of an ordinary request.
@@ -46,8 +45,8 @@ pub struct Api {
     pub reload: Reload,
     /// The way to the feeds' task.
     pub feeds: crate::daemon::FeedsHandle,
-    /// The latest sampled drops.
-    pub samples: Arc<Mutex<VecDeque<SampleRow>>>,
+    /// The way to the sampled drops.
+    pub samples: crate::daemon::SamplesHandle,
 }
 
 impl std::fmt::Debug for Api {
@@ -65,8 +64,11 @@ pub fn routes(api: Api) -> Router {
     Router::new()
         .route("/api/status", get(reads::status))
         .route("/api/top", get(reads::top))
+        .route("/api/offenders", get(reads::offenders))
         .route("/api/explain/{address}", get(reads::explain))
-        .route("/api/samples", get(reads::samples))
+        .route("/api/samples", get(samples::latest))
+        .route("/api/samples/counters", get(samples::counters))
+        .route("/api/samples/stream", get(samples::stream))
         .route("/api/block", get(lists::list_block).post(lists::add_block).delete(lists::remove_block))
         .route("/api/allow", get(lists::list_allow).post(lists::add_allow).delete(lists::remove_allow))
         .route("/api/block/export", get(files::export_block))

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Api;
 use super::error::ApiError;
 use crate::adapters::metrics as prometheus;
-use crate::domain::report::{Explain, SampleRow, SettingRow, Status, TopBy, TopRow};
+use crate::domain::report::{Explain, OffenderRow, SettingRow, Status, TopBy, TopRow};
 use crate::views;
 
 /// Time between the two measurements of `top`.
@@ -43,22 +43,28 @@ pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<
     Json(rows)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OffendersQuery {
+    n: Option<usize>,
+}
+
+pub(super) async fn offenders(
+    State(api): State<Api>,
+    query: Query<OffendersQuery>,
+) -> Result<Json<Vec<OffenderRow>>, ApiError> {
+    let most = query.n.unwrap_or(20).min(MOST_ROWS);
+    let rows = views::offenders::all(&api.shared, most);
+    rows.map(Json).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("read those that came near a limit: {error}"))
+    })
+}
+
 pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>) -> Result<Json<Explain>, ApiError> {
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")));
     };
     Ok(Json(views::explain(&api.shared, &api.policy, address)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SamplesQuery {
-    n: Option<usize>,
-}
-
-pub(super) async fn samples(State(api): State<Api>, query: Query<SamplesQuery>) -> Json<Vec<SampleRow>> {
-    let samples = api.samples.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Json(samples.iter().rev().take(query.n.unwrap_or(20)).cloned().collect())
 }
 
 pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {

@@ -79,11 +79,13 @@ pub struct Sizes {
     pub overlay_prefixes: u32,
     /// Sources that can hold an exact bucket at once.
     pub offenders: u32,
+    /// Entries of the map that only measurements compare with.
+    pub compared: u32,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { overlay_addresses: 65_536, overlay_prefixes: 4_096, offenders: 65_536 }
+        Self { overlay_addresses: 65_536, overlay_prefixes: 4_096, offenders: 65_536, compared: 1 }
     }
 }
 
@@ -173,7 +175,8 @@ impl Object {
             .map_max_entries("SOURCES", cpus * SOURCE_SETS)
             .map_max_entries("NETWORKS", cpus * NETWORK_SETS)
             .map_max_entries("FLOWS", cpus * FLOW_LINES)
-            .map_max_entries("OFFENDERS", sizes.offenders);
+            .map_max_entries("OFFENDERS", sizes.offenders)
+            .map_max_entries("LEAST_RECENT", sizes.compared);
         #[expect(
             clippy::iter_over_hash_type,
             reason = "each map has a path of its own; their order is nothing to anybody"

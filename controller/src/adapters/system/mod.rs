@@ -3,8 +3,11 @@
 //! Everything is asked of the network namespace the calling thread is in, now; nothing is remembered.
 pub mod facts;
 pub mod interfaces;
+pub mod links;
 mod netlink;
+pub mod netns;
 pub mod nic;
+pub mod packets;
 pub mod sockets;
 pub mod watch;
 pub mod xdp;

@@ -13,6 +13,8 @@ const HEADER: usize = 16;
 const REQUEST: u16 = 0x1;
 const ACKNOWLEDGE: u16 = 0x4;
 const DUMP: u16 = 0x300;
+/// `NLM_F_CREATE | NLM_F_EXCL`: make it, and fail where it is there.
+const CREATE: u16 = 0x600;
 const DUMP_INTERRUPTED: u16 = 0x10;
 /// `libc::AF_NETLINK`, as wide as an address has it.
 const AF_NETLINK: libc::sa_family_t = 16;
@@ -142,6 +144,16 @@ pub(super) fn get<T>(
     pick: impl FnMut(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     exchange(family, kind, ACKNOWLEDGE, body, pick)
+}
+
+/// Has the kernel make an object.
+pub(super) fn create(family: libc::c_int, kind: u16, body: &[u8]) -> io::Result<()> {
+    exchange(family, kind, ACKNOWLEDGE | CREATE, body, |_| None::<()>).map(|_| ())
+}
+
+/// Has the kernel change an object.
+pub(super) fn change(family: libc::c_int, kind: u16, body: &[u8]) -> io::Result<()> {
+    exchange(family, kind, ACKNOWLEDGE, body, |_| None::<()>).map(|_| ())
 }
 
 fn exchange<T>(

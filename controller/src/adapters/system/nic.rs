@@ -6,7 +6,15 @@ use super::SystemError;
 use super::netlink::{self, attribute, attributes, text, u16_at, u32_at};
 
 const ETHTOOL_GDRVINFO: u32 = 0x03;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSTATS: u32 = 0x1d;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// `ETH_SS_STATS`: the names of a driver's counters.
+const STATISTICS: u32 = 1;
+/// Bytes of one such name.
+const NAME: usize = 32;
+/// More counters than any driver has.
+const MOST_COUNTERS: u32 = 1 << 14;
 
 /// The generic netlink controller, which knows the number of each family.
 const GENL_ID_CTRL: u16 = 0x10;
@@ -64,6 +72,74 @@ pub fn channels(interface: &str) -> io::Result<Channels> {
     ethtool(interface, ETHTOOL_GCHANNELS, &mut counts)?;
     let count = |at| u32_at(&counts, at).unwrap_or_default();
     Ok(Channels { current: count(20) + count(32), most: (count(4) + count(16)).max(count(20) + count(32)) })
+}
+
+/// What a driver counts of its XDP program, in all receive queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XdpCounted {
+    /// Packets that were shown to the program.
+    pub seen: u64,
+    /// Packets that it dropped.
+    pub dropped: u64,
+}
+
+/// The counters of the drivers that keep such, as veth's does since Linux 5.3.
+#[derive(Debug)]
+pub struct XdpCounters {
+    interface: String,
+    counters: usize,
+    seen: Vec<usize>,
+    dropped: Vec<usize>,
+}
+
+impl XdpCounters {
+    /// Finds them at the named interface of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// The system call's; `Unsupported` where the driver has none.
+    pub fn find(interface: &str) -> io::Result<Self> {
+        let mut info = [0; 196];
+        ethtool(interface, ETHTOOL_GDRVINFO, &mut info)?;
+        let count = u32_at(&info, 180).unwrap_or_default().min(MOST_COUNTERS);
+        let counters = usize::try_from(count).map_err(io::Error::other)?;
+        // struct ethtool_gstrings: command, which, how many, names.
+        let mut names = vec![0; 12 + counters * NAME];
+        names[4..8].copy_from_slice(&STATISTICS.to_ne_bytes());
+        names[8..12].copy_from_slice(&count.to_ne_bytes());
+        ethtool(interface, ETHTOOL_GSTRINGS, &mut names)?;
+        let names: Vec<String> = names[12..].chunks(NAME).map(text).collect();
+        let those = |suffix: &str| -> Vec<usize> {
+            let fits = |name: &&String| name.starts_with("rx_queue_") && name.ends_with(suffix);
+            let numbered = names.iter().enumerate();
+            numbered.filter(|(_, name)| fits(name)).map(|(at, _)| at).collect()
+        };
+        let found = Self {
+            interface: interface.to_owned(),
+            counters,
+            seen: those("_xdp_packets"),
+            dropped: those("_xdp_drops"),
+        };
+        if found.seen.is_empty() || found.dropped.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the driver does not count what XDP drops"));
+        }
+        Ok(found)
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn read(&self) -> io::Result<XdpCounted> {
+        // struct ethtool_stats: command, how many, values.
+        let mut values = vec![0; 8 + self.counters * 8];
+        values[4..8].copy_from_slice(&u32::try_from(self.counters).map_err(io::Error::other)?.to_ne_bytes());
+        ethtool(&self.interface, ETHTOOL_GSTATS, &mut values)?;
+        let value = |at: &usize| {
+            let bytes = values.get(8 + at * 8..16 + at * 8).and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u64::from_ne_bytes)
+        };
+        Ok(XdpCounted { seen: self.seen.iter().map(value).sum(), dropped: self.dropped.iter().map(value).sum() })
+    }
 }
 
 /// What the driver of the interface with this index says of XDP; `None` on kernels before 6.3, which cannot be asked.
@@ -152,6 +228,17 @@ mod tests {
             let index = index_of("near").unwrap().unwrap();
             // Before 6.3 the kernel cannot be asked.
             assert!(xdp_features(index).unwrap().is_none_or(XdpFeatures::native));
+        });
+    }
+
+    #[test]
+    fn a_veth_counts_what_xdp_sees_and_loopback_does_not() {
+        in_namespace(|| {
+            ip("link add near numrxqueues 2 numtxqueues 2 type veth peer name far");
+            let counters = XdpCounters::find("near").unwrap();
+            assert_eq!((counters.seen.len(), counters.dropped.len()), (2, 2));
+            assert_eq!(counters.read().unwrap(), XdpCounted::default());
+            assert!(XdpCounters::find("lo").is_err());
         });
     }
 

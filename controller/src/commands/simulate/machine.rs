@@ -101,6 +101,7 @@ impl Machine {
             overlay_addresses: entries("OVERLAY_V4")?,
             overlay_prefixes: entries("OVERLAY_DENY_V4")?,
             offenders: entries("OFFENDERS")?,
+            compared: 1,
         };
         // Values of the overlay name their counters, and the private ones must have room for each.
         let cpus = object::possible_cpus().context("count the CPUs")?;
@@ -124,7 +125,7 @@ impl Machine {
     /// # Errors
     /// Why the kernel does not take them.
     pub(super) fn of_settings(settings: &Settings, max_sources: u32) -> Result<Self> {
-        let sizes = Sizes { overlay_addresses: 1, overlay_prefixes: 1, offenders: max_sources };
+        let sizes = Sizes { overlay_addresses: 1, overlay_prefixes: 1, offenders: max_sources, compared: 1 };
         let mut machine = Self::load(&sizes, &HashMap::new())?;
         let cpus = object::possible_cpus().context("count the CPUs")?;
         let writer = KernelWriter::new(|name| machine.object.map_fd(name).map_err(std::io::Error::other), cpus)?;

@@ -30,3 +30,18 @@ pub struct OffenderRow {
     /// Until when it is denied for them; `null`: it is not.
     pub denied_until: Option<Timestamp>,
 }
+
+/// What a sort of limits refused in one dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitedRow {
+    /// Whose limits: `source`, `network`, `global` or `port`.
+    pub scope: String,
+    /// The dimension.
+    pub dimension: String,
+    /// Packets dropped.
+    pub packets: u64,
+    /// Bytes dropped.
+    pub bytes: u64,
+    /// Packets over a limit that is only observed.
+    pub observed_packets: u64,
+}
