@@ -215,7 +215,12 @@ fn the_shipped_file_says_the_defaults() {
 #[test]
 fn the_examples_of_the_shipped_file_hold() {
     let config = config(&uncommented("#     "));
-    assert_eq!(config.lists.into_iter().collect::<Vec<_>>(), [("ipsum".to_owned(), ListEnforcement::Observe)]);
+    let lists: Vec<_> = config.lists.iter().map(|(name, enforcement)| (name.as_str(), *enforcement)).collect();
+    assert_eq!(lists, [("ipsum", ListEnforcement::Observe), ("partner", ListEnforcement::Limit)]);
+    assert_eq!(config.profiles.into_iter().collect::<Vec<_>>(), [("partner".to_owned(), 2)]);
+    let port_limits: Vec<_> =
+        config.floods.port_limits.iter().map(|port| (port.name.as_str(), port.per_source)).collect();
+    assert_eq!((port_limits, config.floods.port_rules.len()), (vec![("dns", true)], 1));
     let feeds: Vec<_> = config.feeds.iter().map(|feed| (feed.name.as_str(), feed.action, feed.interval_s)).collect();
     assert_eq!(feeds, [("spamhaus-drop-v4", FeedAction::Deny, 43_200), ("partner", FeedAction::Observe, 3_600)]);
 }

@@ -475,6 +475,23 @@ fn denials_of_offenders_are_short() {
 }
 
 #[test]
+fn the_examples_of_the_page_on_floods_hold() {
+    const PAGE: &str = include_str!("../../../../docs/floods.md");
+    let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 7, "{}", examples.len());
+    for example in examples {
+        assert_ne!(config(example), config(""), "{example}");
+    }
+    // Every name that can be used is on the page.
+    for service in crate::domain::services::AMPLIFIERS {
+        assert!(PAGE.contains(service.name), "{}", service.name);
+    }
+    for kind in crate::domain::services::ICMP_TYPES {
+        assert!(PAGE.contains(kind.name), "{}", kind.name);
+    }
+}
+
+#[test]
 fn variables_of_the_environment_set_limits() {
     let env = [
         ("WEIR_LIMITS__SOURCE__SYN_PER_SECOND", "50"),

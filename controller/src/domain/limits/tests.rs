@@ -220,11 +220,14 @@ proptest! {
         // A burst of bytes may be the largest frame at a byte a second, which is eighteen hours.
         let longest = if dimension == Dimension::Bytes { 1 << 51 } else { 1 << 46 };
         prop_assert!(window < longest);
-        // What the kernel multiplies: the largest frame's cost, and the cost of all that a CPU let through by itself.
-        let largest = if dimension == Dimension::Bytes { LARGEST_FRAME } else { 1 };
-        prop_assert!(cost.checked_mul(largest).is_some());
-        let dearest = cost * largest / token(dimension);
-        prop_assert!(dearest.checked_mul(u64::from(sources::PRESSURE)).is_some());
+        // What the kernel multiplies: a frame's cost, by all the packets like it that a CPU may have let through by itself.
+        for size in if dimension == Dimension::Bytes { [60, LARGEST_FRAME] } else { [1, 1] } {
+            prop_assert!(cost.checked_mul(size).is_some());
+            let of_packet = 1 + u64::from(pressure) * size / token(dimension);
+            prop_assert!(of_packet < u64::from(sources::PROMOTED) / 2);
+            let earlier = (u64::from(sources::PROMOTED) / of_packet).min(u64::from(sources::PRESSURE));
+            prop_assert!((cost * size / token(dimension)).checked_mul(earlier).is_some_and(|spent| spent < 1 << 62));
+        }
         prop_assert!(words.fallback < sources::PROMOTED);
     }
 
