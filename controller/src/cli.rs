@@ -20,7 +20,7 @@ use crate::domain::decision::Origin;
 use crate::domain::duration::{self, DurationError};
 use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
-use crate::domain::report::TopBy;
+use crate::domain::report::{TopBy, TopGroup};
 
 pub use self::capture::CaptureArgs;
 pub use self::drill::DrillArgs;
@@ -151,15 +151,21 @@ pub struct RunArgs {
 }
 
 /// `weir top`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TopArgs {
-    /// Rows
-    #[arg(short, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub n: u32,
+    /// Most rows [default: 20; on the live screen 500]
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub n: Option<u32>,
     /// What is sorted by
     #[arg(long, value_enum, default_value_t)]
     pub by: TopBy,
-    /// Print once; otherwise again every two seconds until interrupted
+    /// What a row is
+    #[arg(long, value_enum, default_value_t, value_name = "GROUP")]
+    pub group: TopGroup,
+    /// Only these sources: a prefix, an address, a part of one, a country, or an AS number as in AS64496
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub filter: String,
+    /// Print a table once instead of the live screen, as where standard output is no terminal
     #[arg(long)]
     pub once: bool,
 }

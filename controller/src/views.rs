@@ -1,7 +1,8 @@
 //! Reports made from the state and the kernel's counters.
 pub mod offenders;
+pub mod top;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -12,7 +13,7 @@ use weir_common::verdict::{Action, Verdict};
 
 use crate::adapters::clock;
 use crate::adapters::kernel::query::KernelPolicy;
-use crate::adapters::kernel::reader::{Counters, TrackedSource};
+use crate::adapters::kernel::reader::Counters;
 use crate::config::FeedAction;
 use crate::domain::decision::{Decision, Enforcement, Kind};
 use crate::domain::feed::reach::{self, Reach};
@@ -22,10 +23,9 @@ use crate::domain::overlay::Key;
 use crate::domain::prefixes::{Prefixes, is_single, single};
 use crate::domain::report::{
     EmergencyRow, EntryRow, EvidenceRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow,
-    ReachRow, ReputationRow, Status, TopBy, TopRow, Totals, VerdictRow,
+    ReachRow, ReputationRow, Status, Totals, VerdictRow,
 };
 use crate::domain::tables::attribute;
-use crate::followed::Followed;
 use crate::sync::{ListTotals, Shared, State, pending_row};
 
 /// `weir status`.
@@ -321,57 +321,6 @@ fn rate_of(shared: &Shared, state: &State, profile: u32, key: SourceKey) -> Opti
         passed: tracked.packets.saturating_sub(tracked.dropped),
         over,
     })
-}
-
-/// `weir top`: from two measurements of the tracked sources, `seconds` apart.
-pub fn top<S: std::hash::BuildHasher>(
-    before: &HashMap<u64, TrackedSource, S>,
-    after: &HashMap<u64, TrackedSource, S>,
-    seconds: f64,
-    by: TopBy,
-    limit: usize,
-) -> Vec<TopRow> {
-    let mut rows: Vec<TopRow> = after
-        .iter()
-        .map(|(key, now)| {
-            let then = before.get(key).copied().unwrap_or_default();
-            // A source that was forgotten and tracked anew in between starts from nothing.
-            let since = |now: u64, then: u64| if now >= then { now - then } else { now };
-            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-            let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-            TopRow {
-                address: network(SourceKey::from_word(*key)),
-                packets: now.packets,
-                bytes: now.bytes,
-                dropped: now.dropped,
-                packets_per_second: per_second(since(now.packets, then.packets)),
-                bytes_per_second: per_second(since(now.bytes, then.bytes)),
-                country: None,
-                asn: None,
-            }
-        })
-        .collect();
-    rows.sort_by(|a, b| {
-        let order = match by {
-            TopBy::Packets => b.packets_per_second.total_cmp(&a.packets_per_second),
-            TopBy::Bytes => b.bytes_per_second.total_cmp(&a.bytes_per_second),
-            TopBy::Drops => b.dropped.cmp(&a.dropped),
-        };
-        order.then_with(|| b.packets.cmp(&a.packets)).then_with(|| a.address.cmp(&b.address))
-    });
-    rows.truncate(limit);
-    rows
-}
-
-/// Says of each row where its source belongs.
-pub fn place_rows(followed: &Followed, rows: &mut [TopRow]) {
-    for row in rows {
-        let address = row.address.split('/').next().unwrap_or_default();
-        let Ok(address) = address.parse::<IpAddr>() else { continue };
-        let place = followed.place(address);
-        row.country = place.country.map(|country| country.to_string());
-        row.asn = place.asn;
-    }
 }
 
 /// What feeds of evidence say of an address: each takes its share of what the others left of 100.

@@ -5,6 +5,7 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod live;
 mod samples;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::ClientError;
+pub use self::live::TopRequest;
 pub use self::samples::SampleStream;
 use crate::domain::decision::{Enforcement, Kind};
 use crate::domain::listfile::Format;
@@ -128,12 +130,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn top(&self, n: u32, by: TopBy) -> Result<Vec<TopRow>, ClientError> {
-        let by = match by {
-            TopBy::Packets => "packets",
-            TopBy::Bytes => "bytes",
-            TopBy::Drops => "drops",
-        };
-        self.document(self.request(Method::GET, &["top"], &[("n", &n.to_string()), ("by", by)])).await
+        self.top_rows(&TopRequest { n, by, ..TopRequest::default() }).await
     }
 
     /// Those that came near a limit, who was refused most in front.

@@ -173,5 +173,5 @@ fn sources(global: &Global) -> Option<Vec<(IpNet, u64)>> {
     })?;
     let passing = rows.into_iter().filter(|row| row.dropped == 0);
     let prefix = |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(single));
-    Some(passing.filter_map(|row| Some((prefix(&row.address)?, row.packets))).collect())
+    Some(passing.filter_map(|row| Some((prefix(row.address.as_deref()?)?, row.packets))).collect())
 }

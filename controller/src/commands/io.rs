@@ -23,6 +23,8 @@ pub struct Io {
     is_terminal: bool,
     /// Whether the streams are this process's own.
     is_process: bool,
+    /// Whether a person sits at both standard input and output.
+    pub is_screen: bool,
 }
 
 impl fmt::Debug for Io {
@@ -64,6 +66,7 @@ impl Io {
             err_style,
             is_terminal: io::stderr().is_terminal(),
             is_process: true,
+            is_screen: io::stdin().is_terminal() && io::stdout().is_terminal(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Io {
             err_style: Style::Plain,
             is_terminal: false,
             is_process: false,
+            is_screen: false,
         }
     }
 

@@ -64,7 +64,7 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
     match &cli.command {
         Command::Run(args) => run::run(args, global),
         Command::Status => status::run(global, io),
-        Command::Top(args) => top::run(*args, global, io),
+        Command::Top(args) => top::run(args, global, io),
         Command::Doctor(args) => doctor::run(args, global, io),
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),

@@ -125,6 +125,7 @@ fn each_command_asks_its_one_question() {
     for (line, asked) in [
         ("status", "GET /api/status"),
         ("top --once -n 5 --by drops", "GET /api/top?n=5&by=drops"),
+        ("top --group network --filter 10.0.0.0/8", "GET /api/top?n=20&by=packets&group=network&filter=10.0.0.0%2F8"),
         ("explain 2001:db8::1", "GET /api/explain/2001:db8::1"),
         (
             "block add 192.0.2.7 --for 15m --reason x --origin fail2ban --observe --force --dry-run",

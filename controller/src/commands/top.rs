@@ -1,42 +1,46 @@
-//! `weir top`.
-use std::time::Duration;
+//! `weir top`: a live screen where a person sits at a terminal, else a table.
+//!
+//! The screen is a state machine ([`app`]), a picture of its state ([`draw`]), and a loop around both ([`live`]) that
+//! alone reads keys, asks the daemon and writes.
+mod app;
+mod change;
+mod draw;
+mod live;
+mod meter;
+mod popup;
+mod screen;
+mod table;
+mod view;
 
-use anyhow::{Context as _, Result};
-use tokio::signal::unix::{SignalKind, signal};
+#[cfg(test)]
+mod tests;
+
+use anyhow::Result;
 
 use super::client;
 use super::io::Io;
+use crate::adapters::client::TopRequest;
 use crate::cli::{Global, Output, TopArgs};
 use crate::render;
 
-/// From one table to the next.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Rows of a table.
+const ROWS: u32 = 20;
 
-pub(super) fn run(args: TopArgs, global: &Global, io: &mut Io) -> Result<()> {
+pub(super) fn run(args: &TopArgs, global: &Global, io: &mut Io) -> Result<()> {
     let client = client(global)?;
-    // A program asks for one document, whether it says so or not.
-    let once = args.once || global.output == Output::Json;
-    client.wait_for(async {
-        let mut interrupts = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
-        let mut first = true;
-        loop {
-            let rows = tokio::select! {
-                _ = interrupts.recv() => return Ok(()),
-                rows = client.top(args.n, args.by) => rows?,
-            };
-            if !first {
-                io.write(b"\n")?;
-            }
-            io.report(global.output, rows.as_slice(), render::top::top)?;
-            if once {
-                return Ok(());
-            }
-            io.flush()?;
-            first = false;
-            tokio::select! {
-                _ = interrupts.recv() => return Ok(()),
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
-    })
+    // A terminal that can only write line after line has no screen.
+    let is_screen = io.is_screen && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    if is_screen && !args.once && global.output == Output::Text {
+        return live::run(&client, args, io.style);
+    }
+    let request = TopRequest {
+        n: args.n.unwrap_or(ROWS),
+        by: args.by,
+        reversed: false,
+        group: args.group,
+        filter: args.filter.clone(),
+    };
+    let rows = client.wait_for(client.top_rows(&request))?;
+    io.report(global.output, rows.as_slice(), render::top::top)?;
+    Ok(())
 }

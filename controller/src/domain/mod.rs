@@ -22,3 +22,4 @@ pub mod services;
 pub mod special;
 pub mod tables;
 pub mod time;
+pub mod top;

@@ -3,6 +3,7 @@
 //! Keys are stable. Times are RFC 3339 UTC, prefixes canonical text, what is unknown is `null`.
 mod followed;
 mod offenders;
+mod top;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ pub use self::followed::{
     CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
 };
 pub use self::offenders::{LimitedRow, OffenderRow};
+pub use self::top::{TopBy, TopGroup, TopReport, TopRow};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,40 +156,6 @@ pub struct Status {
     pub capacity: BTreeMap<String, Fill>,
     /// Whether all is well.
     pub health: Health,
-}
-
-/// One row of `weir top`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TopRow {
-    /// An IPv4 address, or an IPv6 /64.
-    pub address: String,
-    /// Packets while it is tracked.
-    pub packets: u64,
-    /// Bytes while it is tracked.
-    pub bytes: u64,
-    /// Packets dropped while it is tracked.
-    pub dropped: u64,
-    /// Packets a second over the last measurement.
-    pub packets_per_second: f64,
-    /// Bytes a second over the last measurement.
-    pub bytes_per_second: f64,
-    /// Country, by the GeoIP database; `null`: not known.
-    pub country: Option<String>,
-    /// Number of the autonomous system; `null`: not known.
-    pub asn: Option<u32>,
-}
-
-/// What `top` is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum TopBy {
-    /// Packets a second.
-    #[default]
-    Packets,
-    /// Bytes a second.
-    Bytes,
-    /// Packets dropped.
-    Drops,
 }
 
 /// One entry of `block list` or `allow list`.

@@ -23,6 +23,8 @@ const FOLD_AT: usize = 1_024;
 const FOLD_AFTER: Duration = Duration::from_mins(1);
 /// How long an offender that sends nothing keeps its bucket.
 const OFFENDER_IDLE: Duration = Duration::from_mins(2);
+/// The same while more than half of the room is taken.
+const OFFENDER_CROWDED: Duration = Duration::from_secs(10);
 /// How often a good copy of the store is made.
 const COPY_EVERY: Duration = Duration::from_hours(1);
 
@@ -319,9 +321,8 @@ impl Sync {
         }
         if self.last_sweep.elapsed() >= Duration::from_secs(10) {
             self.last_sweep = Instant::now();
-            let before =
-                clock::monotonic().0.saturating_sub(u64::try_from(OFFENDER_IDLE.as_nanos()).unwrap_or(u64::MAX));
-            if let Err(error) = self.writer.sweep_offenders(before) {
+            let swept = self.writer.sweep_offenders(clock::monotonic(), OFFENDER_IDLE, OFFENDER_CROWDED);
+            if let Err(error) = swept {
                 self.problem("kernel", Some(error.to_string()));
             }
         }

@@ -1,13 +1,14 @@
 //! What limits cost and hold while sources are forged: nanoseconds, the loud one among millions, and the honest beside.
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use weir::config;
 use weir::domain::floods::Floods;
 use weir::domain::tables::Image;
+use weir::domain::time::MonotonicNs;
 use weir_common::abi::OffenderKey;
 use weir_common::addr::Source;
 use weir_common::traffic::Scope;
@@ -174,7 +175,7 @@ fn found(runs: usize, progress: &mut impl Write, stop: &AtomicBool) -> Result<Fo
         if run % 10 == 0 {
             writeln!(progress, "floods: the loud one among {FORGED}, {run} of {runs}")?;
         }
-        rig.writer().sweep_offenders(u64::MAX)?;
+        rig.writer().sweep_offenders(MonotonicNs(u64::MAX), Duration::ZERO, Duration::ZERO)?;
         let before = reader.counters();
         let (mut sent, mut first) = (0u64, None);
         let start = Instant::now();

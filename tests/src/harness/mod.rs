@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod netns;
 pub mod place;
 pub mod sender;
+pub mod terminal;
 pub mod traffic;
 pub mod turn;
 pub mod watch;

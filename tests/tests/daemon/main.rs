@@ -16,6 +16,7 @@ mod endpoints;
 mod exchange;
 mod fail2ban;
 mod feeds;
+mod floods;
 mod geo;
 mod headers;
 mod import;
@@ -28,6 +29,7 @@ mod rates;
 mod restart;
 mod starts;
 mod switches;
+mod top;
 
 use weir_common::verdict::Verdict;
 

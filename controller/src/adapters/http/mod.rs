@@ -7,6 +7,7 @@ mod lists;
 mod reads;
 mod samples;
 mod socket;
+mod top;
 
 use std::sync::Arc;
 
@@ -63,7 +64,8 @@ pub fn routes(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(LIST_BODY));
     Router::new()
         .route("/api/status", get(reads::status))
-        .route("/api/top", get(reads::top))
+        .route("/api/top", get(top::top))
+        .route("/api/top/live", get(top::live))
         .route("/api/offenders", get(reads::offenders))
         .route("/api/explain/{address}", get(reads::explain))
         .route("/api/samples", get(samples::latest))

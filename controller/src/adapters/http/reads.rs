@@ -1,6 +1,5 @@
 //! What changes nothing.
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -11,37 +10,15 @@ use serde::Deserialize;
 use super::Api;
 use super::error::ApiError;
 use crate::adapters::metrics as prometheus;
-use crate::domain::report::{Explain, OffenderRow, SettingRow, Status, TopBy, TopRow};
+use crate::domain::report::{Explain, OffenderRow, SettingRow, Status};
 use crate::views;
-
-/// Time between the two measurements of `top`.
-const MEASURED: Duration = Duration::from_millis(500);
-/// Most rows of `top`.
-const MOST_ROWS: usize = 10_000;
 
 pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
     Json(views::status(&api.shared))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TopQuery {
-    n: Option<usize>,
-    by: Option<TopBy>,
-}
-
-pub(super) async fn top(State(api): State<Api>, query: Query<TopQuery>) -> Json<Vec<TopRow>> {
-    let limit = query.n.unwrap_or(20).min(MOST_ROWS);
-    let by = query.by.unwrap_or_default();
-    let started = Instant::now();
-    let before = api.shared.reader.sources();
-    tokio::time::sleep(MEASURED).await;
-    let seconds = started.elapsed().as_secs_f64();
-    let after = api.shared.reader.sources();
-    let mut rows = views::top(&before, &after, seconds, by, limit);
-    views::place_rows(&api.shared.followed, &mut rows);
-    Json(rows)
-}
+/// Most rows of offenders.
+const MOST_ROWS: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

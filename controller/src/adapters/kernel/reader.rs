@@ -4,7 +4,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
 use weir_common::abi::{
-    Control, CpuState, DIMENSION_SLOTS, Offender, OffenderKey, SCOPE_SLOTS, SOURCE_SETS, SourceSet, Tally, control_word,
+    Control, CpuState, DIMENSION_SLOTS, Offender, OffenderKey, SCOPE_SLOTS, SOURCE_SETS, SOURCE_WAYS, SourceSet, Tally,
+    control_word,
 };
 use weir_common::verdict::VERDICT_SLOTS;
 
@@ -40,6 +41,15 @@ pub struct TrackedSource {
     pub bytes: u64,
     /// Packets that were dropped.
     pub dropped: u64,
+}
+
+/// Lines that sources are counted in, on all CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceLines {
+    /// Taken.
+    pub used: u64,
+    /// There are.
+    pub all: u64,
 }
 
 /// Read access to everything that counts.
@@ -126,6 +136,13 @@ impl KernelReader {
             }
         }
         sums
+    }
+
+    /// How full the lines are that sources are counted in.
+    pub fn source_lines(&self) -> SourceLines {
+        let sets = (0..self.sources.len()).filter_map(|set| self.sources.read(set));
+        let used = sets.map(|set| set.ways.iter().filter(|way| way.packets > 0).count() as u64).sum();
+        SourceLines { used, all: (self.sources.len() * SOURCE_WAYS) as u64 }
     }
 
     /// One tracked source, summed over CPUs; `None` where no CPU tracks it.

@@ -4,12 +4,14 @@ use std::mem::offset_of;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use weir_common::abi::{
     ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS, PrefixV4,
     PrefixV6, SLOTS, Slot, Tally, control_word,
 };
+use weir_common::rate;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::map::{Mapped, Table};
@@ -17,6 +19,7 @@ use super::sys;
 use crate::domain::decision::Kind;
 use crate::domain::overlay::{Key, Op};
 use crate::domain::tables::Image;
+use crate::domain::time::MonotonicNs;
 
 /// The outer maps: one inner map per slot.
 const OUTER: [&str; 3] = [TABLES, CLASSES, CLASS_HITS];
@@ -328,16 +331,22 @@ impl KernelWriter {
         Ok(())
     }
 
-    /// Removes offenders that were not seen since `before_ns`; says how many.
+    /// Removes offenders that were not seen for `idle`; where more than half of the room is taken, also those that were not
+    /// for `crowded` and whose buckets have filled up again. Says how many.
     ///
     /// # Errors
     /// The system call's.
-    pub fn sweep_offenders(&self, before_ns: u64) -> Result<usize, WriteError> {
+    pub fn sweep_offenders(&self, now: MonotonicNs, idle: Duration, crowded: Duration) -> Result<usize, WriteError> {
+        let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let capacity = self.offenders.capacity().map_err(failed("read the room for offenders"))? as usize;
+        let all = self.offenders.entries().map_err(failed("read the offenders"))?;
+        let is_crowded = all.len() > capacity / 2;
         let mut swept = 0;
-        for (key, offender) in self.offenders.entries().map_err(failed("read the offenders"))? {
-            if offender.buckets.seen_ns < before_ns
-                && self.offenders.remove(&key).map_err(failed("remove an offender"))?
-            {
+        for (key, offender) in all {
+            let unseen = now.0.saturating_sub(offender.buckets.seen_ns);
+            let is_full = offender.buckets.tat.iter().all(|tat| *tat <= rate::ticks(now.0));
+            let is_over = unseen >= nanoseconds(idle) || is_crowded && is_full && unseen >= nanoseconds(crowded);
+            if is_over && self.offenders.remove(&key).map_err(failed("remove an offender"))? {
                 swept += 1;
             }
         }

@@ -3,7 +3,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use weir_common::abi::{CpuState, Offender, OverlayValue, SOURCE_SETS, SourceSet, Tally};
+use weir_common::abi::{
+    CpuState, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey, OverlayValue,
+    PORT_WORDS, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
+};
 
 use super::Finding;
 use crate::adapters::kernel::object::{self, Sizes};
@@ -75,13 +78,18 @@ fn cost(state: &State, cpus: u32) -> Cost {
     let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
     let each_cpu = size(size_of::<CpuState>())
         + u64::from(SOURCE_SETS) * size(size_of::<SourceSet>())
+        + u64::from(NETWORK_SETS) * size(size_of::<NetworkSet>())
+        + u64::from(FLOW_LINES) * size(size_of::<Line>())
         + u64::from(sizes.overlay_counters()) * size(size_of::<Tally>());
-    let offenders = u64::from(sizes.offenders) * (ELEMENT + 8 + size(size_of::<Offender>()));
+    let offenders =
+        u64::from(sizes.offenders) * (ELEMENT + size(size_of::<OffenderKey>()) + size(size_of::<Offender>()));
     let live = u64::from(sizes.overlay_counters()) * (ELEMENT + 16 + size(size_of::<OverlayValue>()));
     // Class rows are part of what a generation may take; the counters behind them come on top, for each CPU.
     let hits = u64::from(cpus) * size(MAX_CLASSES * size_of::<Tally>());
     let tables = state.capacity.bytes.saturating_add(hits).saturating_mul(GENERATIONS);
-    Cost { at_once: u64::from(cpus) * each_cpu + offenders, live, tables }
+    let words = u64::from(FRAGMENT_CELLS) + u64::from(SLOTS) * u64::from(PORT_WORDS);
+    let fixed = 8 * words + u64::from(SLOTS) * size(size_of::<Slot>());
+    Cost { at_once: u64::from(cpus) * each_cpu + offenders + fixed, live, tables }
 }
 
 /// Bytes that can be had without swapping.
