@@ -214,7 +214,7 @@ mod tests {
     fn what_is_allowed_before_or_only_observed_is_not_cut_off() {
         check(&[rule(Protocol::Any, "1-1023", false), rule(Protocol::Any, "1-1023", true)], &here(), &[]);
         let observed = PortRule { enforcement: Enforcement::Observe, ..rule(Protocol::Any, "1-1023", true) };
-        check(&[observed.clone()], &here(), &[]);
+        check(std::slice::from_ref(&observed), &here(), &[]);
         // The first that names a port decides, observed or not.
         check(&[observed, rule(Protocol::Any, "1-1023", true)], &here(), &[]);
     }

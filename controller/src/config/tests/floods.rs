@@ -163,7 +163,8 @@ fn what_is_wider_must_hold_more() {
 
 /// So many sections, each with its own name.
 fn sections(heading: &str, count: usize, keys: &str) -> String {
-    (0..count).map(|number| format!("[[{heading}]]\nname = \"n{number}\"\n{keys}")).collect()
+    let sections: Vec<_> = (0..count).map(|number| format!("[[{heading}]]\nname = \"n{number}\"\n{keys}")).collect();
+    sections.concat()
 }
 
 #[test]
