@@ -1,7 +1,7 @@
 //! `weir config`.
 use std::fmt::Write as _;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::io::Io;
 use super::{client, failure, settings};
 use crate::adapters::client::Settings;
 use crate::cli::{Config, Global, Output};
+use crate::daemon::load;
 use crate::domain::report::{ConfigReport, SettingRow, Status};
 use crate::render;
 
@@ -55,27 +56,37 @@ struct Check {
     ok: bool,
     /// What is wrong, with its place.
     problem: Option<String>,
+    /// What it would cut off on this machine.
+    warnings: Vec<String>,
 }
 
 fn check(global: &Global, io: &mut Io) -> Result<()> {
-    match settings::load(global) {
-        Ok(found) => {
+    let found = settings::load(global).and_then(|found| {
+        let warnings = load::cut_off(&found.loaded.config.floods)
+            .with_context(|| format!("{} is not to be put in force here", global.config_path().display()))?;
+        Ok((found, warnings))
+    });
+    match found {
+        Ok((found, warnings)) => {
             let file = found.file.map(|path| path.display().to_string());
-            let check = Check { file, ok: true, problem: None };
-            io.report(global.output, &check, |check, style, into| match &check.file {
-                Some(file) => writeln!(into, "{file}: {}", style.green("ok")),
-                None => writeln!(
-                    into,
-                    "{}: there is no such file; every setting has its default",
-                    global.config_path().display()
-                ),
+            let check = Check { file, ok: true, problem: None, warnings };
+            io.report(global.output, &check, |check, style, into| {
+                match &check.file {
+                    Some(file) => writeln!(into, "{file}: {}", style.green("ok"))?,
+                    None => writeln!(
+                        into,
+                        "{}: there is no such file; every setting has its default",
+                        global.config_path().display()
+                    )?,
+                }
+                check.warnings.iter().try_for_each(|warning| writeln!(into, "{}: {warning}", style.yellow("warning")))
             })?;
             Ok(())
         }
         Err(error) => {
             if global.output == Output::Json {
                 let file = Some(global.config_path().display().to_string());
-                let check = Check { file, ok: false, problem: Some(failure::text(&error)) };
+                let check = Check { file, ok: false, problem: Some(failure::text(&error)), warnings: Vec::new() };
                 io.report(global.output, &check, |_, _, _| Ok(()))?;
             }
             Err(error)

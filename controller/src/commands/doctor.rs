@@ -59,6 +59,7 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, io: &mut Io) -> Result<()>
     if let Some(config) = &config {
         findings.push(machine::memory(&config.state));
         findings.push(machine::state_folder(&config.state.dir));
+        findings.push(machine::ports(&config.floods));
     }
     findings.push(daemon(global));
     io.report(global.output, findings.as_slice(), render::doctor::doctor)?;

@@ -3,7 +3,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, Place, Problem};
 use super::given::{Given, LARGEST_NUMBER, wanted};
-use super::raw::{each_leaf, is_list_of_sections};
+use super::raw::{each_leaf, is_list_of_sections, join};
 use super::suggest;
 
 /// What all of weir's variables begin with.
@@ -104,17 +104,35 @@ fn value(setting: &Settable, text: &str) -> Result<Value, Problem> {
     }
 }
 
+/// The keys of all lists of sections in a section, which no variable can hold.
+fn lists_of_sections(section: &Table, path: &str) -> Vec<String> {
+    let mut lists = Vec::new();
+    for (name, value) in section {
+        let key = join(path, name);
+        match value {
+            Value::Table(inner) => lists.extend(lists_of_sections(inner, &key)),
+            Value::Array(elements) if is_list_of_sections(elements) => lists.push(key),
+            Value::Array(_)
+            | Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => {}
+        }
+    }
+    lists
+}
+
 /// What is wrong with a variable that holds no setting.
 fn unknown(name: &str, schema: &Table, settable: &[Settable]) -> Problem {
     let below = format!("{name}__");
     if let Some(setting) = settable.iter().find(|setting| setting.variable.starts_with(&below)) {
         return Problem::SectionVariable { example: setting.variable.clone() };
     }
-    let lists = schema.iter().filter(|(_, value)| value.as_array().is_some_and(|list| is_list_of_sections(list)));
-    for (list, _) in lists {
-        let variable = variable(list);
+    for list in lists_of_sections(schema, "") {
+        let variable = variable(&list);
         if name == variable || name.starts_with(&format!("{variable}__")) {
-            return Problem::FileOnly { list: list.clone() };
+            return Problem::FileOnly { list };
         }
     }
     // What all have in common says nothing about likeness.

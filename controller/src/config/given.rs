@@ -11,6 +11,9 @@ use super::{Source, suggest};
 /// The largest whole number TOML has.
 pub(super) const LARGEST_NUMBER: u64 = i64::MAX.unsigned_abs();
 
+/// Of several sections that have a key, the one to name.
+const MEANT_FIRST: &str = "limits.source";
+
 /// Values that were given, checked for key and type, each with its place.
 #[derive(Debug)]
 pub(super) struct Given<'a> {
@@ -216,10 +219,10 @@ impl Reader<'_> {
     fn unknown(&self, name: &str, known: &Table, heading: &Heading) -> Problem {
         let here = suggest::nearest(name, known.keys().map(String::as_str)).map(|key| format!("{key:?}"));
         let elsewhere = || {
-            let mut found = None;
+            let mut found: Option<String> = None;
             each_leaf(self.schema, &mut |key, _| {
                 let (section, leaf) = key.rsplit_once('.').unwrap_or(("", key));
-                if leaf == name && found.is_none() {
+                if leaf == name && (found.is_none() || section == MEANT_FIRST) {
                     found = Some(match (section, section.strip_suffix("[0]")) {
                         ("", _) => format!("{name:?} before the first [section]"),
                         (_, Some(list)) => format!("{name:?} in [[{list}]]"),

@@ -220,7 +220,7 @@ pub(super) fn schema() -> Table {
         ..RawLimits::default()
     };
     let (lists, feeds, ports) = (vec![RawList::default()], vec![RawFeed::default()], vec![RawPortRule::default()]);
-    Raw { limits, lists, feeds, ports, ..Raw::default() }.to_table()
+    Raw { limits, ports, lists, feeds, ..Raw::default() }.to_table()
 }
 
 /// Calls `visit` with every value that is no section, and its key: `state.dir`, `lists[0].name`.

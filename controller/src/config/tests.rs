@@ -1,4 +1,5 @@
 mod environment;
+mod floods;
 mod refused;
 mod sources;
 
@@ -6,9 +7,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use proptest::prelude::*;
+use weir_common::traffic::Dimension;
 
 use super::*;
 use crate::domain::decision::{Enforcement, ListEnforcement};
+use crate::domain::floods::Floods;
+use crate::domain::limits::Limit;
+use crate::domain::offenders::Consequence;
 
 const SHIPPED: &str = include_str!("../../../packaging/weir.toml");
 
@@ -24,6 +29,14 @@ fn config(text: &str) -> Config {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// What a limit allows: dimension, rate, burst.
+fn rates(limit: &Limit) -> Vec<(Dimension, u64, u64)> {
+    limit.rates().map(|(dimension, rate)| (dimension, rate.per_second().get(), rate.burst().get())).collect()
+}
+
+/// Settings that are lists of sections, empty.
+const LISTS: [&str; 5] = ["lists", "feeds", "ports", "limits.profiles", "limits.ports"];
 
 /// Reads a file and expects this error.
 #[track_caller]
@@ -51,7 +64,9 @@ fn nothing_given_is_a_configuration_that_runs() {
     assert_eq!(config.state.max_sources, 65_536);
     assert_eq!(config.api.socket, Path::new("/run/weir/weir.sock"));
     assert_eq!((config.api.group, config.api.listen), (None, None));
-    assert_eq!(config.limits.source, None);
+    assert_eq!(config.floods, Floods::default());
+    assert_eq!(config.offenders, Consequence { deny_after: 0, deny_for_s: 60, longest_s: 600 });
+    assert!(config.profiles.is_empty());
     assert_eq!(config.headers.over_budget, OverBudget::Drop);
     assert_eq!(config.samples.map(std::num::NonZeroU32::get), Some(100));
     assert!(config.top.track);
@@ -118,8 +133,8 @@ fn every_setting_reaches_the_configuration() {
     assert_eq!(config.api.socket, Path::new("/tmp/w.sock"));
     assert_eq!(config.api.group.as_deref(), Some("adm"));
     assert_eq!(config.api.listen, Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9184))));
-    let limit = config.limits.source.unwrap();
-    assert_eq!((limit.packets_per_second().get(), limit.burst().get()), (1_000, 50));
+    let limit = config.floods.source.unwrap();
+    assert_eq!(rates(&limit), [(Dimension::Packets, 1_000, 50)]);
     assert_eq!(limit.enforcement(), Enforcement::Observe);
     assert_eq!(config.headers.over_budget, OverBudget::Pass);
     assert_eq!(config.samples, None);
@@ -134,14 +149,6 @@ fn every_setting_reaches_the_configuration() {
         [("block", ListEnforcement::Enforce), ("ipsum", ListEnforcement::Observe), ("trial", ListEnforcement::Off)];
     assert_eq!(lists, wanted);
     assert_eq!(config.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
-}
-
-#[test]
-fn a_burst_that_is_not_given_is_a_seconds_worth() {
-    for (rate, burst) in [(1, 2), (2, 2), (1_000, 1_000), (100_000_000, 100_000_000)] {
-        let limit = config(&format!("limits.source.packets_per_second = {rate}")).limits.source.unwrap();
-        assert_eq!(limit.burst().get(), burst);
-    }
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn the_shipped_file_says_the_defaults() {
     // Every key is there, and has the value it has without a file.
     for (shown, default) in loaded.settings.iter().zip(&defaults.settings) {
         assert_eq!((&shown.key, &shown.value), (&default.key, &default.value));
-        let is_example = ["lists", "feeds"].contains(&shown.key.as_str());
+        let is_example = LISTS.contains(&shown.key.as_str());
         assert!(is_example || shown.source != Source::Default, "{} is not in the shipped file", shown.key);
     }
 }
@@ -208,7 +215,12 @@ fn the_shipped_file_says_the_defaults() {
 #[test]
 fn the_examples_of_the_shipped_file_hold() {
     let config = config(&uncommented("#     "));
-    assert_eq!(config.lists.into_iter().collect::<Vec<_>>(), [("ipsum".to_owned(), ListEnforcement::Observe)]);
+    let lists: Vec<_> = config.lists.iter().map(|(name, enforcement)| (name.as_str(), *enforcement)).collect();
+    assert_eq!(lists, [("ipsum", ListEnforcement::Observe), ("partner", ListEnforcement::Limit)]);
+    assert_eq!(config.profiles.into_iter().collect::<Vec<_>>(), [("partner".to_owned(), 2)]);
+    let port_limits: Vec<_> =
+        config.floods.port_limits.iter().map(|port| (port.name.as_str(), port.per_source)).collect();
+    assert_eq!((port_limits, config.floods.port_rules.len()), (vec![("dns", true)], 1));
     let feeds: Vec<_> = config.feeds.iter().map(|feed| (feed.name.as_str(), feed.action, feed.interval_s)).collect();
     assert_eq!(feeds, [("spamhaus-drop-v4", FeedAction::Deny, 43_200), ("partner", FeedAction::Observe, 3_600)]);
 }

@@ -4,12 +4,14 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 
-use crate::adapters::system::facts;
+use crate::adapters::system::{facts, sockets};
 use crate::config::{self, Config, Loaded, OverBudget, Source};
+use crate::domain::cutoff::{self, CutOff};
 use crate::domain::decision::Enforcement;
+use crate::domain::floods::Floods;
 use crate::domain::listfile;
 use crate::domain::report::SettingRow;
 use crate::sync::Settings;
@@ -91,7 +93,33 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         feeds: Arc::new(config.feeds.clone()),
         geo: config.geo.clone(),
         crowdsec: config.crowdsec.clone(),
+        warnings: Vec::new(),
     })
+}
+
+/// What settings for ports cut off on this machine, now.
+///
+/// # Errors
+/// They cut off a login session, and do not say that they mean it.
+pub fn cut_off(floods: &Floods) -> Result<Vec<String>> {
+    let CutOff { refused, warned } = cutoff::cut_off(floods, &sockets::here(&facts::Sources::default()));
+    if !refused.is_empty() {
+        bail!("{}", refused.join("; "));
+    }
+    Ok(warned)
+}
+
+/// Settings that are to be put in force here: those that cut off a login session are refused, and what else they cut off
+/// is noted and logged.
+///
+/// # Errors
+/// Those of [`cut_off`].
+pub fn guarded(mut settings: Settings) -> Result<Settings> {
+    settings.warnings = cut_off(&settings.floods)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(settings)
 }
 
 fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {

@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
-    let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
+    let read = load::guarded(load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?)?;
 
     let (mut store, problems) = Store::open(&config.state.dir)?;
     let boot_id = clock::boot_id().context("read the boot id")?;
@@ -329,7 +329,8 @@ async fn serve(
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
     let reload: http::Reload = Arc::new(move || {
         let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
-        load::settings(&text, &loaded, &file_name, observe, cpus).map_err(|error| format!("{error:#}"))
+        let settings = load::settings(&text, &loaded, &file_name, observe, cpus);
+        settings.and_then(load::guarded).map_err(|error| format!("{error:#}"))
     });
     let api = Api {
         shared: shared.clone(),

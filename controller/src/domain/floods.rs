@@ -87,6 +87,15 @@ pub struct Floods {
     pub port_rules: Vec<PortRule>,
 }
 
+/// Features that read on behind the network header.
+const READS_ON: u32 = feature::SHAPE
+    | feature::DROP_FIRST_FRAGMENTS
+    | feature::DROP_LATER_FRAGMENTS
+    | feature::MATCH_FRAGMENTS
+    | feature::PORTS
+    | feature::ANSWERS
+    | feature::ICMP_TYPES;
+
 impl Floods {
     /// The number of a limit that lists name; `None`: there is none of the name.
     pub fn profile(&self, name: &str) -> Option<u32> {
@@ -192,13 +201,6 @@ impl Floods {
         if self.counts(Dimension::New) {
             slot.features |= feature::FLOWS;
         }
-        const READS_ON: u32 = feature::SHAPE
-            | feature::DROP_FIRST_FRAGMENTS
-            | feature::DROP_LATER_FRAGMENTS
-            | feature::MATCH_FRAGMENTS
-            | feature::PORTS
-            | feature::ANSWERS
-            | feature::ICMP_TYPES;
         let behind =
             Dimension::ALL.into_iter().filter(|dimension| !matches!(dimension, Dimension::Packets | Dimension::Bytes));
         if slot.features & READS_ON != 0 || behind.into_iter().any(|dimension| self.counts(dimension)) {

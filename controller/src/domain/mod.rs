@@ -1,6 +1,7 @@
 //! What weir decides, as functions over values: no clock, no files, no kernel, no await.
 pub mod capture;
 pub mod crowdsec;
+pub mod cutoff;
 pub mod decision;
 pub mod desired;
 pub mod drill;

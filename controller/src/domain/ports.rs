@@ -185,16 +185,15 @@ impl PortTable {
                 }
             }
             for (port, row) in of_port.into_iter().enumerate() {
-                let number = match known.get(&row) {
-                    Some(number) => *number,
-                    None => {
-                        let number = u8::try_from(known.len()).or(Err(PortTableError::TooManyRows))?;
-                        known.insert(row, number);
-                        if let Some(place) = table.rows.get_mut(usize::from(number)) {
-                            *place = row;
-                        }
-                        number
+                let number = if let Some(number) = known.get(&row) {
+                    *number
+                } else {
+                    let number = u8::try_from(known.len()).or(Err(PortTableError::TooManyRows))?;
+                    known.insert(row, number);
+                    if let Some(place) = table.rows.get_mut(usize::from(number)) {
+                        *place = row;
                     }
+                    number
                 };
                 let at = usize::from(is_udp) * (PORT_WORDS as usize / 2) + port / 8;
                 if let Some(word) = table.words.get_mut(at) {

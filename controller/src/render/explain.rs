@@ -142,7 +142,7 @@ mod tests {
         ];
         explain.never_block = Some("search engine".to_owned());
         explain.asn = Some(64_496);
-        explain.rate = Some(ExplainRate { limit: Some(1_000), offered: 120_000, passed: 34_000 });
+        explain.rate = Some(ExplainRate { limit: Some(1_000), offered: 120_000, passed: 34_000, over: Vec::new() });
         let expected = "\
 192.0.2.7: denied: on the operator's list block
   prefix        list   kind  origin    ends   enforcement  reason

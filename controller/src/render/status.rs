@@ -190,6 +190,7 @@ mod tests {
                 replied: 0,
             },
             verdicts: BTreeMap::new(),
+            limits: Vec::new(),
             lists: Vec::new(),
             feeds: Vec::new(),
             crowdsec: None,

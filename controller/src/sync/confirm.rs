@@ -86,6 +86,7 @@ impl Sync {
         let notes = state.settings.differences(settings);
         let mut report =
             ConfigReport { changed: !notes.is_empty(), dry_run, generation: state.generation, pending: None, notes };
+        report.notes.extend(settings.warnings.iter().cloned());
         if dry_run || !report.changed {
             drop(state);
             return answer(reply, Ok(report));

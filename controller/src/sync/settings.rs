@@ -59,6 +59,8 @@ pub struct Settings {
     pub geo: Geo,
     /// A CrowdSec server; `None`: none is asked.
     pub crowdsec: Option<Crowdsec>,
+    /// What they cut off on this machine, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Settings {

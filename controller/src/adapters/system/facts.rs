@@ -149,7 +149,7 @@ impl Facts {
                 sources.sessions.display()
             ));
         }
-        for Login { user, address } in logins {
+        for Login { user, address, .. } in logins {
             self.add(address, Why::LoginSession(user));
         }
     }

@@ -13,6 +13,8 @@ use crate::adapters::kernel::object::{self, Sizes};
 use crate::adapters::kernel::probes::Outcome;
 use crate::causes::said;
 use crate::config::State;
+use crate::daemon::load;
+use crate::domain::floods::Floods;
 use crate::domain::tables::MAX_CLASSES;
 use crate::render::numbers::memory as words;
 
@@ -30,6 +32,19 @@ struct Cost {
     live: u64,
     /// Full tables in as many generations as there are at a time.
     tables: u64,
+}
+
+/// What settings for ports cut off here.
+pub(super) fn ports(floods: &Floods) -> Finding {
+    const NAME: &str = "ports";
+    const REMEDY: &str = "correct the configuration, unless it is meant so";
+    match load::cut_off(floods) {
+        Ok(warnings) if warnings.is_empty() => {
+            Finding::new(NAME, Outcome::Good, "nothing that listens here is cut off", None)
+        }
+        Ok(warnings) => Finding::new(NAME, Outcome::Degraded, warnings.join("; "), Some(REMEDY)),
+        Err(refused) => Finding::new(NAME, Outcome::Missing, refused.to_string(), None),
+    }
 }
 
 /// What the ceilings cost in memory, against what the machine has to spare.

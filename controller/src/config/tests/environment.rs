@@ -16,7 +16,7 @@ fn the_environment_goes_before_the_file() {
     let config = load(file, &env).unwrap().config;
     assert_eq!(config.mode, Mode::Generic);
     assert_eq!(config.interfaces.iter().map(InterfaceName::as_str).collect::<Vec<_>>(), ["eth1", "eth2"]);
-    assert_eq!(config.limits.source.unwrap().packets_per_second().get(), 100);
+    assert_eq!(config.floods.source.map(|limit| rates(&limit)), Some(vec![(Dimension::Packets, 100, 100)]));
     assert!(!config.protected.login_sessions);
     assert_eq!(config.never_block.addresses, []);
     assert_eq!(config.api.group.as_deref(), Some("1000"));
@@ -25,7 +25,7 @@ fn the_environment_goes_before_the_file() {
 #[test]
 fn every_settings_variable_can_be_set() {
     let defaults = load("", &[]).unwrap();
-    for setting in defaults.settings.iter().filter(|setting| !["lists", "feeds"].contains(&setting.key.as_str())) {
+    for setting in defaults.settings.iter().filter(|setting| !LISTS.contains(&setting.key.as_str())) {
         let name = format!("WEIR_{}", setting.key.replace('.', "__").to_uppercase());
         let value = setting.value.trim_matches(['"', '[', ']']).to_owned();
         let loaded = load("", &[(&name, &value)]).unwrap();
@@ -50,6 +50,9 @@ fn variables_that_set_nothing_are_refused() {
         ),
         ("WEIR_LISTS", "x", "[[lists]] can only be given in the file"),
         ("WEIR_LISTS__NAME", "x", "[[lists]] can only be given in the file"),
+        ("WEIR_PORTS", "22", "[[ports]] can only be given in the file"),
+        ("WEIR_LIMITS__PROFILES", "x", "[[limits.profiles]] can only be given in the file"),
+        ("WEIR_LIMITS__PORTS__SYN_PER_SECOND", "1", "[[limits.ports]] can only be given in the file"),
         ("WEIR_MODE", "fast", "\"mode\" is \"fast\"; it must be one of auto, native, generic"),
         (
             "WEIR_INTERFACES",

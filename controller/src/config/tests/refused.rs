@@ -26,10 +26,7 @@ fn unknown_keys_are_named_with_their_place_and_the_nearest_known_one() {
     // The first in the file, not the first by name.
     check("zzz = 1\naaa = 1\n", "weir.toml:1:1: unknown key \"zzz\"");
     // What does not exist yet is not mistaken for what does.
-    check(
-        "[limits.source]\nbytes_per_second = 1",
-        "weir.toml:2:1: unknown key \"bytes_per_second\" in [limits.source]",
-    );
+    check("[limits.source]\nconnections = 1", "weir.toml:2:1: unknown key \"connections\" in [limits.source]");
     check("[[filters]]\n", "weir.toml:1:3: unknown key \"filters\"");
     check("\"\\u001b[31m\" = 1", "weir.toml:1:1: unknown key \"\\u{1b}[31m\"");
 }

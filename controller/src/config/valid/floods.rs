@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
+use weir_common::abi::PORT_LIMITS;
 use weir_common::traffic::Dimension;
 
 use super::{Fault, choice, each, number};
@@ -10,6 +11,7 @@ use crate::config::raw::{
     Raw, RawAmplification, RawIcmp, RawList, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
 };
 use crate::config::types::{FragmentWord, PortAction, PortScope, Switch};
+use crate::domain::decision::Enforcement;
 use crate::domain::duration;
 use crate::domain::floods::{Amplification, FirstFragments, Floods, LaterFragments, MOST_PROFILES};
 use crate::domain::limits::{Limit, LimitError, Rate, unit};
@@ -37,7 +39,8 @@ pub(super) fn floods(raw: &mut Raw) -> Result<Floods, Fault> {
     wider_is_more(("limits.global", global.as_ref()), ("limits.source", source.as_ref()), 1)?;
     let port_limits = port_limits(&mut limits.ports)?;
     let port_rules = port_rules(&raw.ports)?;
-    PortTable::new(&port_rules, &port_limits).map_err(|error| Fault::refused("limits.ports", "", &error))?;
+    let sections = format!("{} rules, {} limits", port_rules.len(), port_limits.len());
+    PortTable::new(&port_rules, &port_limits).map_err(|error| Fault::refused("ports", &sections, &error))?;
     let switch: Switch = choice("shape.transport", &raw.shape.transport)?;
     let first: FragmentWord = choice("fragments.first", &raw.fragments.first)?;
     let later: FragmentWord = choice("fragments.later", &raw.fragments.later)?;
@@ -172,6 +175,10 @@ fn name(key: &str, name: &str, why: &'static str) -> Result<String, Fault> {
 
 fn port_limits(raw: &mut [RawPortLimit]) -> Result<Vec<PortLimit>, Fault> {
     let mut limits: Vec<PortLimit> = Vec::new();
+    if raw.len() > PORT_LIMITS {
+        let why = format!("there is room for {PORT_LIMITS} limits of ports");
+        return Err(Fault::refused(&format!("limits.ports[{PORT_LIMITS}]"), &raw.len().to_string(), &why));
+    }
     for (at, port) in raw.iter_mut().enumerate() {
         let section = format!("limits.ports[{at}]");
         let name = name(&format!("{section}.name"), &port.name, "a limit of ports is shown by its name")?;
@@ -214,7 +221,8 @@ fn port_rules(raw: &[RawPortRule]) -> Result<Vec<PortRule>, Fault> {
             is_forced: rule.force,
         });
     }
-    let hides = |rule: &&PortRule| rule.is_denied && !rule.is_forced;
+    // What is only observed cuts nobody off.
+    let hides = |rule: &&PortRule| rule.is_denied && rule.enforcement == Enforcement::Enforce && !rule.is_forced;
     if let Some(hiding) = rule_of(&rules, false, SSH).filter(hides) {
         let at = rules.iter().position(|rule| std::ptr::eq(rule, hiding)).unwrap_or(0);
         let why = "it cuts off SSH (TCP port 22): put a rule that allows port 22 before it, or set force = true in it if \

@@ -17,6 +17,8 @@ pub struct Login {
     pub user: String,
     /// From where.
     pub address: IpAddr,
+    /// The process that leads it; `None` where the record names none.
+    pub process: Option<u32>,
 }
 
 /// The remote logins of a utmp file.
@@ -70,7 +72,9 @@ fn record(record: &[u8]) -> Option<Login> {
         [a, b, c, d, rest @ ..] if rest == [0; 12] => IpAddr::from([a, b, c, d]),
         all => Ipv6Addr::from(all).to_canonical(),
     };
-    (!address.is_unspecified()).then(|| Login { user: String::from_utf8_lossy(user).into_owned(), address })
+    let process = at(offset_of!(utmpx, ut_pid), 4)?.try_into().ok().map(i32::from_ne_bytes)?;
+    let process = u32::try_from(process).ok().filter(|process| *process != 0);
+    (!address.is_unspecified()).then(|| Login { user: String::from_utf8_lossy(user).into_owned(), address, process })
 }
 
 /// The remote login in one of logind's session files (`KEY=VALUE` lines); `None` for local ones, for those whose remote
@@ -90,7 +94,8 @@ pub fn session(text: &str) -> Option<Login> {
     let host = value("REMOTE_HOST")?;
     let address: IpAddr = host.split('%').next()?.parse().ok()?;
     let user = value("USER").or_else(|| value("UID")).unwrap_or_else(|| "unknown".to_owned());
-    Some(Login { user, address: address.to_canonical() })
+    let process = value("LEADER").and_then(|leader| leader.parse().ok()).filter(|process| *process != 0);
+    Some(Login { user, address: address.to_canonical(), process })
 }
 
 #[cfg(test)]
@@ -130,6 +135,17 @@ mod tests {
         let found: Vec<_> =
             utmp(&file.concat()).into_iter().map(|login| format!("{} {}", login.user, login.address)).collect();
         assert_eq!(found, ["alice 192.0.2.7", "a-name-of-exactly-32-bytes-lengt 2001:db8::7", "carol 192.0.2.8"]);
+    }
+
+    #[test]
+    fn the_process_that_leads_a_session_is_known_where_it_is_named() {
+        let of = |leader: &str| session(&format!("REMOTE=1\nREMOTE_HOST=192.0.2.7\n{leader}")).unwrap().process;
+        assert_eq!((of("LEADER=4321\n"), of("LEADER=0\n"), of("LEADER=x\n"), of("")), (Some(4_321), None, None, None));
+        let mut record = utmp_record(libc::USER_PROCESS, "alice", &[192, 0, 2, 7]);
+        assert_eq!(utmp(&record)[0].process, None);
+        let at = offset_of!(utmpx, ut_pid);
+        record[at..at + 4].copy_from_slice(&4_321i32.to_ne_bytes());
+        assert_eq!(utmp(&record)[0].process, Some(4_321));
     }
 
     #[test]
