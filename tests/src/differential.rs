@@ -25,7 +25,8 @@ pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Out
     let mut number = 0;
     while judged < frames {
         // Each scenario of the fixtures in its turn, and three policies by chance after it.
-        let world = if number % 4 == 0 { Scenario::ALL[number / 4 % 4].world() } else { random::world(rng) };
+        let world =
+            if number % 4 == 0 { Scenario::ALL[number / 4 % Scenario::ALL.len()].world() } else { random::world(rng) };
         number += 1;
         trio.install(&world);
         let sources = Sources::of(&world);
@@ -50,7 +51,10 @@ pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Out
             *counts.entry(outcome).or_default() += 1;
             judged += 1;
         }
-        trio.audit();
+        let differences = trio.differences();
+        if !differences.is_empty() {
+            return Err(format!("{}\nafter {judged} frames, under {:#?}", differences.join("\n"), trio.world()));
+        }
     }
     Ok(counts)
 }

@@ -2,15 +2,22 @@
 //!
 //! It is slow and plain on purpose. Policy is a list of decisions that is searched from end to end, headers are slices,
 //! buckets are levels that drain. It shares no function with `weir_common`, only the names of verdicts.
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use weir_common::verdict::{Action, Verdict};
 
+mod counted;
+pub mod floods;
+mod plant;
+mod transport;
 pub mod world;
 
-use world::{Act, Decision, Limit, Live, Policy, World};
+use counted::{Bucket, Counted, Offered};
+use floods::{Dimension, Held, Later, Limit, Scope, Who};
+pub use plant::Plant;
+use transport::{Header, Piece, Seen, Upper};
+use world::{Act, Decision, Live, Policy, World};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,91 +26,6 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What would have dropped it.
     pub observed: Option<Verdict>,
-}
-
-/// A rule turned wrong on purpose, to prove that the comparison sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// A fifth tag is looked behind.
-    FifthTag,
-    /// IPv4 options make a packet malformed.
-    OptionsAreLies,
-    /// A packet from its own destination is fine.
-    LandPasses,
-    /// Neighbour discovery is believed at any hop limit.
-    NeighboursFromAfar,
-    /// A ninth extension header is read.
-    NinthHeader,
-    /// The authentication header's length is read in units of eight bytes.
-    AuthenticationInEights,
-    /// The weaker origin decides.
-    WeakestDecides,
-    /// A decision still holds at the second it ends.
-    EndsTooLate,
-    /// Protection voids forced decisions too.
-    ForceIsIgnored,
-    /// A lift changes nothing.
-    LiftIsIgnored,
-    /// The limit lets one packet more through.
-    OneMorePacket,
-    /// An observed denial is not counted.
-    ObservedIsForgotten,
-}
-
-impl Plant {
-    /// Every one.
-    pub const ALL: [Self; 12] = [
-        Self::FifthTag,
-        Self::OptionsAreLies,
-        Self::LandPasses,
-        Self::NeighboursFromAfar,
-        Self::NinthHeader,
-        Self::AuthenticationInEights,
-        Self::WeakestDecides,
-        Self::EndsTooLate,
-        Self::ForceIsIgnored,
-        Self::LiftIsIgnored,
-        Self::OneMorePacket,
-        Self::ObservedIsForgotten,
-    ];
-}
-
-/// A bucket: what is in it drains with time, and a packet must fit on top.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    level: u64,
-    at: u64,
-}
-
-impl Bucket {
-    fn drain(&mut self, now: u64) {
-        self.level = self.level.saturating_sub(now.saturating_sub(self.at));
-        self.at = now;
-    }
-
-    fn take(&mut self, now: u64, cost: u64, window: u64) -> bool {
-        self.drain(now);
-        if self.level + cost > window {
-            return false;
-        }
-        self.level += cost;
-        true
-    }
-}
-
-/// A tracked source.
-#[derive(Clone, Copy, Debug, Default)]
-struct Way {
-    key: u64,
-    heat: u32,
-    own: u64,
-    promoted: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Set {
-    epoch: u64,
-    ways: [Way; 3],
 }
 
 /// A network header that told no lies.
@@ -116,7 +38,32 @@ struct Packet<'a> {
     offset: usize,
     /// What follows, to the packet's own end.
     body: &'a [u8],
-    fragment: bool,
+    /// Which part of an IPv4 packet it is.
+    piece: Piece,
+    /// The number that the parts of an IPv4 packet share.
+    id: u32,
+}
+
+/// What spoke against a packet so far.
+struct Hits {
+    observe_all: bool,
+    observed: Option<Verdict>,
+}
+
+impl Hits {
+    /// True if the hit drops the packet; else the first is what would have.
+    fn hit(&mut self, verdict: Verdict, enforced: bool) -> bool {
+        if enforced && !self.observe_all {
+            return true;
+        }
+        self.observed.get_or_insert(verdict);
+        false
+    }
+
+    /// The same for what may not be looked at; nothing where it lets pass.
+    fn held(&mut self, verdict: Verdict, held: Held) -> Option<Verdict> {
+        (held != Held::Off && self.hit(verdict, held == Held::Enforced)).then_some(verdict)
+    }
 }
 
 /// The judge.
@@ -128,25 +75,20 @@ pub struct Reference {
     pub plant: Option<Plant>,
     /// Buckets that there is room for.
     pub bucket_room: usize,
-    /// Keys the hash of tracked sources.
-    pub seed: u64,
     essential: Bucket,
-    sets: BTreeMap<u64, Set>,
-    buckets: BTreeMap<u64, Bucket>,
+    counted: Counted,
 }
 
 impl Reference {
-    /// Judges by `world`, nothing counted so far.
+    /// Judges by `world`, nothing counted so far; `seed` keys the hashes.
     pub fn new(world: World, bucket_room: usize, seed: u64) -> Self {
-        Self {
-            world,
-            plant: None,
-            bucket_room,
-            seed,
-            essential: Bucket::default(),
-            sets: BTreeMap::new(),
-            buckets: BTreeMap::new(),
-        }
+        Self { world, plant: None, bucket_room, essential: Bucket::default(), counted: Counted::new(seed) }
+    }
+
+    /// Packets and bytes over limits: by the limit, the dimension, and whether they were dropped.
+    pub fn refused(&self) -> impl Iterator<Item = (Scope, Dimension, bool, u64, u64)> + '_ {
+        let refused = self.counted.refused.iter();
+        refused.map(|((scope, dimension, dropped), (packets, bytes))| (*scope, *dimension, *dropped, *packets, *bytes))
     }
 
     fn planted(&self, plant: Plant) -> bool {
@@ -155,8 +97,9 @@ impl Reference {
 
     /// Judges a frame.
     pub fn judge(&mut self, frame: &[u8]) -> Outcome {
-        let mut observed = None;
-        let verdict = self.decide(frame, &mut observed);
+        let mut hits = Hits { observe_all: false, observed: None };
+        let verdict = self.decide(frame, &mut hits);
+        let mut observed = hits.observed;
         if verdict.action() == Action::Drop || self.planted(Plant::ObservedIsForgotten) {
             observed = None;
         }
@@ -171,7 +114,7 @@ impl Reference {
         }
     }
 
-    fn decide(&mut self, frame: &[u8], observed: &mut Option<Verdict>) -> Verdict {
+    fn decide(&mut self, frame: &[u8], hits: &mut Hits) -> Verdict {
         // 1. Link layer.
         let tags = if self.planted(Plant::FifthTag) { 5 } else { 4 };
         let link = link(frame, tags);
@@ -184,18 +127,11 @@ impl Reference {
         }
         let slot = self.slot();
         let policy = self.world.slots[slot].clone();
-        // True if the hit drops the packet.
-        let hit = |verdict: Verdict, enforced: bool, observed: &mut Option<Verdict>| {
-            if enforced && !policy.observe_all {
-                return true;
-            }
-            observed.get_or_insert(verdict);
-            false
-        };
+        hits.observe_all = policy.observe_all;
         // 3. Network header and shape.
         let packet = match link {
             Link::TooManyTags => {
-                let drops = !policy.budget_passes && hit(Verdict::Budget, true, observed);
+                let drops = !policy.budget_passes && hits.hit(Verdict::Budget, true);
                 return if drops { Verdict::Budget } else { Verdict::Pass };
             }
             Link::V4(offset) => self.ipv4(frame, offset),
@@ -203,7 +139,7 @@ impl Reference {
             Link::Cut | Link::Other => None,
         };
         let Some(packet) = packet else {
-            return if hit(Verdict::Malformed, true, observed) { Verdict::Malformed } else { Verdict::Pass };
+            return if hits.hit(Verdict::Malformed, true) { Verdict::Malformed } else { Verdict::Pass };
         };
         let bogon = self.is_bogon(&packet);
         // 4. Essential link traffic, at most 500 a second.
@@ -213,7 +149,7 @@ impl Reference {
                 return Verdict::Essential;
             }
         }
-        if bogon && hit(Verdict::Bogon, true, observed) {
+        if bogon && hits.hit(Verdict::Bogon, true) {
             return Verdict::Bogon;
         }
         // 5. Source class.
@@ -222,46 +158,240 @@ impl Reference {
         }
         let (enforced, only_observed) = self.strongest(&policy, packet.source);
         if let Some(Decision { act: Act::Deny(verdict), .. }) = only_observed {
-            hit(verdict, false, observed);
+            hits.hit(verdict, false);
         }
         match enforced.map(|decision| decision.act) {
             Some(Act::Allow) => {
                 self.track(&policy, packet.source);
                 return Verdict::Allowed;
             }
-            Some(Act::Deny(verdict)) if hit(verdict, true, observed) => {
+            Some(Act::Deny(verdict)) if hits.hit(verdict, true) => {
                 self.track(&policy, packet.source);
                 return verdict;
             }
             Some(Act::Deny(_)) | None => {}
         }
-        // 6. Extension headers.
-        match self.headers(&packet) {
-            Headers::Fine => {}
-            Headers::Lie => {
-                if hit(Verdict::Malformed, true, observed) {
-                    self.track(&policy, packet.source);
-                    return Verdict::Malformed;
-                }
+        // 6. Extension headers and transport.
+        let asks = policy.floods.asks_transport();
+        let mut seen = Seen::nothing();
+        let mut fragment = None;
+        let (verdict, drops) = match self.headers(&packet) {
+            Headers::Fine(upper) if asks && self.is_too_deep(&packet, upper) => {
+                (Verdict::Budget, !policy.budget_passes && hits.hit(Verdict::Budget, true))
             }
-            Headers::TooMany => {
-                if !policy.budget_passes && hit(Verdict::Budget, true, observed) {
-                    self.track(&policy, packet.source);
-                    return Verdict::Budget;
+            Headers::Fine(upper) => {
+                if asks {
+                    seen = Seen::of(packet.body, upper, self.plant);
+                    fragment = Some(self.fragment(&packet, upper));
                 }
+                (Verdict::Pass, false)
             }
+            Headers::Lie => (Verdict::Malformed, hits.hit(Verdict::Malformed, true)),
+            Headers::TooMany => (Verdict::Budget, !policy.budget_passes && hits.hit(Verdict::Budget, true)),
+        };
+        let drop = if drops { Some(verdict) } else { self.shape(&policy, &packet, &seen, fragment, hits) };
+        if let Some(verdict) = drop {
+            self.track(&policy, packet.source);
+            if self.planted(Plant::RefusedFirstIsRemembered) && seen.piece == Piece::First {
+                self.counted.remember(fragment.unwrap_or(0), self.world.now_ns);
+            }
+            return verdict;
         }
         // 7. Rates.
-        let is_limited = policy.limited.iter().any(|prefix| prefix.contains(&packet.source));
-        let Some(limit) = policy.tight.filter(|_| is_limited).or(policy.limit) else {
-            self.track(&policy, packet.source);
-            return Verdict::Pass;
-        };
-        let way = self.touch(packet.source, limit.pressure());
-        if self.is_over(&limit, packet.source, way) && hit(Verdict::RateSource, !limit.observe, observed) {
-            return Verdict::RateSource;
+        if let Some(verdict) = self.rates(&policy, &packet, &seen, frame.len(), hits) {
+            return verdict;
+        }
+        if seen.piece == Piece::First && policy.floods.later == Later::Matched {
+            self.counted.remember(fragment.unwrap_or(0), self.world.now_ns);
         }
         Verdict::Pass
+    }
+
+    /// A transport header beyond what is read.
+    fn is_too_deep(&self, packet: &Packet<'_>, upper: Upper) -> bool {
+        upper.piece != Piece::Later && packet.offset + upper.at > 512 && !self.planted(Plant::DeepHeaderPasses)
+    }
+
+    /// What the parts of a packet share.
+    fn fragment(&self, packet: &Packet<'_>, upper: Upper) -> u64 {
+        let tells = packet.source.is_ipv4() || self.planted(Plant::ProtocolTellsIpv6Apart);
+        let protocol = if tells { upper.protocol } else { 0 };
+        self.counted.fragment(packet.source, packet.destination, protocol, upper.id)
+    }
+
+    /// Transport, fragments, ports, answers and types of ICMP: what drops the packet.
+    fn shape(
+        &mut self,
+        policy: &Policy,
+        packet: &Packet<'_>,
+        seen: &Seen,
+        fragment: Option<u64>,
+        hits: &mut Hits,
+    ) -> Option<Verdict> {
+        let floods = &policy.floods;
+        if seen.lies
+            && let Some(verdict) = hits.held(Verdict::Malformed, floods.transport)
+        {
+            return Some(verdict);
+        }
+        let skips_first = packet.source.is_ipv6() && self.planted(Plant::FirstOfIpv6Passes);
+        let refused = match (seen.piece, floods.later) {
+            (Piece::Whole, _) | (Piece::Later, Later::Pass) => false,
+            (Piece::First, _) => floods.drop_first && !skips_first,
+            (Piece::Later, Later::Drop) => true,
+            (Piece::Later, Later::Matched) => {
+                !self.counted.remembers(fragment.unwrap_or(0), self.world.now_ns, self.plant)
+            }
+        };
+        if refused && hits.hit(Verdict::Fragment, !floods.observe_fragments) {
+            return Some(Verdict::Fragment);
+        }
+        let (is_udp, from, to) = match seen.header? {
+            Header::Tcp(ports) => (false, ports.0, ports.1),
+            Header::Udp(ports) => (true, ports.0, ports.1),
+            Header::Icmp(kind, is_v6) => {
+                let is_listed = match (packet.source.is_ipv6(), is_v6) {
+                    (true, true) if self.planted(Plant::OtherFamilysIcmp) => floods.icmp_v4.contains(&kind),
+                    (true, true) => floods.icmp_v6.contains(&kind),
+                    (false, false) => floods.icmp_v4.contains(&kind),
+                    // The other family's protocol means nothing.
+                    (true, false) | (false, true) => false,
+                };
+                return if is_listed { hits.held(Verdict::Port, floods.icmp) } else { None };
+            }
+        };
+        let mut rules = floods.port_rules.iter().filter(|rule| rule.ports.names(is_udp, to));
+        let rule = if self.planted(Plant::PortOrderReversed) { rules.next_back() } else { rules.next() };
+        if rule.is_some_and(|rule| rule.deny && hits.hit(Verdict::Port, !rule.observe)) {
+            return Some(Verdict::Port);
+        }
+        if is_udp && floods.answer_ports.contains(&from) && !self.planted(Plant::AnswerPasses) {
+            let who = floods::waiting(&self.world.sockets, (packet.source, from), (packet.destination, to));
+            return match who {
+                Some(Who::ThisSender | Who::AnAsker) => None,
+                Some(Who::AService) | None => hits.held(Verdict::Port, floods.answers),
+            };
+        }
+        None
+    }
+
+    /// The source's limit, its network's, the port's, everything's: the verdict of the first that drops the packet. What
+    /// is refused by one takes nothing of the next.
+    fn rates(
+        &mut self,
+        policy: &Policy,
+        packet: &Packet<'_>,
+        seen: &Seen,
+        len: usize,
+        hits: &mut Hits,
+    ) -> Option<Verdict> {
+        let (floods, source) = (&policy.floods, packet.source);
+        let now_ns = self.world.now_ns;
+        let mut offered = Offered { counts: seen.counts, bytes: u64::try_from(len).unwrap_or(u64::MAX), now_ns };
+        let mut new = None;
+        let flow = match seen.header {
+            Some(Header::Tcp(ports)) => Some(self.counted.flow(source, ports, 6)),
+            Some(Header::Udp(ports)) => Some(self.counted.flow(source, ports, 17)),
+            Some(Header::Icmp(..)) | None => None,
+        };
+        if let Some(flow) = flow.filter(|_| seen.may_be_new && floods.counts(Dimension::New))
+            && !self.counted.knows(flow, now_ns, self.plant)
+        {
+            offered.counts[Dimension::New as usize] = true;
+            new = Some(flow);
+        }
+        let known = |this: &mut Self| {
+            if let Some(flow) = new.filter(|_| !this.planted(Plant::NewIsForgotten)) {
+                this.counted.know(flow);
+            }
+        };
+        let profile = floods.profile_of(|prefix| prefix.contains(&source) && !self.planted(Plant::ProfileIsIgnored));
+        match floods.limit_of(profile).filter(|limit| offered.concerns(limit)) {
+            None => self.track(policy, source),
+            Some(limit) => {
+                let over = self.counted.over_source(&limit, &offered, source, self.bucket_room, self.plant);
+                if self.is_dropped(&limit, Scope::Source, over, Verdict::RateSource, &offered, hits) {
+                    if let Some(network) = floods.network.filter(|_| self.planted(Plant::NetworkChargedForRefused)) {
+                        let whose = (counted::network(source, self.plant), 1);
+                        self.counted.over_line(&network, &offered, whose, self.bucket_room, self.plant);
+                    }
+                    if self.planted(Plant::RefusedFlowIsKnown) {
+                        known(self);
+                    }
+                    return Some(Verdict::RateSource);
+                }
+            }
+        }
+        if let Some(limit) = floods.network.filter(|limit| offered.concerns(limit)) {
+            let whose = (counted::network(source, self.plant), 1);
+            let over = self.counted.over_line(&limit, &offered, whose, self.bucket_room, self.plant);
+            if self.is_dropped(&limit, Scope::Network, over, Verdict::RateNetwork, &offered, hits) {
+                return Some(Verdict::RateNetwork);
+            }
+        }
+        let port = match seen.header {
+            Some(Header::Tcp((_, to))) => Some((false, to)),
+            Some(Header::Udp((_, to))) => Some((true, to)),
+            Some(Header::Icmp(..)) | None => None,
+        };
+        let of_port = |this: &mut Self, hits: &mut Hits| {
+            let (is_udp, to) = port?;
+            let at = floods.port_limits.iter().position(|limit| limit.ports.names(is_udp, to))?;
+            let port = &floods.port_limits[at];
+            if !offered.concerns(&port.limit) {
+                return None;
+            }
+            let is_source = port.per_source && !this.planted(Plant::PortLimitIsShared);
+            let over = if is_source {
+                let scope = 3 + 256 * u64::try_from(at).unwrap_or(0);
+                let whose = (counted::key(source), scope);
+                this.counted.over_line(&port.limit, &offered, whose, this.bucket_room, this.plant)
+            } else {
+                this.counted.over_shared(&port.limit, &offered, at + 1, this.plant)
+            };
+            let verdict = if port.per_source { Verdict::RateSource } else { Verdict::RateGlobal };
+            this.is_dropped(&port.limit, Scope::Port, over, verdict, &offered, hits).then_some(verdict)
+        };
+        let of_all = |this: &mut Self, hits: &mut Hits| {
+            let limit = floods.global.filter(|limit| offered.concerns(limit))?;
+            let over = this.counted.over_shared(&limit, &offered, 0, this.plant);
+            let verdict = Verdict::RateGlobal;
+            this.is_dropped(&limit, Scope::Global, over, verdict, &offered, hits).then_some(verdict)
+        };
+        let over = if self.planted(Plant::GlobalBeforePort) {
+            of_all(self, hits).or_else(|| of_port(self, hits))
+        } else {
+            of_port(self, hits).or_else(|| of_all(self, hits))
+        };
+        if over.is_none() {
+            known(self);
+        }
+        over
+    }
+
+    /// Counts a packet that is over a limit, and says whether that drops it.
+    fn is_dropped(
+        &mut self,
+        limit: &Limit,
+        scope: Scope,
+        over: Option<Dimension>,
+        verdict: Verdict,
+        offered: &Offered,
+        hits: &mut Hits,
+    ) -> bool {
+        let Some(dimension) = over else { return false };
+        let dropped = hits.hit(verdict, !limit.observe);
+        let (packets, bytes) = self.counted.refused.entry((scope, dimension, dropped)).or_default();
+        *packets += 1;
+        *bytes += offered.bytes;
+        dropped
+    }
+
+    /// Counts a packet of the source, in place of the coldest of three if it is new.
+    fn track(&mut self, policy: &Policy, source: IpAddr) {
+        if policy.tracks {
+            self.counted.track(source, self.world.now_ns);
+        }
     }
 
     /// The strongest decision that is carried out, and the strongest that is only counted, if it is stronger still.
@@ -319,7 +449,12 @@ impl Reference {
             hops: fixed[8],
             offset: offset + header_len,
             body,
-            fragment: start != 0 || fragment & 0x2000 != 0,
+            piece: match (start, fragment & 0x2000) {
+                (0, 0) => Piece::Whole,
+                (0, _) => Piece::First,
+                _ => Piece::Later,
+            },
+            id: u32::from(u16::from_be_bytes([fixed[4], fixed[5]])),
         })
     }
 
@@ -346,9 +481,11 @@ impl Reference {
             _ => false,
         };
         match (packet.destination, packet.next) {
-            (IpAddr::V4(group), 2) => packet.hops == 1 && group.is_multicast() && !packet.fragment,
+            (IpAddr::V4(group), 2) => packet.hops == 1 && group.is_multicast() && packet.piece == Piece::Whole,
             (IpAddr::V4(to), 17) => {
-                (packet.source.is_unspecified() || to.is_broadcast()) && !packet.fragment && both_ports(67, 68)
+                (packet.source.is_unspecified() || to.is_broadcast())
+                    && packet.piece == Piece::Whole
+                    && both_ports(67, 68)
             }
             (IpAddr::V6(_), 17) => on_link && both_ports(546, 547),
             (IpAddr::V6(_), 58) => {
@@ -367,8 +504,9 @@ impl Reference {
     /// Walks IPv6 extension headers; IPv4 has none.
     fn headers(&self, packet: &Packet<'_>) -> Headers {
         if packet.source.is_ipv4() {
-            return Headers::Fine;
+            return Headers::Fine(Upper { protocol: packet.next, at: 0, piece: packet.piece, id: packet.id });
         }
+        let (mut piece, mut id) = (Piece::Whole, 0);
         let most = if self.planted(Plant::NinthHeader) { 9 } else { 8 };
         let mut next = packet.next;
         let mut at = 0;
@@ -377,7 +515,8 @@ impl Reference {
             if walked == most || packet.offset + at > 512 {
                 return Headers::TooMany;
             }
-            let Some([following, len_field, high, low, ..]) = packet.body.get(at..) else { return Headers::Lie };
+            let header = packet.body.get(at..).unwrap_or_default();
+            let [following, len_field, high, low, ..] = header else { return Headers::Lie };
             let len = match next {
                 44 => 8,
                 51 if !self.planted(Plant::AuthenticationInEights) => (usize::from(*len_field) + 2) * 4,
@@ -386,87 +525,29 @@ impl Reference {
             if at + len > packet.body.len() {
                 return Headers::Lie;
             }
-            if next == 44 && u16::from_be_bytes([*high, *low]) >> 3 != 0 {
-                // A later fragment: what follows is no header.
-                return Headers::Fine;
+            if let (44, [_, _, _, _, number @ ..]) = (next, header) {
+                let [a, b, c, d, ..] = number else { return Headers::Lie };
+                id = u32::from_be_bytes([*a, *b, *c, *d]);
+                if u16::from_be_bytes([*high, *low]) >> 3 != 0 {
+                    // A later fragment: what follows is no header.
+                    return Headers::Fine(Upper { protocol: *following, at, piece: Piece::Later, id });
+                }
+                if low & 1 != 0 {
+                    piece = Piece::First;
+                }
             }
             next = *following;
             at += len;
             walked += 1;
         }
-        Headers::Fine
-    }
-
-    /// Counts a packet of the source, in place of the coldest of three if it is new.
-    fn track(&mut self, policy: &Policy, source: IpAddr) {
-        if policy.tracks {
-            self.touch(source, 0);
-        }
-    }
-
-    fn touch(&mut self, source: IpAddr, pressure: u64) -> Way {
-        let (key, index) = (key(source), self.set_of(source));
-        let epoch = self.world.now_ns >> 30;
-        let set = self.sets.entry(index).or_default();
-        for _ in 0..(epoch - set.epoch).min(31) {
-            for way in &mut set.ways {
-                way.heat /= 2;
-                way.own /= 2;
-            }
-        }
-        set.epoch = epoch;
-        let known = set.ways.iter().position(|way| way.key == key);
-        let coldest = (0..3).min_by_key(|way| set.ways[*way].heat).unwrap_or(0);
-        let way = &mut set.ways[known.unwrap_or(coldest)];
-        if known.is_none() {
-            *way = Way { key, heat: way.heat, own: 0, promoted: false };
-        }
-        way.heat += 1;
-        way.own = (way.own + pressure).min((1 << 31) - 1);
-        *way
-    }
-
-    fn set_of(&self, source: IpAddr) -> u64 {
-        // The set is the hash's lower 13 of its upper 32 bits.
-        let mut hash = (key(source) ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^= hash >> 32;
-        hash = hash.wrapping_mul(self.seed | 1);
-        (hash >> 32) % 8192
-    }
-
-    /// Whether the packet, already counted, is over the source's limit.
-    fn is_over(&mut self, limit: &Limit, source: IpAddr, way: Way) -> bool {
-        if !way.promoted && way.own < 1 << 20 {
-            return false;
-        }
-        let key = key(source);
-        let now = self.world.now_ns * 16;
-        if !self.buckets.contains_key(&key) && self.buckets.len() >= self.bucket_room {
-            return way.own > limit.fallback_pressure();
-        }
-        let bucket = self.buckets.entry(key).or_insert(Bucket { level: 0, at: now });
-        bucket.drain(now);
-        if !way.promoted {
-            // What this CPU counted before goes along, at most the whole burst.
-            let earlier = ((way.own - limit.pressure()) / limit.pressure()).min(1 << 20);
-            bucket.level += (earlier * limit.cost()).min(limit.window());
-        }
-        let more = if self.plant == Some(Plant::OneMorePacket) { limit.cost() } else { 0 };
-        let over = !bucket.take(now, limit.cost(), limit.window() + more);
-        let index = self.set_of(source);
-        if let Some(set) = self.sets.get_mut(&index) {
-            for way in set.ways.iter_mut().filter(|way| way.key == key) {
-                way.promoted = true;
-            }
-        }
-        over
+        Headers::Fine(Upper { protocol: next, at, piece, id })
     }
 }
 
 /// What stands behind the network header.
 enum Headers {
-    /// Nothing wrong.
-    Fine,
+    /// Nothing wrong: this follows.
+    Fine(Upper),
     /// A header reaches past the packet's end.
     Lie,
     /// More headers, or deeper ones, than are read.
@@ -518,18 +599,11 @@ fn ipv6(frame: &[u8], offset: usize) -> Option<Packet<'_>> {
         hops: fixed[7],
         offset: offset + 40,
         body,
-        fragment: false,
+        piece: Piece::Whole,
+        id: 0,
     })
 }
 
 fn is_single(prefix: IpNet) -> bool {
     prefix.prefix_len() == prefix.max_prefix_len()
-}
-
-/// What a source's rate is counted by: an IPv4 address, or an IPv6 /64.
-fn key(source: IpAddr) -> u64 {
-    match source {
-        IpAddr::V4(a) => 0xffff_ffff << 32 | u64::from(u32::from(a)),
-        IpAddr::V6(a) => u64::try_from(u128::from(a) >> 64).unwrap_or(0),
-    }
 }

@@ -7,6 +7,7 @@ use weir_common::model::Model;
 
 use super::image::{Image, SEED};
 use super::{Kernel, OFFENDERS, SHORTEST};
+use crate::reference::floods::{Dimension, Scope};
 use crate::reference::world::World;
 use crate::reference::{Outcome, Plant, Reference};
 
@@ -48,9 +49,14 @@ impl fmt::Display for Disagreement {
 impl Trio {
     /// Three judges of an empty policy.
     ///
+    /// The thread is in a network of its own from then on: no socket of the machine's waits there for a random frame.
+    ///
     /// # Panics
     /// Where the kernel does not take the program, saying what to do.
     pub fn new() -> Self {
+        // SAFETY: a constant; only this thread leaves the network it was in.
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        assert_eq!(left, 0, "a network of its own for the test: {}", std::io::Error::last_os_error());
         let kernel = Kernel::load().unwrap_or_else(|error| panic!("{error:#}"));
         let world = World::default();
         let model = Image::of(&world).expect("an empty policy fits").model(OFFENDERS as usize);
@@ -147,14 +153,44 @@ impl Trio {
         Err(Box::new(Disagreement { kernel, model, reference, frame: frame.to_vec() }))
     }
 
-    /// Compares all that kernel and model have counted and kept.
+    /// Compares all that kernel and model have counted and kept, and what each of the three says limits refused: what
+    /// differs, in words.
     ///
     /// # Panics
-    /// Where it differs.
+    /// Where the kernel's maps cannot be read.
+    pub fn differences(&self) -> Vec<String> {
+        let mut differ = self.kernel.differences(&self.model).expect("maps can be read");
+        let cpu = self.model.cpu.borrow();
+        let mut model = Vec::new();
+        for (dropped, tallies) in [(false, &cpu.limited_observed), (true, &cpu.limited)] {
+            for (scope, tallies) in [Scope::Source, Scope::Network, Scope::Global, Scope::Port].iter().zip(tallies) {
+                for (dimension, tally) in Dimension::ALL.iter().zip(tallies).filter(|(_, tally)| tally.packets != 0) {
+                    model.push((*scope, *dimension, dropped, tally.packets, tally.bytes));
+                }
+            }
+        }
+        let mut reference: Vec<_> = self.reference.refused().collect();
+        model.sort_unstable();
+        reference.sort_unstable();
+        if model != reference {
+            differ.push(format!("what limits refused: the host says {model:?}, the reference {reference:?}"));
+        }
+        differ
+    }
+
+    /// [`Trio::differences`], of which there must be none.
+    ///
+    /// # Panics
+    /// Where there are any.
     #[track_caller]
     pub fn audit(&self) {
-        let differences = self.kernel.differences(&self.model).expect("maps can be read");
-        assert!(differences.is_empty(), "kernel and host model differ in: {}", differences.join(", "));
+        let differences = self.differences();
+        assert!(differences.is_empty(), "what the judges keep differs in: {}", differences.join(", "));
+    }
+
+    /// How many have exact buckets.
+    pub fn offenders(&self) -> usize {
+        self.model.offenders.borrow().len()
     }
 }
 
