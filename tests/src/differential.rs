@@ -7,6 +7,7 @@ use crate::kernel::trio::Trio;
 use crate::reference::Outcome;
 
 const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// Frames under one policy.
 const FRAMES_PER_WORLD: usize = 5_000;
@@ -30,7 +31,8 @@ pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Out
         number += 1;
         trio.install(&world);
         let sources = Sources::of(&world);
-        let pace = rng.pick(&[10_000, MILLISECOND, 20 * MILLISECOND]);
+        // The longest goes beyond what is remembered of flows and fragments.
+        let pace = rng.pick(&[10_000, MILLISECOND, MILLISECOND, 20 * MILLISECOND, 2 * SECOND]);
         for _ in 0..FRAMES_PER_WORLD.min(frames - judged) {
             let frame = if rng.chance(50) {
                 random::structured(rng, &sources)

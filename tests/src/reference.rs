@@ -72,6 +72,11 @@ impl Reference {
         Self { world, plant: None, bucket_room, essential: Bucket::default(), counted: Counted::new(seed) }
     }
 
+    /// Packets over limits, whichever and whatever became of them; one that is over two counts twice.
+    pub fn refusals(&self) -> u64 {
+        self.refused().map(|(.., packets, _)| packets).sum()
+    }
+
     /// Packets and bytes over limits: by the limit, the dimension, and whether they were dropped.
     pub fn refused(&self) -> impl Iterator<Item = (Scope, Dimension, bool, u64, u64)> + '_ {
         let refused = self.counted.refused.iter();

@@ -29,6 +29,8 @@ pub struct Disagreement {
     pub model: Outcome,
     /// What the reference said.
     pub reference: Outcome,
+    /// Packets over limits so far, as the host model and the reference count them.
+    pub refusals: [u64; 2],
     /// The frame.
     pub frame: Vec<u8>,
 }
@@ -42,6 +44,8 @@ impl fmt::Display for Disagreement {
         writeln!(f, "kernel {:?}", self.kernel)?;
         writeln!(f, "host model {:?}", self.model)?;
         writeln!(f, "reference {:?}", self.reference)?;
+        let [model, reference] = self.refusals;
+        writeln!(f, "over limits so far: {model} by the host model, {reference} by the reference")?;
         write!(f, "frame of {} bytes: {hex}", self.frame.len())
     }
 }
@@ -147,10 +151,12 @@ impl Trio {
         }
         let model = Outcome { verdict: judged.verdict(), observed: judged.observed() };
         let reference = self.reference.judge(frame);
-        if model == reference && kernel.is_none_or(|kernel| kernel == model) {
+        // What is observed twice shows in no verdict, and here.
+        let refusals = [self.model.cpu.borrow().refusals, self.reference.refusals()];
+        if model == reference && kernel.is_none_or(|kernel| kernel == model) && refusals[0] == refusals[1] {
             return Ok(model);
         }
-        Err(Box::new(Disagreement { kernel, model, reference, frame: frame.to_vec() }))
+        Err(Box::new(Disagreement { kernel, model, reference, refusals, frame: frame.to_vec() }))
     }
 
     /// Compares all that kernel and model have counted and kept, and what each of the three says limits refused: what

@@ -336,6 +336,8 @@ pub(super) fn key(source: IpAddr) -> u64 {
 /// What its network's rate is counted by: the /24, or the /48.
 pub(super) fn network(source: IpAddr, plant: Option<Plant>) -> u64 {
     let narrow = u32::from(plant == Some(Plant::NarrowNetwork));
-    let bits = if source.is_ipv4() { 8 } else { 16 } - narrow;
+    // IPv4 lives where IPv6 has multicast, which is no source; where bogons are only observed, one may look like the other.
+    let is_v4 = key(source) >> 32 == 0xffff_ffff;
+    let bits = if is_v4 { 8 } else { 16 } - narrow;
     key(source) >> bits << bits
 }
