@@ -336,8 +336,10 @@ impl Walk {
         let mut facts = traffic::of_network_only();
         let asks = slot.features & feature::TRANSPORT != 0;
         let dropped = match transport.kind {
+            // Out of reach: were it let through unread, a long option would walk around every rule for transport.
+            TransportKind::Header if asks && transport.offset > MAX_OFFSET => self.over_budget(slot),
             TransportKind::Header => {
-                if asks && transport.offset <= MAX_OFFSET {
+                if asks {
                     let place = Place {
                         protocol: transport.protocol,
                         offset: tables.forget_half(3, transport.offset),
@@ -365,7 +367,7 @@ impl Walk {
         }
         let mut fragment = 0;
         if asks && facts.bits & (fact::FIRST_FRAGMENT | fact::LATER_FRAGMENT) != 0 {
-            fragment = open::fragment_of(tables, network, transport.protocol, transport.id);
+            fragment = open::fragment_of(tables, network, transport.id);
         }
         Open {
             slot: index,

@@ -83,9 +83,11 @@ impl<'a> Charge<'a> {
         if dimension == Dimension::Bytes.slot() { rate::cost_of_bytes(cost, self.bytes) } else { cost }
     }
 
-    /// What it adds to what a CPU counts by itself: something, always.
+    /// What it adds to what a CPU counts by itself: something, always; and never so much that one packet alone gets buckets,
+    /// however many dimensions it counts in. Else a flood of sources that each send one would fill the map of buckets.
     #[inline(always)]
-    fn pressure(&self) -> u32 {
+    fn pressure<T: Tables>(&self, tables: &T) -> u32 {
+        const MOST: u64 = sources::PRESSURE as u64 / 2;
         let mut sum = 1;
         let mut dimension = 0;
         while dimension < Dimension::ALL.len() {
@@ -94,8 +96,10 @@ impl<'a> Charge<'a> {
             sum += if is_bytes { rate::cost_of_bytes(pressure, self.bytes) } else { pressure };
             dimension += 1;
         }
-        // Seven numbers of at most PRESSURE, one of them times 64: far below the 31 bits that are counted.
-        low(sum)
+        // The lesser of the two, computed: a choice would be two ways for the verifier to follow.
+        let room = MOST.wrapping_sub(sum);
+        let is_over = tables.hide_word(room >> 63);
+        low(sum.wrapping_add(room.wrapping_mul(is_over)))
     }
 
     /// Charges what a CPU let through by itself, as if all of it had been like this packet; never for more than the whole
@@ -169,7 +173,7 @@ fn charge<B: Buckets>(buckets: &B, dimension: usize, now: u64, cost: u64) {
 #[inline(always)]
 pub(crate) fn over_source<T: Tables>(tables: &T, charge: &Charge<'_>, key: SourceKey) -> u32 {
     let set = set_of(tables, key);
-    let pressure = charge.pressure();
+    let pressure = charge.pressure(tables);
     let epoch = sources::epoch(charge.now_ns);
     let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), charge.bytes, false, pressure, epoch));
     let Some(touch) = touched else { return WITHIN };
@@ -190,7 +194,7 @@ pub(crate) fn over_source<T: Tables>(tables: &T, charge: &Charge<'_>, key: Sourc
 pub(crate) fn over_tracked<T: Tables>(tables: &T, charge: &Charge<'_>, whose: OffenderKey) -> u32 {
     let hash = addr::mix(whose.key ^ (u64::from(whose.scope) << 40), seed(tables));
     let (set, tag) = (low(hash) & (NETWORK_SETS - 1), low(hash >> 32) | 1);
-    let pressure = charge.pressure();
+    let pressure = charge.pressure(tables);
     let epoch = sources::epoch(charge.now_ns);
     let hide = |number| tables.forget(19, number);
     let Some(own) = tables.with_networks(set, |set| networks::touch(set, tag, pressure, epoch, hide)) else {

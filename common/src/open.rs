@@ -70,19 +70,24 @@ impl Open {
 }
 
 /// What fragments of one packet share, mixed with the seed; never 0.
+///
+/// Of IPv4 that is the protocol too (RFC 791 §3.2). Of IPv6 it is not: each fragment may say of itself what follows, and
+/// only the first one's word counts (RFC 8200 §4.5).
 #[inline(always)]
-pub(crate) fn fragment_of<T: Tables>(tables: &T, network: &walk::Network, protocol: u8, id: u32) -> u64 {
+pub(crate) fn fragment_of<T: Tables>(tables: &T, network: &walk::Network, id: u32) -> u64 {
     let seed = tables.control(control_word::SEED).unwrap_or(0);
-    let (source, destination) = match (network.source, network.destination) {
-        (Source::V4(s), Source::V4(d)) => (u64::from(u32::from_be_bytes(s)), u64::from(u32::from_be_bytes(d))),
+    let (source, destination, protocol) = match (network.source, network.destination) {
+        (Source::V4(s), Source::V4(d)) => {
+            (u64::from(u32::from_be_bytes(s)), u64::from(u32::from_be_bytes(d)), u64::from(network.next))
+        }
         (Source::V6(s), Source::V6(d)) => {
             let ((a, b), (c, d)) = (addr::halves(s), addr::halves(d));
-            (addr::mix(a, seed) ^ b, addr::mix(c, seed) ^ d)
+            (addr::mix(a, seed) ^ b, addr::mix(c, seed) ^ d, 0)
         }
-        _ => (0, 0),
+        _ => (0, 0, 0),
     };
     let both = addr::mix(source, seed) ^ destination.rotate_left(32);
-    addr::mix(both ^ (u64::from(id) << 8 | u64::from(protocol)), seed) | 1
+    addr::mix(both ^ (u64::from(id) << 8 | protocol), seed) | 1
 }
 
 /// How long a first fragment is remembered, in epochs of 2^30 ns: as Linux waits for the rest (30 s).

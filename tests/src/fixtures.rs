@@ -10,6 +10,7 @@ use weir_common::verdict::Verdict;
 
 use crate::reference::world::{Act, Decision, Policy, World};
 
+mod floods;
 mod ipv4;
 mod ipv6;
 mod link;
@@ -31,17 +32,37 @@ pub enum Scenario {
     BudgetPasses,
     /// The same lists, bypassed.
     Bypass,
+    /// The same lists, and transport headers that lie are malformed.
+    Shape,
+    /// The same lists, and fragments of all kinds are dropped.
+    NoFragments,
+    /// The same lists, and later fragments pass only behind a first one that passed.
+    Matched,
+    /// The same lists, with rules for ports, answers and types of ICMP.
+    Ports,
+    /// All of the last four, observed.
+    FloodsObserved,
 }
 
 impl Scenario {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Lists, Self::ObserveAll, Self::BudgetPasses, Self::Bypass];
+    pub const ALL: [Self; 9] = [
+        Self::Lists,
+        Self::ObserveAll,
+        Self::BudgetPasses,
+        Self::Bypass,
+        Self::Shape,
+        Self::NoFragments,
+        Self::Matched,
+        Self::Ports,
+        Self::FloodsObserved,
+    ];
 
     /// The policy.
     pub fn world(self) -> World {
-        let mut world = standard();
+        let mut world = floods::world(self);
         match self {
-            Self::Lists => {}
+            Self::Lists | Self::Shape | Self::NoFragments | Self::Matched | Self::Ports | Self::FloodsObserved => {}
             Self::ObserveAll => world.slots[0].observe_all = true,
             Self::BudgetPasses => world.slots[0].budget_passes = true,
             Self::Bypass => world.bypass = true,
@@ -218,6 +239,7 @@ pub fn named() -> Vec<Fixture> {
     all.extend(ipv4::fixtures());
     all.extend(ipv6::fixtures());
     all.extend(outer::fixtures());
+    all.extend(floods::fixtures());
     all
 }
 

@@ -431,6 +431,9 @@ pub fn tcp(source: u16, destination: u16, flags: u8, payload: &[u8]) -> Vec<u8> 
 /// `SYN`, as [`tcp`] takes it.
 pub const SYN: u8 = 2;
 
+/// `ACK`, as [`tcp`] takes it.
+pub const ACK: u8 = 16;
+
 /// An ICMP echo request.
 pub fn icmp_echo() -> Vec<u8> {
     let echo = etherparse::IcmpEchoHeader { id: 7, seq: 1 };

@@ -12,8 +12,8 @@ use weir::adapters::kernel::map::{Mapped, Table};
 use weir::adapters::kernel::object::{Clock, Object, Sizes};
 use weir::adapters::kernel::sys;
 use weir_common::abi::{
-    Buckets, CpuState, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey, OverlayValue, PrefixV4, PrefixV6, SLOTS,
-    SOURCE_SETS, Slot, SourceSet, Tally, control_word,
+    Buckets, CpuState, FLOW_LINES, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey, OverlayValue, PORT_WORDS,
+    PrefixV4, PrefixV6, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally, control_word,
 };
 use weir_common::addr::Source;
 use weir_common::model::Model;
@@ -55,6 +55,9 @@ pub struct Kernel {
     sources: Mapped<SourceSet>,
     networks: Mapped<NetworkSet>,
     shared: Mapped<Buckets>,
+    flows: Table<u32, Line>,
+    fragments: Table<u32, Line>,
+    ports: Mapped<Line>,
     offenders: Table<OffenderKey, Offender>,
     before: CpuState,
 }
@@ -108,6 +111,9 @@ impl Kernel {
             sources: Mapped::new(fd("SOURCES")?.as_fd())?,
             networks: Mapped::new(fd("NETWORKS")?.as_fd())?,
             shared: Mapped::new(fd("SHARED")?.as_fd())?,
+            flows: Table::new(fd("FLOWS")?)?,
+            fragments: Table::new(fd("FRAGMENTS")?)?,
+            ports: Mapped::new(fd("PORTS")?.as_fd())?,
             offenders: Table::new(fd("OFFENDERS")?)?,
             sizes,
             object: RefCell::new(object),
@@ -144,6 +150,8 @@ impl Kernel {
         for buckets in 0..self.shared.len() {
             self.shared.write(buckets, Buckets::default());
         }
+        empty(&self.flows)?;
+        empty(&self.fragments)?;
         clear(&self.offenders)?;
         self.before = CpuState::new_zeroed();
         Ok(())
@@ -177,7 +185,15 @@ impl Kernel {
             Some(map) => Some((Mapped::new(map.as_fd())?, stride)),
             None => None,
         };
-        self.inner("CLASS_HITS", key, hits)
+        self.inner("CLASS_HITS", key, hits)?;
+        let at = index as usize * PORT_WORDS as usize / 8;
+        let ports = lines(&image.ports).into_iter().chain(std::iter::repeat(Line::default()));
+        for (place, line) in ports.take(PORT_WORDS as usize / 8).enumerate() {
+            if self.ports.read(at + place) != Some(line) {
+                self.ports.write(at + place, line);
+            }
+        }
+        Ok(())
     }
 
     /// Puts an inner map into a slot, or takes out what is there. The kernel keeps what it holds.
@@ -262,6 +278,18 @@ impl Kernel {
         for (index, ours) in model.shared.iter().enumerate() {
             check("shared buckets", self.shared.read(index) == Some(ours.get().buckets));
         }
+        let ours = model.flows.borrow();
+        let from = self.cpu * FLOW_LINES as usize;
+        for (index, line) in self.flows.entries()? {
+            let ours = (index as usize).checked_sub(from).and_then(|at| ours.get(at)).copied().unwrap_or_default();
+            check("known flows", line == ours);
+        }
+        let ours = model.fragments.borrow();
+        for (index, line) in self.fragments.entries()? {
+            for (cell, word) in (index * 8..).zip(line.words) {
+                check("first fragments", word == ours.get(&cell).copied().unwrap_or(0));
+            }
+        }
         let offenders = model.offenders.borrow();
         let keys = self.offenders.keys()?;
         check("number of offenders", keys.len() == offenders.len());
@@ -345,6 +373,16 @@ where
 {
     for key in table.keys()? {
         table.remove(&key)?;
+    }
+    Ok(())
+}
+
+/// Zeroes an array of lines.
+fn empty(lines: &Table<u32, Line>) -> Result<()> {
+    for (index, line) in lines.entries()? {
+        if line != Line::default() {
+            lines.set(&index, &Line::default())?;
+        }
     }
     Ok(())
 }

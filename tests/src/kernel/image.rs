@@ -3,21 +3,23 @@
 //! This is a translation of its own, not the daemon's: every prefix gets the whole answer for what it covers, and ends
 //! are left in chains, whatever the clock says, so that the packet's way has to follow them.
 use std::net::IpAddr;
-use weir::domain::floods::TIGHT;
-use weir_common::traffic::Dimension;
 
 use ipnet::IpNet;
 use weir::domain::tables::layout::{Flat, RUN, Values, lay_out};
 use weir_common::abi::{
     self, ClassRow, Control, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot, class_flag,
-    control_word, feature, limit_flag, overlay_flag, ruling_flag,
+    control_word, feature, overlay_flag, ruling_flag,
 };
 use weir_common::addr::Source;
 use weir_common::lookup::run_word;
 use weir_common::model::Model;
+use weir_common::tables::Asked;
 use zerocopy::FromZeros as _;
 
-use crate::reference::world::{Act, Decision, Limit, Live, Policy, SLOTS, World};
+use crate::reference::floods::{Waiting, Who};
+use crate::reference::world::{Act, Decision, Live, Policy, SLOTS, World};
+
+pub mod floods;
 
 /// Keys the hash of tracked sources in all three.
 pub const SEED: u64 = 0x0dd5_eed5_0dd5_eed5;
@@ -35,6 +37,8 @@ pub struct SlotImage {
     pub lines: Vec<Line>,
     /// Class rows.
     pub classes: Vec<ClassRow>,
+    /// The row of each port of TCP, then of UDP; empty where no port leads anywhere.
+    pub ports: Vec<u8>,
 }
 
 /// Everything the judge reads.
@@ -48,6 +52,8 @@ pub struct Image {
     pub overlay_exact: Vec<(Source, OverlayValue)>,
     /// The overlay's prefixes: whether they deny, the prefix, the value.
     pub overlay_prefixes: Vec<(bool, Source, u8, OverlayValue)>,
+    /// Who waits for UDP: the host model is told, the kernel has sockets.
+    pub sockets: Vec<Waiting>,
 }
 
 /// An address as the verdict code carries it.
@@ -73,7 +79,9 @@ impl Image {
             slot.confirm_deadline_s = confirm.deadline_s;
             slot.fallback = u32::try_from(confirm.fallback).expect("a slot");
         }
-        let mut image = Self { control: [0; _], slots, overlay_exact: Vec::new(), overlay_prefixes: Vec::new() };
+        let (overlay_exact, overlay_prefixes) = (Vec::new(), Vec::new());
+        let sockets = world.sockets.clone();
+        let mut image = Self { control: [0; _], slots, overlay_exact, overlay_prefixes, sockets };
         image.overlay(world)?;
         let in_force = u32::try_from(world.in_force).expect("a slot");
         let words = [
@@ -97,12 +105,25 @@ impl Image {
             model.slots[index] = slot.slot;
             model.tables[index].lines.clone_from(&slot.lines);
             model.tables[index].classes.clone_from(&slot.classes);
+            for (place, row) in slot.ports.iter().enumerate().filter(|(_, row)| **row != 0) {
+                let port = u16::try_from(place % (1 << 16)).expect("sixteen bits");
+                model.tables[index].ports.insert((place >> 16 != 0, port), *row);
+            }
         }
         for (source, value) in &self.overlay_exact {
             model.put_overlay(*source, full(*source), false, *value);
         }
         for (denies, source, len, value) in &self.overlay_prefixes {
             model.put_overlay(*source, *len, *denies, *value);
+        }
+        for waiting in &self.sockets {
+            let ports = u32::from(waiting.from.port()) << 16 | u32::from(waiting.to.port());
+            let asked = match waiting.who {
+                Who::ThisSender => Asked::ThisSender,
+                Who::AnAsker => Asked::AnAsker,
+                Who::AService => Asked::AService,
+            };
+            model.sockets.insert((source(waiting.from.ip()), source(waiting.to.ip()), ports), asked);
         }
         model.control = self.control;
         model.monotonic_ns.set(self.control[control_word::CLOCK_NS as usize]);
@@ -186,29 +207,11 @@ impl Image {
     }
 }
 
-/// A limit of packets in the kernel's words.
-fn words(limit: &Limit) -> abi::Limit {
-    let mut words = abi::Limit { dimensions: Dimension::Packets.bit(), ..abi::Limit::default() };
-    let at = Dimension::Packets.slot();
-    words.cost[at] = limit.cost();
-    words.window[at] = limit.window();
-    // The kernel adds one to what a packet counts, so that it is never nothing.
-    words.pressure[at] = u32::try_from(limit.pressure() - 1).expect("a part of the whole");
-    words.fallback = u32::try_from(limit.fallback_pressure()).expect("31 bits");
-    words.flags = if limit.observe { limit_flag::OBSERVE } else { 0 };
-    words
-}
-
 impl SlotImage {
     fn of(policy: &Policy) -> Result<Self, TooManyEnds> {
         let mut slot = Slot::new_zeroed();
         slot.generation = 7;
-        for (place, limit) in slot.source_limits.iter_mut().zip([policy.limit, policy.tight.or(policy.limit)]) {
-            if let Some(limit) = limit {
-                *place = words(&limit);
-                slot.features |= feature::SOURCE_LIMIT;
-            }
-        }
+        let ports = floods::fill(&mut slot, &policy.floods);
         if policy.budget_passes {
             slot.features |= feature::BUDGET_PASSES;
         }
@@ -224,7 +227,8 @@ impl SlotImage {
         }
         let mut answers = Answers { runs: Vec::new(), classes: vec![ClassRow::default()] };
         let mut keys: Vec<IpNet> = policy.decisions.iter().map(|decision| decision.prefix).collect();
-        keys.extend(policy.protected.iter().chain(&policy.never_block).chain(&policy.limited));
+        keys.extend(policy.protected.iter().chain(&policy.never_block));
+        keys.extend(policy.floods.profiles.iter().flat_map(|profile| &profile.of));
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| !policy.torn.iter().any(|torn| IpNet::from(*torn) == *key));
@@ -245,7 +249,7 @@ impl SlotImage {
         for (near, row) in slot.near_rows.iter_mut().zip(&answers.classes) {
             *near = *row;
         }
-        Ok(Self { slot, lines: tables.lines, classes: answers.classes })
+        Ok(Self { slot, lines: tables.lines, classes: answers.classes, ports })
     }
 }
 
@@ -343,7 +347,7 @@ impl Policy {
 struct Guard {
     protected: bool,
     never_block: bool,
-    limited: bool,
+    profile: u32,
 }
 
 impl Guard {
@@ -352,15 +356,14 @@ impl Guard {
         Self {
             protected: covered(&policy.protected),
             never_block: covered(&policy.never_block),
-            limited: covered(&policy.limited),
+            profile: u32::try_from(policy.floods.profile_of(|prefix| prefix.contains(&key))).expect("few profiles"),
         }
     }
 
     fn flags(self) -> u32 {
         let protected = if self.protected { class_flag::PROTECTED } else { 0 };
         let never_block = if self.never_block { class_flag::NEVER_BLOCK } else { 0 };
-        let limited = if self.limited { class_flag::profile(TIGHT) } else { 0 };
-        protected | never_block | limited
+        protected | never_block | class_flag::profile(self.profile)
     }
 }
 

@@ -7,6 +7,7 @@ use weir_common::model::Model;
 
 use super::image::{Image, SEED};
 use super::{Kernel, OFFENDERS, SHORTEST};
+use crate::reference::floods::{Dimension, Scope};
 use crate::reference::world::World;
 use crate::reference::{Outcome, Plant, Reference};
 
@@ -28,6 +29,8 @@ pub struct Disagreement {
     pub model: Outcome,
     /// What the reference said.
     pub reference: Outcome,
+    /// Packets over limits so far, as the host model and the reference count them.
+    pub refusals: [u64; 2],
     /// The frame.
     pub frame: Vec<u8>,
 }
@@ -41,6 +44,8 @@ impl fmt::Display for Disagreement {
         writeln!(f, "kernel {:?}", self.kernel)?;
         writeln!(f, "host model {:?}", self.model)?;
         writeln!(f, "reference {:?}", self.reference)?;
+        let [model, reference] = self.refusals;
+        writeln!(f, "over limits so far: {model} by the host model, {reference} by the reference")?;
         write!(f, "frame of {} bytes: {hex}", self.frame.len())
     }
 }
@@ -48,9 +53,14 @@ impl fmt::Display for Disagreement {
 impl Trio {
     /// Three judges of an empty policy.
     ///
+    /// The thread is in a network of its own from then on: no socket of the machine's waits there for a random frame.
+    ///
     /// # Panics
     /// Where the kernel does not take the program, saying what to do.
     pub fn new() -> Self {
+        // SAFETY: a constant; only this thread leaves the network it was in.
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+        assert_eq!(left, 0, "a network of its own for the test: {}", std::io::Error::last_os_error());
         let kernel = Kernel::load().unwrap_or_else(|error| panic!("{error:#}"));
         let world = World::default();
         let model = Image::of(&world).expect("an empty policy fits").model(OFFENDERS as usize);
@@ -141,20 +151,52 @@ impl Trio {
         }
         let model = Outcome { verdict: judged.verdict(), observed: judged.observed() };
         let reference = self.reference.judge(frame);
-        if model == reference && kernel.is_none_or(|kernel| kernel == model) {
+        // What is observed twice shows in no verdict, and here.
+        let refusals = [self.model.cpu.borrow().refusals, self.reference.refusals()];
+        if model == reference && kernel.is_none_or(|kernel| kernel == model) && refusals[0] == refusals[1] {
             return Ok(model);
         }
-        Err(Box::new(Disagreement { kernel, model, reference, frame: frame.to_vec() }))
+        Err(Box::new(Disagreement { kernel, model, reference, refusals, frame: frame.to_vec() }))
     }
 
-    /// Compares all that kernel and model have counted and kept.
+    /// Compares all that kernel and model have counted and kept, and what each of the three says limits refused: what
+    /// differs, in words.
     ///
     /// # Panics
-    /// Where it differs.
+    /// Where the kernel's maps cannot be read.
+    pub fn differences(&self) -> Vec<String> {
+        let mut differ = self.kernel.differences(&self.model).expect("maps can be read");
+        let cpu = self.model.cpu.borrow();
+        let mut model = Vec::new();
+        for (dropped, tallies) in [(false, &cpu.limited_observed), (true, &cpu.limited)] {
+            for (scope, tallies) in [Scope::Source, Scope::Network, Scope::Global, Scope::Port].iter().zip(tallies) {
+                for (dimension, tally) in Dimension::ALL.iter().zip(tallies).filter(|(_, tally)| tally.packets != 0) {
+                    model.push((*scope, *dimension, dropped, tally.packets, tally.bytes));
+                }
+            }
+        }
+        let mut reference: Vec<_> = self.reference.refused().collect();
+        model.sort_unstable();
+        reference.sort_unstable();
+        if model != reference {
+            differ.push(format!("what limits refused: the host says {model:?}, the reference {reference:?}"));
+        }
+        differ
+    }
+
+    /// [`Trio::differences`], of which there must be none.
+    ///
+    /// # Panics
+    /// Where there are any.
     #[track_caller]
     pub fn audit(&self) {
-        let differences = self.kernel.differences(&self.model).expect("maps can be read");
-        assert!(differences.is_empty(), "kernel and host model differ in: {}", differences.join(", "));
+        let differences = self.differences();
+        assert!(differences.is_empty(), "what the judges keep differs in: {}", differences.join(", "));
+    }
+
+    /// How many have exact buckets.
+    pub fn offenders(&self) -> usize {
+        self.model.offenders.borrow().len()
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weir_common::verdict::Verdict;
 
+use super::floods::{Floods, Waiting};
+
 /// Policy slots.
 pub const SLOTS: usize = 4;
 
@@ -24,6 +26,8 @@ pub struct World {
     pub confirm: Option<Confirm>,
     /// Changes the tables do not hold yet.
     pub overlay: Vec<Live>,
+    /// Who waits for UDP.
+    pub sockets: Vec<Waiting>,
 }
 
 /// A pending confirm.
@@ -48,12 +52,8 @@ pub struct Policy {
     pub torn: Vec<IpAddr>,
     /// Whether packets are counted for their source.
     pub tracks: bool,
-    /// The limit for each source that is not listed.
-    pub limit: Option<Limit>,
-    /// The limit for each source in `limited`; `None`: the same as for the others.
-    pub tight: Option<Limit>,
-    /// Whose sources have the tighter limit.
-    pub limited: Vec<IpNet>,
+    /// What is held against floods.
+    pub floods: Floods,
     /// A packet over the header budget passes.
     pub budget_passes: bool,
     /// Nothing is dropped.
@@ -108,41 +108,4 @@ pub enum Live {
     Add(Decision),
     /// The tables' decisions of this rank on exactly this address are gone.
     Lift(IpAddr, u16),
-}
-
-/// A limit on each source's packets.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// Packets a second.
-    pub rate: u64,
-    /// Packets at once.
-    pub burst: u64,
-    /// A CPU's count at which a source gets an exact bucket.
-    pub promote_at: u32,
-    /// A CPU's count up to which a source passes while there is no room for its bucket.
-    pub fallback: u32,
-    /// Counted only.
-    pub observe: bool,
-}
-
-impl Limit {
-    /// Time a packet costs, 1/16 ns.
-    pub fn cost(&self) -> u64 {
-        (16_000_000_000 + self.rate / 2) / self.rate
-    }
-
-    /// What a packet adds to a CPU's count; the whole is 2^20.
-    pub fn pressure(&self) -> u64 {
-        (1u64 << 20).div_ceil(u64::from(self.promote_at)) + 1
-    }
-
-    /// The count up to which a source passes while there is no room for its bucket.
-    pub fn fallback_pressure(&self) -> u64 {
-        (u64::from(self.fallback) * self.pressure()).min((1 << 31) - 1)
-    }
-
-    /// Time the burst costs, 1/16 ns.
-    pub fn window(&self) -> u64 {
-        self.cost() * self.burst
-    }
 }

@@ -5,19 +5,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
-use weir_common::abi::SOURCE_SETS;
-use weir_common::addr::Source;
 use weir_common::model::Model;
 use weir_common::verdict::{Action, Verdict};
 use weir_tests::differential;
 use weir_tests::fixtures::random::Rng;
 use weir_tests::fixtures::{self, Fixture, Scenario, allow, deny, net, rule, weaker};
 use weir_tests::frames::{V4, V6, v6};
-use weir_tests::kernel::image::{Image, SEED};
+use weir_tests::kernel::SHORTEST;
+use weir_tests::kernel::image::Image;
 use weir_tests::kernel::trio::Trio;
-use weir_tests::kernel::{OFFENDERS, SHORTEST};
-use weir_tests::reference::world::{Confirm, Limit, Live, World};
+use weir_tests::reference::world::{Confirm, Live, World};
 use weir_tests::reference::{Outcome, Plant};
+
+mod answers;
+mod limits;
+mod memory;
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
@@ -157,7 +159,7 @@ fn a_million_random_and_mutated_frames_get_one_verdict_from_all_three() {
 }
 
 /// Every verdict that a packet can get now: the walk's own, and what lists can hold.
-const REACHABLE: [Verdict; 18] = [
+const REACHABLE: [Verdict; 22] = [
     Verdict::Pass,
     Verdict::Allowed,
     Verdict::NotIp,
@@ -175,7 +177,11 @@ const REACHABLE: [Verdict; 18] = [
     Verdict::Malformed,
     Verdict::Bogon,
     Verdict::Budget,
+    Verdict::Fragment,
+    Verdict::Port,
     Verdict::RateSource,
+    Verdict::RateNetwork,
+    Verdict::RateGlobal,
 ];
 
 #[test]
@@ -234,109 +240,6 @@ fn essential_traffic_has_a_small_bucket_and_is_judged_like_any_other_beyond_it()
     trio.pass(2 * MILLISECOND, 0);
     check(&mut trio, &denied, Verdict::Essential, None);
     check(&mut trio, &denied, Verdict::Denied, None);
-    trio.audit();
-}
-
-fn limited(observe: bool) -> World {
-    world(|world| {
-        let limit = Limit { rate: 1_000, burst: 200, promote_at: 25, fallback: 3_200, observe };
-        world.slots[0].limit = Some(limit);
-        world.slots[0].decisions = vec![allow("192.0.2.10"), deny("192.0.2.66")];
-    })
-}
-
-/// Offers each source `rate` packets a second for `seconds`; says how many of all passed.
-fn offer(trio: &mut Trio, sources: &[Vec<u8>], rate: u64, seconds: u64) -> u64 {
-    let mut passed = 0;
-    for _ in 0..rate * seconds {
-        for frame in sources {
-            let outcome = verdict(trio, frame);
-            passed += u64::from(outcome.verdict == Verdict::Pass);
-        }
-        trio.pass(SECOND / rate, 0);
-    }
-    trio.audit();
-    passed
-}
-
-#[test]
-fn a_source_at_five_times_its_limit_gets_rate_times_time_plus_burst() {
-    let mut trio = Trio::new();
-    trio.install(&limited(false));
-    for source in [vec![from_v4(5)], vec![from_v6(5)]] {
-        let passed = offer(&mut trio, &source, 5_000, 10);
-        let want = 1_000 * 10 + 200;
-        assert!(passed.abs_diff(want) * 50 <= want, "{passed} of {want} passed");
-    }
-}
-
-#[test]
-fn twenty_sources_get_their_limit_each_and_a_subnet_of_64_bits_is_one_source() {
-    let mut trio = Trio::new();
-    trio.install(&limited(false));
-    let many: Vec<Vec<u8>> = (100..120).map(from_v4).collect();
-    let passed = offer(&mut trio, &many, 5_000, 1);
-    let want = 20 * (1_000 + 200);
-    assert!(passed.abs_diff(want) * 50 <= want, "{passed} of {want} passed");
-    let one: Vec<Vec<u8>> = (100..120).map(from_v6).collect();
-    let passed = offer(&mut trio, &one, 500, 1);
-    let want = 1_000 + 200;
-    assert!(passed.abs_diff(want) * 50 <= want, "{passed} of {want} passed");
-}
-
-#[test]
-fn a_source_below_its_limit_never_loses_a_packet() {
-    let mut trio = Trio::new();
-    trio.install(&limited(false));
-    assert_eq!(offer(&mut trio, &[from_v4(5), from_v6(5)], 990, 5), 2 * 990 * 5);
-}
-
-#[test]
-fn the_limit_is_only_counted_where_it_is_observed_and_knows_no_allowed_or_denied_source() {
-    let mut trio = Trio::new();
-    trio.install(&limited(true));
-    assert_eq!(offer(&mut trio, &[from_v4(5)], 5_000, 1), 5_000);
-    check(&mut trio, &from_v4(5), Verdict::Pass, Some(Verdict::RateSource));
-    trio.install(&limited(false));
-    for _ in 0..1_000 {
-        check(&mut trio, &from_v4(10), Verdict::Allowed, None);
-        check(&mut trio, &from_v4(66), Verdict::Denied, None);
-    }
-    trio.audit();
-}
-
-#[test]
-fn sources_that_find_no_room_for_a_bucket_are_held_by_their_count_alone() {
-    let mut trio = Trio::new();
-    trio.install(&limited(false));
-    let room = u64::from(OFFENDERS);
-    for packet in 0..4_000u64 {
-        for source in (0..room + 6).map(|host| V4::from([198, 51, 100, u8::try_from(host).unwrap()]).frame()) {
-            let outcome = verdict(&mut trio, &source);
-            let has_bucket = source[29] < u8::try_from(room).unwrap();
-            let most = if has_bucket { 200 } else { 3_200 };
-            let expected = if packet < most { Verdict::Pass } else { Verdict::RateSource };
-            assert_eq!(outcome.verdict, expected, "packet {packet} of host {}", source[29]);
-        }
-    }
-    trio.audit();
-}
-
-#[test]
-fn sources_that_share_a_set_keep_their_limits_and_push_each_other_out_alike() {
-    let mut trio = Trio::new();
-    trio.install(&limited(false));
-    let set = |host: u32| Source::V4(host.to_be_bytes()).key().hash(SEED) % SOURCE_SETS;
-    let first = u32::from_be_bytes([198, 18, 0, 0]);
-    let crowd: Vec<Vec<u8>> =
-        (first..).filter(|host| set(*host) == 7).take(6).map(|host| V4::from(host.to_be_bytes()).frame()).collect();
-    let mut rng = Rng::new(seed());
-    for _ in 0..60_000 {
-        // The first three send ten times what the others do.
-        let one = if rng.chance(90) { rng.below(3) } else { rng.below(6) };
-        let _agreed = verdict(&mut trio, &crowd[one]);
-        trio.pass(rng.number() % (400 * MILLISECOND / 1_000), 0);
-    }
     trio.audit();
 }
 
