@@ -46,6 +46,10 @@ pub const DIMENSION_SLOTS: usize = 8;
 /// Limits a source can have: everybody's, the tighter one, and those that lists name.
 pub const PROFILES: usize = 8;
 
+/// The bits that tell them apart.
+pub const PROFILE_MASK: u32 = 7;
+const _: () = assert!(PROFILES == PROFILE_MASK as usize + 1);
+
 /// Limits of destination ports.
 pub const PORT_LIMITS: usize = 16;
 
@@ -474,7 +478,7 @@ pub mod class_flag {
     /// The limit that flags name.
     #[inline(always)]
     pub const fn profile_of(flags: u32) -> u32 {
-        flags >> PROFILE_SHIFT & (super::PROFILES as u32 - 1)
+        (flags >> PROFILE_SHIFT) & super::PROFILE_MASK
     }
 }
 

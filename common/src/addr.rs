@@ -51,6 +51,7 @@ impl SourceKey {
     }
 
     /// The key of the network the source is in: its /24, its /48.
+    #[must_use]
     #[inline(always)]
     pub const fn wider(self) -> Self {
         let is_v4 = self.0 >> 32 == Self::V4_SPACE >> 32;

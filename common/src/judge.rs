@@ -80,7 +80,7 @@ pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
     }
     if verdict == OPEN {
         // Each way here leaves its own marks on these; what follows is the same for all.
-        walk.list = tables.forget_half(10, u32::from(walk.list)) as u16;
+        walk.list = tables.forget_half(10, walk.list);
         walk.slot = tables.forget_half(9, walk.slot);
         verdict = open::judge(frame, tables, &mut walk.hits);
         if verdict > Verdict::Fault.slot() {
@@ -88,7 +88,8 @@ pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
             walk.list = 0;
         }
     }
-    let mut judgement = Judgement { verdict, observed: NOTHING, list: walk.list, detail: 0 };
+    let list = (walk.list & 0xffff) as u16;
+    let mut judgement = Judgement { verdict, observed: NOTHING, list, detail: 0 };
     if judgement.action() == Action::Pass {
         judgement.observed = walk.hits.observed;
         judgement.detail = walk.hits.observed_detail;
@@ -211,7 +212,7 @@ const NO_SLOT: u32 = u32::MAX;
 
 pub(crate) struct Walk {
     pub(crate) hits: Hits,
-    pub(crate) list: u16,
+    pub(crate) list: u32,
     /// The slot it is judged by, once that is known.
     pub(crate) slot: u32,
 }
@@ -314,20 +315,20 @@ impl Walk {
         if !observed.is_none() {
             // The list behind the first observed hit; a bogon before it has none.
             if self.hits.observed == NOTHING {
-                self.list = observed.list();
+                self.list = u32::from(observed.list());
             }
             self.hit(observed.verdict_slot(), Enforcement::Observe);
         }
         if !enforced.is_none() {
             if self.hits.observed == NOTHING {
-                self.list = enforced.list();
+                self.list = u32::from(enforced.list());
             }
             if enforced.is_allow() {
                 track(tables, slot, key, bytes, false);
                 return Verdict::Allowed.slot();
             }
             if self.hit(enforced.verdict_slot(), Enforcement::Enforce) {
-                self.list = enforced.list();
+                self.list = u32::from(enforced.list());
                 track(tables, slot, key, bytes, true);
                 return enforced.verdict_slot();
             }

@@ -73,7 +73,7 @@ impl<'a> Charge<'a> {
     /// 1 for a dimension the packet counts in, else 0: to multiply with, where a choice would be a branch.
     #[inline(always)]
     fn counts(&self, dimension: usize) -> u64 {
-        (self.dimensions >> dimension & 1) as u64
+        u64::from((self.dimensions >> dimension) & 1)
     }
 
     /// Time the packet costs in a dimension, in 1/16 ns.

@@ -2,7 +2,7 @@
 //!
 //! They are told apart by 31 bits of a keyed hash. Two that share them are counted together until they get exact buckets,
 //! which have the whole key.
-use crate::abi::{NETWORK_WAYS, NetworkSet, NetworkWay};
+use crate::abi::{NETWORK_WAYS, NetworkSet, NetworkWay, low};
 use crate::sources::{self, PROMOTED};
 
 /// Counts a packet of `tag` in its set; its own count, and [`PROMOTED`]. `hide` is [`crate::tables::Tables::forget`].
@@ -19,31 +19,31 @@ pub(crate) fn touch(set: &mut NetworkSet, tag: u32, pressure: u32, epoch: u32, h
         }
         set.epoch = epoch;
     }
-    let [a, b, c, d, e] = &mut set.ways;
-    if a.tag == tag {
-        return hit(a, pressure);
+    let [first, second, third, fourth, fifth] = &mut set.ways;
+    if first.tag == tag {
+        return hit(first, pressure);
     }
-    if b.tag == tag {
-        return hit(b, pressure);
+    if second.tag == tag {
+        return hit(second, pressure);
     }
-    if c.tag == tag {
-        return hit(c, pressure);
+    if third.tag == tag {
+        return hit(third, pressure);
     }
-    if d.tag == tag {
-        return hit(d, pressure);
+    if fourth.tag == tag {
+        return hit(fourth, pressure);
     }
-    if e.tag == tag {
-        return hit(e, pressure);
+    if fifth.tag == tag {
+        return hit(fifth, pressure);
     }
     let place = |way: &NetworkWay, at: u64| u64::from(way.heat) << 3 | at;
-    let mut coldest = place(a, 0);
-    for other in [place(b, 1), place(c, 2), place(d, 3), place(e, 4)] {
+    let mut coldest = place(first, 0);
+    for other in [place(second, 1), place(third, 2), place(fourth, 3), place(fifth, 4)] {
         if other < coldest {
             coldest = other;
         }
     }
     // Whichever it is, one way for the verifier to go on.
-    let at = hide(coldest) as usize & 7;
+    let at = (low(hide(coldest)) & 7) as usize;
     let at = if at < NETWORK_WAYS { at } else { 0 };
     let way = &mut set.ways[at];
     way.tag = tag;
@@ -55,17 +55,17 @@ pub(crate) fn touch(set: &mut NetworkSet, tag: u32, pressure: u32, epoch: u32, h
 /// Notes that what was counted so far is in exact buckets.
 #[inline(always)]
 pub(crate) fn promote(set: &mut NetworkSet, tag: u32) {
-    let [a, b, c, d, e] = &mut set.ways;
-    if a.tag == tag {
-        a.own |= PROMOTED;
-    } else if b.tag == tag {
-        b.own |= PROMOTED;
-    } else if c.tag == tag {
-        c.own |= PROMOTED;
-    } else if d.tag == tag {
-        d.own |= PROMOTED;
-    } else if e.tag == tag {
-        e.own |= PROMOTED;
+    let [first, second, third, fourth, fifth] = &mut set.ways;
+    if first.tag == tag {
+        first.own |= PROMOTED;
+    } else if second.tag == tag {
+        second.own |= PROMOTED;
+    } else if third.tag == tag {
+        third.own |= PROMOTED;
+    } else if fourth.tag == tag {
+        fourth.own |= PROMOTED;
+    } else if fifth.tag == tag {
+        fifth.own |= PROMOTED;
     }
 }
 

@@ -81,8 +81,8 @@ pub(crate) fn fragment_of<T: Tables>(tables: &T, network: &walk::Network, id: u3
             (u64::from(u32::from_be_bytes(s)), u64::from(u32::from_be_bytes(d)), u64::from(network.next))
         }
         (Source::V6(s), Source::V6(d)) => {
-            let ((a, b), (c, d)) = (addr::halves(s), addr::halves(d));
-            (addr::mix(a, seed) ^ b, addr::mix(c, seed) ^ d, 0)
+            let (from, to) = (addr::halves(s), addr::halves(d));
+            (addr::mix(from.0, seed) ^ from.1, addr::mix(to.0, seed) ^ to.1, 0)
         }
         _ => (0, 0, 0),
     };
@@ -96,7 +96,7 @@ const FRAGMENT_EPOCHS: u64 = 28;
 /// A fragment's cell, and what is in it while its first one is remembered: tag and epoch.
 #[inline(always)]
 fn fragment_cell(fragment: u64, now_ns: u64) -> (u32, u64) {
-    (low(fragment >> 8) & (FRAGMENT_CELLS - 1), (fragment & !0xffff_ffff) | (now_ns >> 30) + 1)
+    (low(fragment >> 8) & (FRAGMENT_CELLS - 1), (fragment & !0xffff_ffff) | ((now_ns >> 30) + 1))
 }
 
 /// Judges the rest of the packet that was put aside; the counter slot of its verdict.
@@ -276,7 +276,7 @@ fn rates<T: Tables>(tables: &T, open: &Open, slot: &Slot, row: u32, bytes: u64, 
     hits.forget(tables);
     let row = port_row(tables, slot, row);
     if row.limit != 0 {
-        let number = tables.hide(row.limit - 1) & (PORT_LIMITS as u32 - 1);
+        let number = tables.hide(row.limit - 1) & 0xff;
         let by_port = charge(&slot.port_limits[number as usize & (PORT_LIMITS - 1)]);
         if !by_port.is_free() {
             let per_source = row.flags & port_flag::PER_SOURCE != 0;

@@ -62,7 +62,7 @@ fn plain<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -
         end: walk::ETHERNET_LEN + total_len,
         fragment: 0,
     };
-    decide(frame, tables, walk, (index, slot), lines, Source::V4(header.source), value, place)
+    decide(frame, tables, walk, (index, slot), (lines, value), Source::V4(header.source), place)
 }
 
 #[inline(always)]
@@ -83,7 +83,7 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> O
     let value = lookup::v6(tables, lines, &slot.layout, upper, lower).ok()?;
     let offset = walk::ETHERNET_LEN + walk::IPV6_LEN;
     let place = Place { protocol: header.next, offset, end, fragment: 0 };
-    decide(frame, tables, walk, (index, slot), lines, Source::V6(s), value, place)
+    decide(frame, tables, walk, (index, slot), (lines, value), Source::V6(s), place)
 }
 
 /// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm, not all observed.
@@ -108,9 +108,8 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     tables: &T,
     walk: &mut Walk,
     (index, slot): (u32, &Slot),
-    lines: T::Lines,
+    (lines, value): (T::Lines, u32),
     source: Source,
-    value: u32,
     place: Place,
 ) -> Option<u32> {
     let bytes = u64::from(frame.len());
@@ -123,7 +122,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         }
         let dropped = row.enforced.is_deny();
         let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
-        walk.list = row.enforced.list();
+        walk.list = u32::from(row.enforced.list());
         walk.slot = index;
         tables.count_class(slot, index, class, bytes);
         track(tables, slot, source.key(), bytes, dropped);

@@ -235,7 +235,7 @@ pub fn facts<F: Frame + ?Sized>(frame: &F, place: Place) -> Facts {
             let is_jumbo = len == 0 && end - offset > 0xffff;
             let fits = len >= UDP_LEN && (fragment != 0 || offset + len <= end) || is_jumbo;
             // A source port of 0 is allowed: it says that no answer is wanted (RFC 768).
-            if !fits || facts.ports & 0xffff == 0 {
+            if !fits || facts.ports << 16 == 0 {
                 return lying(facts);
             }
         }
@@ -277,7 +277,7 @@ const fn lying(facts: Facts) -> Facts {
 
 #[inline(always)]
 const fn has_port_zero(ports: u32) -> bool {
-    ports & 0xffff == 0 || ports >> 16 == 0
+    ports << 16 == 0 || ports >> 16 == 0
 }
 
 /// A header at `offset` that belongs to the packet, not to padding behind it.

@@ -69,7 +69,7 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),
         Command::Feeds(verb) => feeds::run(verb, global, io),
-        Command::Offenders(args) => offenders::run(args, global, io),
+        Command::Offenders(args) => offenders::run(*args, global, io),
         Command::Explain(args) => explain::run(args, global, io),
         Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),

@@ -31,7 +31,7 @@ pub(super) async fn watch(shared: Shared, sync: Handle) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         looks = looks.wrapping_add(1);
-        if looks % SWEEP_AFTER == 0 {
+        if looks.is_multiple_of(SWEEP_AFTER) {
             book.sweep(clock::monotonic().0);
         }
         let now_refused = shared.reader.counters().refusals;
@@ -49,8 +49,15 @@ pub(super) async fn watch(shared: Shared, sync: Handle) {
             }
             Err(_) => return,
         };
-        let consequence = shared.read().settings.consequence;
-        let buckets = buckets.into_iter().map(|(key, offender)| (key, offender.buckets));
+        let (consequence, floods, enforcement) = {
+            let state = shared.read();
+            (state.settings.consequence, Arc::clone(&state.settings.floods), state.enforcement())
+        };
+        if enforcement == Enforcement::Observe {
+            continue;
+        }
+        let buckets = buckets.into_iter().filter(|(key, _)| floods.enforces(key.scope));
+        let buckets = buckets.map(|(key, offender)| (key, offender.buckets));
         let offences = book.look(buckets, clock::monotonic().0, &consequence);
         let (now, clocks) = (clock::monotonic().0, clock::Pair::now());
         let histories = book

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use weir_common::abi::{PROFILES, Slot, feature};
-use weir_common::traffic::Dimension;
+use weir_common::traffic::{Dimension, Scope};
 
 use super::decision::Enforcement;
 use super::limits::Limit;
@@ -124,6 +124,22 @@ impl Floods {
                 let at = usize::try_from(other - TIGHT - 1).ok()?;
                 self.profiles.get(at).map(|(name, _)| name.as_str())
             }
+        }
+    }
+
+    /// Whether breaking the limit that buckets of this scope belong to ([`weir_common::abi::OffenderKey`]) costs packets: what
+    /// is only counted is no offence. Which of several limits a source has, its buckets do not tell, so all must.
+    pub fn enforces(&self, scope: u32) -> bool {
+        let enforced = |limit: &Limit| limit.enforcement() == Enforcement::Enforce;
+        let which = Scope::ALL.into_iter().find(|known| known.slot() == scope & 0xff);
+        match which {
+            Some(Scope::Source) => {
+                let profiles = self.profiles.iter().map(|(_, limit)| limit);
+                self.source.iter().chain(&self.tight).chain(profiles).all(enforced)
+            }
+            Some(Scope::Network) => self.network.as_ref().is_some_and(enforced),
+            Some(Scope::Port) => self.port_limits.get((scope >> 8) as usize).is_some_and(|port| enforced(&port.limit)),
+            Some(Scope::Global) | None => false,
         }
     }
 

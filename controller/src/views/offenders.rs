@@ -26,7 +26,7 @@ pub fn all(shared: &Shared, most: usize) -> std::io::Result<Vec<OffenderRow>> {
 /// What is counted exactly of one source, and of the network it is in.
 pub(super) fn of(shared: &Shared, floods: &Floods, key: SourceKey) -> Vec<OffenderRow> {
     let of_scope = |key: SourceKey, scope: u32| OffenderKey { key: key.word(), scope, reserved: 0 };
-    let ports = (0..PORT_LIMITS as u32).map(|number| of_scope(key, Scope::Port.slot() | number << 8));
+    let ports = (0..).take(PORT_LIMITS).map(|number: u32| of_scope(key, Scope::Port.slot() | number << 8));
     let own = [of_scope(key, Scope::Source.slot()), of_scope(key.wider(), Scope::Network.slot())];
     let found = own.into_iter().chain(ports);
     let found = found.filter_map(|key| Some((key, shared.reader.offender(&key).ok().flatten()?)));

@@ -154,7 +154,7 @@ pub fn map_lookup_batch(
     const MAP_LOOKUP_BATCH: libc::c_long = 24;
     let mut next = [0; 4];
     let from = at.map(u32::to_ne_bytes);
-    let mut attr = Attr::new().ptr(8, &mut next).ptr(16, keys).ptr(24, values).u32(32, room).fd(36, map);
+    let mut attr = Attr::new().ptr(8, &raw mut next).ptr(16, keys).ptr(24, values).u32(32, room).fd(36, map);
     if let Some(from) = &from {
         attr = attr.ptr(0, from);
     }
