@@ -23,15 +23,15 @@ const NOBODY: u16 = 50_055;
 
 /// Runs `ip` in the thread's own network.
 fn ip(args: &str) {
-    let said = Command::new("ip").args(args.split(' ')).output().unwrap();
+    let said = Command::new("ip").args(args.split(' ')).output().expect("iproute2 is there");
     assert!(said.status.success(), "ip {args}: {}", String::from_utf8_lossy(&said.stderr));
 }
 
 /// Opens the three sockets at an address.
 fn open(at: IpAddr, resolver: IpAddr) -> [UdpSocket; 3] {
-    let bind = |port: u16| UdpSocket::bind((at, port)).unwrap();
+    let bind = |port: u16| UdpSocket::bind((at, port)).expect("an address of the test's own");
     let connected = bind(CONNECTED);
-    connected.connect((resolver, 53)).unwrap();
+    connected.connect((resolver, 53)).expect("a way to it");
     [connected, bind(ASKER), bind(SERVICE)]
 }
 
