@@ -101,7 +101,7 @@ mod tests {
             assert_eq!(count(&mut set, tag, 9, 0), 9);
         }
         promote(&mut set, 1_999);
-        assert_eq!(count(&mut set, 1_999, 9, 1), PROMOTED | 13);
-        assert_eq!(count(&mut set, 1_999, 9, 200), PROMOTED | 9);
+        assert_eq!(count(&mut set, 1_999, 9, 1), PROMOTED + 13);
+        assert_eq!(count(&mut set, 1_999, 9, 200), PROMOTED + 9);
     }
 }

@@ -185,8 +185,8 @@ pub(crate) mod tests {
             reasons: Vec::new(),
             seconds: 3.0,
             rate: 50_000,
-            flood: FloodCounts::of(150_000, 149_990, 140_000),
-            dropped_by: BTreeMap::from([("rate_source".to_owned(), 140_000)]),
+            flood: FloodCounts::of(150_000, 149_990, 142_500),
+            dropped_by: BTreeMap::from([("rate_source".to_owned(), 142_500)]),
             would_drop_by: BTreeMap::new(),
             detection: Detection { first_drop_ms: Some(81.5), ninety_percent_ms: Some(140.0) },
             honest: Honest {
@@ -205,8 +205,8 @@ pub(crate) mod tests {
         let drill = held().judged(true);
         assert!(drill.ok, "{:?}", drill.reasons);
         let flood = drill.flood;
-        assert_eq!((flood.lost_before, flood.passed), (10, 9_990));
-        assert!((flood.dropped_share - 0.9334).abs() < 1e-4);
+        assert_eq!((flood.lost_before, flood.passed), (10, 7_490));
+        assert!((flood.dropped_share - 0.9501).abs() < 1e-4);
     }
 
     #[test]
