@@ -25,9 +25,12 @@ pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Out
     let mut judged = 0;
     let mut number = 0;
     while judged < frames {
-        // Each scenario of the fixtures in its turn, and three policies by chance after it.
-        let world =
-            if number % 4 == 0 { Scenario::ALL[number / 4 % Scenario::ALL.len()].world() } else { random::world(rng) };
+        // Each scenario of the fixtures in its turn, limits alone, and two policies by chance after them.
+        let world = match number % 4 {
+            0 => Scenario::ALL[number / 4 % Scenario::ALL.len()].world(),
+            1 => random::limits(rng),
+            _ => random::world(rng),
+        };
         number += 1;
         trio.install(&world);
         let sources = Sources::of(&world);
