@@ -20,10 +20,10 @@ pub(crate) fn least_recent(ctx: &XdpContext) -> u32 {
     }
     // SAFETY: the place lies inside the packet.
     let source = unsafe { core::ptr::read_unaligned(place as *const [u8; 4]) };
-    if let Some(count) = LEAST_RECENT.get_ptr_mut(&source) {
+    if let Some(count) = LEAST_RECENT.get_ptr_mut(source) {
         // SAFETY: a live map value; measurements run on one CPU.
         unsafe { *count += 1 };
-    } else if LEAST_RECENT.insert(&source, &1, 0).is_err() {
+    } else if LEAST_RECENT.insert(source, 1, 0).is_err() {
         return xdp_action::XDP_ABORTED;
     }
     xdp_action::XDP_DROP

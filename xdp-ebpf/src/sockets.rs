@@ -8,6 +8,7 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release};
 use aya_ebpf::programs::XdpContext;
+use weir_common::abi::low;
 use weir_common::addr::Source;
 use weir_common::tables::Asked;
 
@@ -26,7 +27,7 @@ pub(crate) fn udp(
     askers_from: u32,
 ) -> Asked {
     let from = ((ports >> 16) as u16).to_be();
-    let to = (ports as u16).to_be();
+    let to = ((ports & 0xffff) as u16).to_be();
     // SAFETY: both kinds of tuple lie inside the union, and every field of the one that is used is written.
     let size = unsafe {
         match (source, destination) {
@@ -50,7 +51,7 @@ pub(crate) fn udp(
         }
     };
     // SAFETY: the context is the program's own, the tuple as large as said.
-    let socket = unsafe { bpf_sk_lookup_udp(ctx.as_ptr(), tuple, size as u32, OWN_NAMESPACE, 0) };
+    let socket = unsafe { bpf_sk_lookup_udp(ctx.as_ptr(), tuple, low(size as u64), OWN_NAMESPACE, 0) };
     if socket.is_null() {
         return Asked::Nobody;
     }

@@ -7,7 +7,7 @@ use weir_common::verdict::{Action, Verdict};
 use super::grid::{Grid, words};
 use super::numbers::{short, whole};
 use super::{Style, kind, plain, times};
-use crate::domain::report::{Explain, ExplainEntry, ExplainRate, ReputationRow};
+use crate::domain::report::{Explain, ExplainEntry, ExplainRate, OffenderRow, ReputationRow};
 
 /// Writes the verdict, why, and everything that has a say in it, the strongest first.
 ///
@@ -69,7 +69,20 @@ fn facts(explain: &Explain) -> Grid {
             grid.row([name.to_owned(), value]);
         }
     }
+    for row in explain.rate.iter().flat_map(|rate| &rate.over) {
+        grid.row(["limit".to_owned(), over(row)]);
+    }
     grid
+}
+
+/// A limit that the source, or the network it is in, came near.
+fn over(row: &OffenderRow) -> String {
+    let name = row.limit.as_ref().map_or_else(String::new, |name| format!(" {}", plain::line(name)));
+    let per_second = row.per_second.map_or_else(|| "-".to_owned(), whole);
+    let (offered, refused) = (short(row.offered), short(row.refused));
+    let scope = &row.scope;
+    let text = format!("{scope}{name}, {} {per_second}/s: {offered} offered, {refused} refused", row.dimension);
+    if row.scope == "network" { format!("{text} ({})", plain::line(&row.source)) } else { text }
 }
 
 fn network(asn: u32, name: Option<&str>) -> String {
@@ -112,6 +125,28 @@ mod tests {
         let mut text = String::new();
         explain(value, "2026-11-21T05:00:00Z".parse().unwrap(), style, &mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn a_limit_it_came_near_is_told_with_what_was_offered() {
+        let row = OffenderRow {
+            source: "192.0.2.0/24".to_owned(),
+            scope: "network".to_owned(),
+            limit: None,
+            dimension: "syn".to_owned(),
+            per_second: Some(500),
+            offered: 12_000,
+            allowed: 2_000,
+            refused: 10_000,
+            since: Timestamp::UNIX_EPOCH,
+            last: Timestamp::UNIX_EPOCH,
+            offences: 0,
+            denied_until: None,
+        };
+        let mut explain = nothing();
+        explain.rate = Some(ExplainRate { limit: None, offered: 7, passed: 5, over: vec![row] });
+        let text = text(&explain, Style::Plain);
+        assert!(text.contains("network, syn 500/s: 12 k offered, 10 k refused (192.0.2.0/24)"), "{text}");
     }
 
     #[test]

@@ -113,6 +113,22 @@ fn verdicts(status: &Status, into: &mut impl Write) -> fmt::Result {
         grid.row([plain::line(name).into_owned(), short(row.packets), bytes(row.bytes), short(row.observed_packets)]);
     }
     into.write_char('\n')?;
+    grid.write(into, "")?;
+    limits(status, into)
+}
+
+/// What limits refused, by whose limit and dimension.
+fn limits(status: &Status, into: &mut impl Write) -> fmt::Result {
+    if status.limits.is_empty() {
+        return Ok(());
+    }
+    let mut grid =
+        Grid::new(&[words("limit"), words("of"), figures("packets"), figures("bytes"), figures("only observed")]);
+    for row in &status.limits {
+        let (packets, observed) = (short(row.packets), short(row.observed_packets));
+        grid.row([row.scope.clone(), row.dimension.clone(), packets, bytes(row.bytes), observed]);
+    }
+    into.write_char('\n')?;
     grid.write(into, "")
 }
 
@@ -164,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::domain::decision::{Enforcement, Kind, ListEnforcement};
-    use crate::domain::report::{EmergencyRow, Fill, Health, ListRow, PendingRow, VerdictRow};
+    use crate::domain::report::{EmergencyRow, Fill, Health, LimitedRow, ListRow, PendingRow, VerdictRow};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -217,6 +233,27 @@ packets      1.2 M seen, 1.2 M passed, 35 k dropped
 bytes        2.0 GB seen, 1.9 GB passed, 100 MB dropped
 ";
         assert_eq!(text(&quiet(), Style::Plain), expected);
+    }
+
+    #[test]
+    fn what_limits_refused_is_told_by_whose_limit_and_dimension() {
+        let mut status = quiet();
+        let verdict = VerdictRow { packets: 12_000, bytes: 720_000, observed_packets: 0 };
+        status.verdicts.insert("rate_source".to_owned(), verdict);
+        status.limits = vec![LimitedRow {
+            scope: "source".to_owned(),
+            dimension: "syn".to_owned(),
+            packets: 12_000,
+            bytes: 720_000,
+            observed_packets: 3,
+        }];
+        let mut text = String::new();
+        limits(&status, &mut text).unwrap();
+        let expected = "
+limit   of   packets   bytes  only observed
+source  syn     12 k  720 kB              3
+";
+        assert_eq!(text, expected);
     }
 
     #[test]
