@@ -141,10 +141,11 @@ mod tests {
         let (one, two) = (cost(&state(0), 1), cost(&state(128 << 20), 2));
         assert_eq!(one.tables, 3 * 65_535 * 16);
         assert_eq!(two.tables, 3 * ((128 << 20) + 2 * 65_535 * 16));
-        // A CPU's counters, tracked sources (1 MiB) and overlay counters.
+        // A CPU's counters, tracked sources (1 MiB) and networks, known flows, overlay counters.
         let each_cpu = two.at_once - one.at_once;
-        assert_eq!(each_cpu, 17_536 + 8_192 * 128 + 147_456 * 16);
-        assert_eq!(one.at_once - each_cpu, 1_000 * (56 + 8 + 40));
+        assert_eq!(each_cpu, 18_832 + 8_192 * 128 + 8_192 * 64 + 4_096 * 64 + 147_456 * 16);
+        // Whatever the CPUs: offenders, first fragments, ports and slots.
+        assert_eq!(one.at_once - each_cpu, 1_000 * (56 + 16 + 152) + 8 * 131_072 + 4 * 131_072 + 4 * 23_232);
         assert_eq!((one.live, two.live), (147_456 * (56 + 16 + 236), 147_456 * (56 + 16 + 236)));
     }
 
