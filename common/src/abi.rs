@@ -543,6 +543,15 @@ abi! {
     }
 }
 
+impl Tally {
+    /// Counts a packet of so many bytes.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.packets += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Places of [`CpuState::scratch`].
 pub const SCRATCH_PLACES: usize = 20;
 

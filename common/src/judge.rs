@@ -7,8 +7,7 @@
 //! A hit that is only observed never ends the walk; the first enforced drop wins; and a packet adds at most one to the
 //! observed counters: the first observed hit, and only if the packet was let through in the end.
 use crate::abi::{
-    ClassRow, Control, OVERLAY_LIFT, Ruling, SLOTS, Segment, Slot, Tally, class_flag, control_word, feature,
-    overlay_flag,
+    ClassRow, Control, OVERLAY_LIFT, Ruling, SLOTS, Segment, Slot, class_flag, control_word, feature, overlay_flag,
 };
 use crate::addr::{self, Source};
 use crate::frame::{Frame, MAX_OFFSET};
@@ -73,6 +72,10 @@ const NOTHING: u32 = 0;
 pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
     let mut walk = Walk::NEW;
     let mut verdict = quick::judge(frame, tables, &mut walk);
+    if verdict & COUNTED != 0 {
+        let list = (walk.list & 0xffff) as u16;
+        return Judgement { verdict: verdict & !COUNTED, observed: NOTHING, list, detail: 0 };
+    }
     if verdict == LEFT {
         // From the beginning, whatever the short way had found out.
         walk = Walk::NEW;
@@ -91,8 +94,8 @@ pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
     let list = (walk.list & 0xffff) as u16;
     let mut judgement = Judgement { verdict, observed: NOTHING, list, detail: 0 };
     if judgement.action() == Action::Pass {
-        judgement.observed = walk.hits.observed;
-        judgement.detail = walk.hits.observed_detail;
+        judgement.observed = walk.hits.observed();
+        judgement.detail = walk.hits.observed_detail();
     } else {
         judgement.detail = walk.hits.detail;
     }
@@ -100,7 +103,7 @@ pub fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T) -> Judgement {
     judgement
 }
 
-/// The one place that counts a verdict, once, and samples drops.
+/// Counts a verdict, once, and samples drops.
 #[inline(always)]
 pub(crate) fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &Judgement, slot: u32) {
     let bytes = u64::from(frame.len());
@@ -114,9 +117,9 @@ pub(crate) fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgeme
     let sampling = cost != 0;
     let now_ns = if sampling { tables.monotonic_ns() } else { 0 };
     let sampled = tables.with_cpu(|cpu| {
-        add(&mut cpu.enforced[tables.hide(judgement.verdict) as usize % VERDICT_SLOTS], bytes);
+        cpu.enforced[tables.hide(judgement.verdict) as usize % VERDICT_SLOTS].add(bytes);
         if would_drop {
-            add(&mut cpu.observed[tables.hide(judgement.observed) as usize % VERDICT_SLOTS], bytes);
+            cpu.observed[tables.hide(judgement.observed) as usize % VERDICT_SLOTS].add(bytes);
         }
         if !sampling {
             return false;
@@ -132,12 +135,6 @@ pub(crate) fn count<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgeme
     if sampled == Some(true) && !emit_sample(frame, tables, judgement, now_ns) {
         tables.with_cpu(|cpu| cpu.samples_lost += 1);
     }
-}
-
-#[inline(always)]
-fn add(tally: &mut Tally, bytes: u64) {
-    tally.packets += 1;
-    tally.bytes += bytes;
 }
 
 #[inline(always)]
@@ -168,25 +165,35 @@ fn emit_sample<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, judgement: &
 /// What spoke against a packet so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hits {
-    observe_all: bool,
-    observed: u32,
-    observed_detail: u32,
+    /// The verdict of the first observed hit, its detail from bit 8 on, and [`Hits::OBSERVE_ALL`].
+    word: u32,
     detail: u32,
 }
 
 impl Hits {
-    pub(crate) const NONE: Self = Self { observe_all: false, observed: NOTHING, observed_detail: 0, detail: 0 };
+    pub(crate) const NONE: Self = Self { word: NOTHING, detail: 0 };
+    const OBSERVE_ALL: u32 = 1 << 16;
+
+    /// The verdict of the first observed hit.
+    #[inline(always)]
+    const fn observed(self) -> u32 {
+        self.word & 0xff
+    }
+
+    #[inline(always)]
+    const fn observed_detail(self) -> u32 {
+        self.word >> 8 & 0xff
+    }
 
     /// Notes a hit; `true` if it is enforced and decides, `false` if the walk goes on.
     #[inline(always)]
     pub(crate) fn hit(&mut self, verdict: u32, detail: u32, enforcement: Enforcement) -> bool {
-        if enforcement == Enforcement::Enforce && !self.observe_all {
+        if enforcement == Enforcement::Enforce && self.word & Self::OBSERVE_ALL == 0 {
             self.detail = detail;
             return true;
         }
-        if self.observed == NOTHING {
-            self.observed = verdict;
-            self.observed_detail = detail;
+        if self.observed() == NOTHING {
+            self.word |= verdict & 0xff | (detail & 0xff) << 8;
         }
         false
     }
@@ -194,10 +201,7 @@ impl Hits {
     /// The same, through memory ([`Tables::forget`]).
     #[inline(always)]
     pub(crate) fn forget<T: Tables>(&mut self, tables: &T) {
-        let word = self.observed | self.observed_detail << 8 | u32::from(self.observe_all) << 16;
-        let word = tables.forget_half(18, word);
-        *self =
-            Self { observe_all: word >> 16 != 0, observed: word & 0xff, observed_detail: word >> 8 & 0xff, detail: 0 };
+        *self = Self { word: tables.forget_half(18, self.word), detail: 0 };
     }
 }
 
@@ -206,6 +210,9 @@ pub(crate) const OPEN: u32 = 0x100;
 
 /// The same: nothing was said or counted, the long way must see to it.
 pub(crate) const LEFT: u32 = 0x101;
+
+/// Beside a verdict's counter slot: it is counted, and there is no more to be done.
+pub(crate) const COUNTED: u32 = 0x200;
 
 /// No slot was looked at.
 const NO_SLOT: u32 = u32::MAX;
@@ -238,7 +245,9 @@ impl Walk {
             None => return Verdict::Fault.slot(),
         }
         let Some((index, slot)) = slot_in_force(tables) else { return Verdict::Fault.slot() };
-        self.hits.observe_all = slot.features & feature::OBSERVE_ALL != 0;
+        if slot.features & feature::OBSERVE_ALL != 0 {
+            self.hits.word |= Hits::OBSERVE_ALL;
+        }
         self.slot = index;
         // Whatever the tags, the header is at some offset up to here.
         let offset = tables.forget_half(0, link.offset);
@@ -314,13 +323,13 @@ impl Walk {
         let enforced = Ruling::from_word(tables.forget(2, class.enforced().word()));
         if !observed.is_none() {
             // The list behind the first observed hit; a bogon before it has none.
-            if self.hits.observed == NOTHING {
+            if self.hits.observed() == NOTHING {
                 self.list = u32::from(observed.list());
             }
             self.hit(observed.verdict_slot(), Enforcement::Observe);
         }
         if !enforced.is_none() {
-            if self.hits.observed == NOTHING {
+            if self.hits.observed() == NOTHING {
                 self.list = u32::from(enforced.list());
             }
             if enforced.is_allow() {
@@ -378,6 +387,7 @@ impl Walk {
             start: network.start,
             is_v6: matches!(network.source, Source::V6(_)),
             fragment,
+            own: 0,
         }
         .keep(tables);
         OPEN

@@ -11,7 +11,7 @@ use crate::networks;
 use crate::rate;
 use crate::sources::{self, Touch};
 use crate::tables::{Buckets, Tables};
-use crate::traffic::{Dimension, Scope};
+use crate::traffic::{self, Dimension, Scope};
 
 /// Over no limit.
 pub(crate) const WITHIN: u32 = u32::MAX;
@@ -33,13 +33,54 @@ pub(crate) fn track<T: Tables>(tables: &T, slot: &Slot, key: SourceKey, bytes: u
         return;
     }
     let epoch = sources::epoch(tables.monotonic_ns());
-    tables.with_sources(set_of(tables, key), |set| sources::touch(set, key.word(), bytes, dropped, 0, epoch));
+    if let Some(mut set) = tables.sources(set_of(tables, key)) {
+        sources::touch(&mut set, key.word(), bytes, dropped, 0, epoch, |word| tables.hide_word(word));
+    }
+}
+
+/// Counts a packet of a source that nothing is said about, where nothing but its limit is asked: what its packets came to,
+/// with the mark of those that have buckets.
+#[inline(always)]
+pub(crate) fn unlisted<T: Tables>(tables: &T, slot: &Slot, key: SourceKey, bytes: u64) -> u32 {
+    if slot.features & (feature::TRACK_SOURCES | feature::SOURCE_LIMIT) == 0 {
+        return 0;
+    }
+    let now_ns = tables.monotonic_ns();
+    let dimensions = traffic::of_network_only().dimensions;
+    let charge = Charge::new(&slot.source_limits[0], dimensions, bytes, now_ns);
+    let mut pressure = 0;
+    if slot.features & feature::SOURCE_LIMIT != 0 && !charge.is_free() {
+        pressure = charge.pressure(tables);
+    } else if slot.features & feature::TRACK_SOURCES == 0 {
+        return 0;
+    }
+    let own = touch(tables, key, bytes, pressure, now_ns);
+    if pressure == 0 { 0 } else { own }
+}
+
+/// Counts a packet for the source in its line; what its packets came to, with [`sources::PROMOTED`].
+#[inline(always)]
+fn touch<T: Tables>(tables: &T, key: SourceKey, bytes: u64, pressure: u32, now_ns: u64) -> u32 {
+    let epoch = sources::epoch(now_ns);
+    let Some(mut set) = tables.sources(set_of(tables, key)) else { return 0 };
+    let own = sources::touch(&mut set, key.word(), bytes, false, pressure, epoch, |word| tables.hide_word(word));
+    // Whichever of its ways it was.
+    tables.forget_half(19, own)
+}
+
+/// Whether a source's packets came so near to a limit that its buckets must be asked.
+#[inline(always)]
+pub(crate) const fn is_near(own: u32) -> bool {
+    // Those that have buckets have the highest bit.
+    own >= sources::PRESSURE
 }
 
 /// Adds a drop to a packet of the source that was counted already.
 #[inline(always)]
 pub(crate) fn refuse<T: Tables>(tables: &T, key: SourceKey) {
-    tables.with_sources(set_of(tables, key), |set| sources::refuse(set, key.word()));
+    if let Some(mut set) = tables.sources(set_of(tables, key)) {
+        sources::refuse(&mut set, key.word());
+    }
 }
 
 /// What a packet costs a limit, and which of its dimensions it counts in.
@@ -76,6 +117,12 @@ impl<'a> Charge<'a> {
         u64::from((self.dimensions >> dimension) & 1)
     }
 
+    /// Whether the packet counts in none from this dimension on: most limits are about the first one or two.
+    #[inline(always)]
+    fn ends_before(&self, dimension: usize) -> bool {
+        dimension == Dimension::ALL.len() || self.dimensions >> dimension == 0
+    }
+
     /// Time the packet costs in a dimension, in 1/16 ns.
     #[inline(always)]
     fn cost(&self, dimension: usize) -> u64 {
@@ -90,7 +137,7 @@ impl<'a> Charge<'a> {
         const MOST: u64 = sources::PRESSURE as u64 / 2;
         let mut sum = 1;
         let mut dimension = 0;
-        while dimension < Dimension::ALL.len() {
+        while !self.ends_before(dimension) {
             let pressure = u64::from(self.limit.pressure[dimension]) * self.counts(dimension);
             let is_bytes = dimension == Dimension::Bytes.slot();
             sum += if is_bytes { rate::cost_of_bytes(pressure, self.bytes) } else { pressure };
@@ -108,7 +155,7 @@ impl<'a> Charge<'a> {
     fn charge_earlier<B: Buckets>(&self, buckets: &B, packets: u64) {
         let now = rate::ticks(self.now_ns);
         let mut dimension = 0;
-        while dimension < Dimension::ALL.len() {
+        while !self.ends_before(dimension) {
             let window = self.limit.window[dimension];
             let mut spent = self.cost(dimension) * packets;
             if spent > window {
@@ -126,7 +173,7 @@ impl<'a> Charge<'a> {
         // Which are over is computed, not chosen: seven choices would be a hundred ways for the verifier to follow.
         let mut over = 0;
         let mut dimension = 0;
-        while dimension < Dimension::ALL.len() {
+        while !self.ends_before(dimension) {
             let used = rate::used(buckets.tat(dimension), now, |word| tables.hide_word(word));
             let room = self.limit.window[dimension].wrapping_sub(used).wrapping_sub(self.cost(dimension));
             over |= tables.hide_word(room >> 63) << dimension;
@@ -139,7 +186,7 @@ impl<'a> Charge<'a> {
             return first;
         }
         dimension = 0;
-        while dimension < Dimension::ALL.len() {
+        while !self.ends_before(dimension) {
             charge(buckets, dimension, now, self.cost(dimension));
             dimension += 1;
         }
@@ -169,22 +216,26 @@ fn charge<B: Buckets>(buckets: &B, dimension: usize, now: u64, cost: u64) {
     }
 }
 
-/// Counts a packet of the source and says which dimension of its limit it is over.
+/// Counts a packet of the source, unless that was done and it came to `own`, and says which dimension of its limit it is
+/// over.
 #[inline(always)]
-pub(crate) fn over_source<T: Tables>(tables: &T, charge: &Charge<'_>, key: SourceKey) -> u32 {
-    let set = set_of(tables, key);
+pub(crate) fn over_source<T: Tables>(tables: &T, charge: &Charge<'_>, key: SourceKey, own: u32) -> u32 {
     let pressure = charge.pressure(tables);
-    let epoch = sources::epoch(charge.now_ns);
-    let touched = tables.with_sources(set, |set| sources::touch(set, key.word(), charge.bytes, false, pressure, epoch));
-    let Some(touch) = touched else { return WITHIN };
-    let touch = forgotten(tables, touch.own | if touch.promoted { sources::PROMOTED } else { 0 });
-    if is_unknown(touch) {
-        return WITHIN;
+    let mut own = own;
+    if own == 0 {
+        own = touch(tables, key, charge.bytes, pressure, charge.now_ns);
+        if !is_near(own) {
+            return WITHIN;
+        }
     }
+    let touch = Touch::of(tables.forget_half(19, own));
     let whose = OffenderKey { key: key.word(), scope: Scope::Source.slot(), reserved: 0 };
     let (over, has_buckets) = by_buckets(tables, charge, whose, touch, pressure);
-    if has_buckets && !touch.promoted {
-        tables.with_sources(set, |set| sources::promote(set, key.word()));
+    if has_buckets
+        && !touch.promoted
+        && let Some(mut set) = tables.sources(set_of(tables, key))
+    {
+        sources::promote(&mut set, key.word());
     }
     over
 }
@@ -196,17 +247,20 @@ pub(crate) fn over_tracked<T: Tables>(tables: &T, charge: &Charge<'_>, whose: Of
     let (set, tag) = (low(hash) & (NETWORK_SETS - 1), low(hash >> 32) | 1);
     let pressure = charge.pressure(tables);
     let epoch = sources::epoch(charge.now_ns);
-    let hide = |number| tables.forget(19, number);
-    let Some(own) = tables.with_networks(set, |set| networks::touch(set, tag, pressure, epoch, hide)) else {
-        return WITHIN;
-    };
-    let touch = forgotten(tables, own);
-    if is_unknown(touch) {
+    let Some(mut line) = tables.networks(set) else { return WITHIN };
+    let own = networks::touch(&mut line, tag, pressure, epoch, |word| tables.hide_word(word));
+    drop(line);
+    let own = tables.forget_half(19, own);
+    if !is_near(own) {
         return WITHIN;
     }
+    let touch = Touch::of(own);
     let (over, has_buckets) = by_buckets(tables, charge, whose, touch, pressure);
-    if has_buckets && !touch.promoted {
-        tables.with_networks(set, |set| networks::promote(set, tag));
+    if has_buckets
+        && !touch.promoted
+        && let Some(mut line) = tables.networks(set)
+    {
+        networks::promote(&mut line, tag);
     }
     over
 }
@@ -218,18 +272,6 @@ pub(crate) fn over_shared<T: Tables>(tables: &T, charge: &Charge<'_>, index: u32
         Some(buckets) => charge.take(tables, &buckets),
         None => WITHIN,
     }
-}
-
-/// What a line said, through memory: whichever of its ways it was.
-#[inline(always)]
-fn forgotten<T: Tables>(tables: &T, own: u32) -> Touch {
-    let own = tables.forget_half(19, own);
-    Touch { own: own & !sources::PROMOTED, promoted: own & sources::PROMOTED != 0 }
-}
-
-#[inline(always)]
-fn is_unknown(touch: Touch) -> bool {
-    !touch.promoted && touch.own < sources::PRESSURE
 }
 
 /// Takes from exact buckets; `false` beside it where there is no room for them.
@@ -285,22 +327,19 @@ impl FlowPlace {
     /// Whether the flow was seen in this epoch.
     #[inline(always)]
     pub(crate) fn is_known<T: Tables>(self, tables: &T) -> bool {
-        let known = tables.with_flows(self.line, |line| {
-            let word = line.words[tables.hide(self.word) as usize & 7];
-            line.words[0] == self.epoch && word >> self.bit & 1 != 0
-        });
-        known == Some(true)
+        let Some(line) = tables.flows(self.line) else { return false };
+        let word = line.words[tables.hide(self.word) as usize & 7];
+        line.words[0] == self.epoch && word >> self.bit & 1 != 0
     }
 
     /// Remembers the flow.
     #[inline(always)]
     pub(crate) fn remember<T: Tables>(self, tables: &T) {
-        tables.with_flows(self.line, |line| {
+        if let Some(mut line) = tables.flows(self.line) {
             if line.words[0] != self.epoch {
-                line.words = [0; 8];
-                line.words[0] = self.epoch;
+                line.words = [self.epoch, 0, 0, 0, 0, 0, 0, 0];
             }
             line.words[tables.hide(self.word) as usize & 7] |= 1 << self.bit;
-        });
+        }
     }
 }

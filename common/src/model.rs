@@ -1,6 +1,7 @@
 //! The tables port over ordinary memory: the host's half of every comparison with the kernel, and the ledger of tests.
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
+use std::ops::DerefMut;
 use std::rc::Rc;
 
 use crate::abi::{
@@ -243,8 +244,8 @@ impl Tables for Model {
     fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R> {
         Some(f(&mut self.cpu.borrow_mut()))
     }
-    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
-        self.sources.borrow_mut().get_mut(hash as usize).map(f)
+    fn sources(&self, hash: u32) -> Option<impl DerefMut<Target = SourceSet>> {
+        RefMut::filter_map(self.sources.borrow_mut(), |sets| sets.get_mut(hash as usize)).ok()
     }
     fn count_far_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64) {
         self.count_class(slot, index, class, bytes);
@@ -261,11 +262,11 @@ impl Tables for Model {
         tally.packets += 1;
         tally.bytes += bytes;
     }
-    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
-        self.networks.borrow_mut().get_mut(set as usize).map(f)
+    fn networks(&self, set: u32) -> Option<impl DerefMut<Target = NetworkSet>> {
+        RefMut::filter_map(self.networks.borrow_mut(), |sets| sets.get_mut(set as usize)).ok()
     }
-    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R> {
-        self.flows.borrow_mut().get_mut(line as usize).map(f)
+    fn flows(&self, line: u32) -> Option<impl DerefMut<Target = Line>> {
+        RefMut::filter_map(self.flows.borrow_mut(), |lines| lines.get_mut(line as usize)).ok()
     }
     fn fragment(&self, cell: u32) -> u64 {
         assert!(cell < FRAGMENT_CELLS, "cell {cell}");

@@ -3,9 +3,10 @@
 //! They are told apart by 31 bits of a keyed hash. Two that share them are counted together until they get exact buckets,
 //! which have the whole key.
 use crate::abi::{NETWORK_WAYS, NetworkSet, NetworkWay, low};
-use crate::sources::{self, PROMOTED};
+use crate::sources::{self, PROMOTED, lesser, placed};
 
-/// Counts a packet of `tag` in its set; its own count, and [`PROMOTED`]. `hide` is [`crate::tables::Tables::forget`].
+/// Counts a packet of `tag` in its set; its own count, and [`PROMOTED`]. `hide` is
+/// [`crate::tables::Tables::hide_word`].
 #[inline(always)]
 pub(crate) fn touch(set: &mut NetworkSet, tag: u32, pressure: u32, epoch: u32, hide: impl Fn(u64) -> u64) -> u32 {
     let shift = sources::halvings(epoch, set.epoch);
@@ -35,14 +36,9 @@ pub(crate) fn touch(set: &mut NetworkSet, tag: u32, pressure: u32, epoch: u32, h
     if fifth.tag == tag {
         return hit(fifth, pressure);
     }
-    let place = |way: &NetworkWay, at: u64| u64::from(way.heat) << 3 | at;
-    let mut coldest = place(first, 0);
-    for other in [place(second, 1), place(third, 2), place(fourth, 3), place(fifth, 4)] {
-        if other < coldest {
-            coldest = other;
-        }
-    }
-    // Whichever it is, one way for the verifier to go on.
+    let one = lesser(placed(first.heat, 0), placed(second.heat, 1), &hide);
+    let other = lesser(placed(third.heat, 2), placed(fourth.heat, 3), &hide);
+    let coldest = lesser(lesser(one, other, &hide), placed(fifth.heat, 4), &hide);
     let at = (low(hide(coldest)) & 7) as usize;
     let at = if at < NETWORK_WAYS { at } else { 0 };
     let way = &mut set.ways[at];

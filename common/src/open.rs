@@ -32,6 +32,8 @@ pub(crate) struct Open {
     pub(crate) is_v6: bool,
     /// What the packet's fragments share, mixed; 0: it is none, or nobody asks.
     pub(crate) fragment: u64,
+    /// What the source's packets came to, this one counted ([`limit::unlisted`]); 0: it is not counted yet.
+    pub(crate) own: u32,
 }
 
 impl Open {
@@ -43,7 +45,7 @@ impl Open {
         let what = dimensions | bits << 8 | protocol << 16;
         tables.keep(11, u64::from(where_) | u64::from(what) << 32);
         tables.keep(12, self.key.word());
-        tables.keep(13, u64::from(ports));
+        tables.keep(13, u64::from(ports) | u64::from(self.own) << 32);
         tables.keep(14, self.fragment);
     }
 
@@ -51,6 +53,7 @@ impl Open {
     #[inline(always)]
     fn kept<T: Tables>(tables: &T) -> Self {
         let packed = tables.kept(11);
+        let halves = tables.kept(13);
         let (where_, what) = (low(packed), low(packed >> 32));
         Self {
             slot: where_ & 0xff,
@@ -60,11 +63,12 @@ impl Open {
                 dimensions: what & 0xff,
                 bits: what >> 8 & 0xff,
                 protocol: what >> 16 & 0xff,
-                ports: low(tables.kept(13)),
+                ports: low(halves),
             },
             start: where_ >> 16 & 0xff,
             is_v6: where_ & 0x8000 != 0,
             fragment: tables.kept(14),
+            own: low(halves >> 32),
         }
     }
 }
@@ -239,10 +243,10 @@ fn rates<T: Tables>(tables: &T, open: &Open, slot: &Slot, row: u32, bytes: u64, 
     }
     let now_ns = tables.monotonic_ns();
     let mut dimensions = open.facts.dimensions;
-    let flow = FlowPlace::of(tables, open.key, open.facts.ports, open.facts.protocol, now_ns);
+    let flow = || FlowPlace::of(tables, open.key, open.facts.ports, open.facts.protocol, now_ns);
     let mut is_new = false;
     if slot.features & feature::FLOWS != 0 && open.facts.bits & fact::MAY_BE_NEW != 0 {
-        is_new = !flow.is_known(tables);
+        is_new = !flow().is_known(tables);
         dimensions |= if is_new { Dimension::New.bit() } else { 0 };
     }
     let dimensions = tables.forget_half(16, dimensions);
@@ -253,7 +257,7 @@ fn rates<T: Tables>(tables: &T, open: &Open, slot: &Slot, row: u32, bytes: u64, 
     if by_source.is_free() {
         limit::track(tables, slot, open.key, bytes, false);
     } else {
-        let over = tables.forget_half(17, limit::over_source(tables, &by_source, open.key));
+        let over = tables.forget_half(17, limit::over_source(tables, &by_source, open.key, open.own));
         if over != WITHIN && is_dropped(tables, &by_source, Scope::Source, over, Verdict::RateSource, bytes, hits) {
             limit::refuse(tables, open.key);
             return Verdict::RateSource.slot();
@@ -307,7 +311,7 @@ fn rates<T: Tables>(tables: &T, open: &Open, slot: &Slot, row: u32, bytes: u64, 
     }
     // Only what passes is known from now on: what was refused as new and comes again is new again.
     if is_new {
-        flow.remember(tables);
+        flow().remember(tables);
     }
     pass
 }

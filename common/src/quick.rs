@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::abi::{Control, Slot, control_word, feature};
 use crate::addr::{self, Source};
 use crate::frame::Frame;
-use crate::judge::{LEFT, OPEN, Walk};
-use crate::limit::track;
+use crate::judge::{COUNTED, LEFT, OPEN, Walk};
+use crate::limit::{self, track};
 use crate::lookup;
 use crate::open::Open;
 use crate::tables::Tables;
@@ -26,7 +26,10 @@ struct Untagged<T> {
     network: T,
 }
 
-/// The counter slot of the verdict, [`OPEN`], or [`LEFT`] with nothing counted.
+/// What a slot may ask for that is seen to here where nothing is said about the source; all else is for [`crate::open`].
+const SEEN_TO: u32 = feature::BUDGET_PASSES | feature::TRACK_SOURCES | feature::SOURCE_LIMIT;
+
+/// The counter slot of the verdict, with [`COUNTED`] if it is counted too; [`OPEN`]; or [`LEFT`] with nothing counted.
 #[inline(always)]
 pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> u32 {
     plain(frame, tables, walk).unwrap_or(LEFT)
@@ -113,7 +116,11 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     place: Place,
 ) -> Option<u32> {
     let bytes = u64::from(frame.len());
-    let class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
+    walk.slot = index;
+    let mut class = 0;
+    if value != 0 {
+        class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
+    }
     if class != 0 {
         let row = tables.row(index, slot, class)?;
         // Who is protected, observed or limited otherwise is judged on the long way.
@@ -123,12 +130,22 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         let dropped = row.enforced.is_deny();
         let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
         walk.list = u32::from(row.enforced.list());
-        walk.slot = index;
         tables.count_class(slot, index, class, bytes);
         track(tables, slot, source.key(), bytes, dropped);
-        return Some(verdict);
+        if slot.sample_cost != 0 {
+            return Some(verdict);
+        }
+        tables.count_verdict(verdict, bytes);
+        return Some(verdict | COUNTED);
     }
-    walk.slot = index;
+    let mut own = 0;
+    if slot.features & !SEEN_TO == 0 {
+        own = limit::unlisted(tables, slot, source.key(), bytes);
+        if !limit::is_near(own) {
+            tables.count_verdict(Verdict::Pass.slot(), bytes);
+            return Some(Verdict::Pass.slot() | COUNTED);
+        }
+    }
     let mut facts = traffic::of_network_only();
     if slot.features & feature::TRANSPORT != 0 {
         facts = traffic::facts(frame, place);
@@ -141,6 +158,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         start: walk::ETHERNET_LEN,
         is_v6: matches!(source, Source::V6(_)),
         fragment: 0,
+        own,
     }
     .keep(tables);
     Some(OPEN)

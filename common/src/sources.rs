@@ -31,6 +31,14 @@ pub struct Touch {
     pub promoted: bool,
 }
 
+impl Touch {
+    /// Of a way's own count and mark.
+    #[inline(always)]
+    pub(crate) const fn of(own: u32) -> Self {
+        Self { own: own & !PROMOTED, promoted: own & PROMOTED != 0 }
+    }
+}
+
 /// How often decaying counts must be halved.
 #[inline(always)]
 pub(crate) const fn halvings(epoch: u32, last: u32) -> u32 {
@@ -54,9 +62,18 @@ pub(crate) const fn pressed(own: u32, pressure: u32) -> u32 {
     (own & PROMOTED) | if sum > most { most } else { sum }
 }
 
-/// Counts a packet of `key` in its set, which adds `pressure` to its own count.
+/// Counts a packet of `key` in its set, which adds `pressure` to its own count; that count, and [`PROMOTED`]. `hide` is
+/// [`crate::tables::Tables::hide_word`].
 #[inline(always)]
-pub fn touch(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, pressure: u32, epoch: u32) -> Touch {
+pub fn touch(
+    set: &mut SourceSet,
+    key: u64,
+    bytes: u64,
+    dropped: bool,
+    pressure: u32,
+    epoch: u32,
+    hide: impl Fn(u64) -> u64,
+) -> u32 {
     let shift = halvings(epoch, set.epoch);
     if shift != 0 {
         let mut i = 0;
@@ -78,13 +95,24 @@ pub fn touch(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, pressure:
     if c.key == key {
         return hit(c, bytes, dropped, pressure);
     }
-    if a.heat <= b.heat && a.heat <= c.heat {
-        return replace(a, key, bytes, dropped, pressure);
-    }
-    if b.heat <= c.heat {
-        return replace(b, key, bytes, dropped, pressure);
-    }
-    replace(c, key, bytes, dropped, pressure)
+    let coldest = lesser(placed(a.heat, 0), placed(b.heat, 1), &hide);
+    let at = (low(hide(lesser(coldest, placed(c.heat, 2), &hide))) & 3) as usize;
+    let at = if at < SOURCE_WAYS { at } else { 0 };
+    replace(&mut set.ways[at], key, bytes, dropped, pressure)
+}
+
+/// A way's heat, and which way it is.
+#[inline(always)]
+pub(crate) const fn placed(heat: u32, way: u64) -> u64 {
+    (heat as u64) << 3 | way
+}
+
+/// The lesser of two numbers below 2^63, computed: which of a flood's ways is the coldest is as good as random, and a
+/// branch that goes wrong costs more than all of this.
+#[inline(always)]
+pub(crate) fn lesser(one: u64, other: u64, hide: impl Fn(u64) -> u64) -> u64 {
+    let away = other.wrapping_sub(one);
+    one.wrapping_add(away & hide(away >> 63).wrapping_neg())
 }
 
 /// Adds a drop to a source whose packet was counted before its verdict was known.
@@ -114,30 +142,34 @@ pub fn promote(set: &mut SourceSet, key: u64) {
 }
 
 #[inline(always)]
-fn hit(way: &mut SourceWay, bytes: u64, dropped: bool, pressure: u32) -> Touch {
+fn hit(way: &mut SourceWay, bytes: u64, dropped: bool, pressure: u32) -> u32 {
     way.packets += 1;
     way.bytes += bytes;
     way.dropped += u64::from(dropped);
     // Thirty-one bits hold two seconds at a billion packets a second; wrapping only forgets.
     way.heat = way.heat.wrapping_add(1);
     way.own = pressed(way.own, pressure);
-    Touch { own: way.own & !PROMOTED, promoted: way.own & PROMOTED != 0 }
+    way.own
 }
 
 #[inline(always)]
-fn replace(way: &mut SourceWay, key: u64, bytes: u64, dropped: bool, pressure: u32) -> Touch {
+fn replace(way: &mut SourceWay, key: u64, bytes: u64, dropped: bool, pressure: u32) -> u32 {
     way.key = key;
     way.packets = 1;
     way.bytes = bytes;
     way.dropped = u64::from(dropped);
     way.heat = way.heat.wrapping_add(1);
     way.own = pressure;
-    Touch { own: pressure, promoted: false }
+    pressure
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn count(set: &mut SourceSet, key: u64, bytes: u64, dropped: bool, pressure: u32, epoch: u32) -> u32 {
+        touch(set, key, bytes, dropped, pressure, epoch, |word| word)
+    }
 
     fn way(set: &SourceSet, key: u64) -> Option<SourceWay> {
         set.ways.iter().copied().find(|w| w.key == key && w.packets > 0)
@@ -147,7 +179,7 @@ mod tests {
     fn totals_are_exact_while_a_source_is_tracked() {
         let mut set = SourceSet::default();
         for i in 0..100 {
-            touch(&mut set, 7, 60, i % 4 == 0, 1, 0);
+            count(&mut set, 7, 60, i % 4 == 0, 1, 0);
         }
         let w = way(&set, 7).unwrap();
         assert_eq!((w.packets, w.bytes, w.dropped), (100, 6000, 25));
@@ -157,8 +189,8 @@ mod tests {
     fn a_steady_source_outlives_a_stream_of_forged_ones() {
         let mut set = SourceSet::default();
         for i in 0..100_000u64 {
-            touch(&mut set, 1_000_000 + i, 60, false, 1, 0);
-            touch(&mut set, 7, 60, false, 1, 0);
+            count(&mut set, 1_000_000 + i, 60, false, 1, 0);
+            count(&mut set, 7, 60, false, 1, 0);
         }
         assert_eq!(way(&set, 7).unwrap().packets, 100_000);
     }
@@ -167,7 +199,7 @@ mod tests {
     fn a_source_never_inherits_what_another_sent() {
         let mut set = SourceSet::default();
         for key in 1..=1000u64 {
-            assert_eq!(touch(&mut set, key, 60, true, 1, 0), Touch { own: 1, promoted: false });
+            assert_eq!(count(&mut set, key, 60, true, 1, 0), 1);
             assert_eq!(way(&set, key).unwrap().dropped, 1);
         }
     }
@@ -176,17 +208,17 @@ mod tests {
     fn own_count_halves_each_epoch_and_keeps_the_promotion() {
         let mut set = SourceSet::default();
         for _ in 0..64 {
-            touch(&mut set, 7, 60, false, 1, 10);
+            count(&mut set, 7, 60, false, 1, 10);
         }
         promote(&mut set, 7);
-        assert_eq!(touch(&mut set, 7, 60, false, 1, 12), Touch { own: 17, promoted: true });
-        assert_eq!(touch(&mut set, 7, 60, false, 1, 1000).own, 1);
+        assert_eq!(count(&mut set, 7, 60, false, 1, 12), PROMOTED + 17);
+        assert_eq!(Touch::of(count(&mut set, 7, 60, false, 1, 1000)), Touch { own: 1, promoted: true });
     }
 
     #[test]
     fn refusing_touches_drops_alone() {
         let mut set = SourceSet::default();
-        touch(&mut set, 7, 60, false, 1, 0);
+        count(&mut set, 7, 60, false, 1, 0);
         refuse(&mut set, 7);
         let w = way(&set, 7).unwrap();
         assert_eq!((w.packets, w.dropped), (1, 1));

@@ -1,8 +1,11 @@
 //! Where policy and counters live: the port between the verdict code and its two homes, the kernel's maps and a model.
+use core::ops::DerefMut;
+
 use crate::abi::{
     ClassRow, CpuState, Line, NEAR_CLASSES, NetworkSet, OffenderKey, OverlayValue, SLOTS, Sample, Slot, SourceSet, low,
 };
 use crate::addr::Source;
+use crate::verdict::VERDICT_SLOTS;
 
 /// A table that should be there could not be read: weir's own fault, never the packet's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +122,9 @@ pub trait Tables {
 
     /// Runs `f` on this CPU's counters.
     fn with_cpu<R>(&self, f: impl FnOnce(&mut CpuState) -> R) -> Option<R>;
-    /// Runs `f` on this CPU's set of tracked sources for `hash`.
-    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R>;
+    /// This CPU's set of tracked sources for `hash`. Lent out, like the next two, and not handed to a function: such a one
+    /// would become a call in the kernel.
+    fn sources(&self, hash: u32) -> Option<impl DerefMut<Target = SourceSet>>;
     /// Counts a hit of a class of the slot beyond the near ones.
     fn count_far_class(&self, slot: &Slot, index: u32, class: u32, bytes: u64);
     /// Counts a hit of a class of the slot.
@@ -131,17 +135,20 @@ pub trait Tables {
         }
         self.with_cpu(|cpu| {
             let of_slot = &mut cpu.near_hits[self.hide(index) as usize % SLOTS as usize];
-            let tally = &mut of_slot[self.hide(class) as usize % NEAR_CLASSES];
-            tally.packets += 1;
-            tally.bytes += bytes;
+            of_slot[self.hide(class) as usize % NEAR_CLASSES].add(bytes);
         });
+    }
+    /// Counts a verdict that is enforced.
+    #[inline(always)]
+    fn count_verdict(&self, verdict: u32, bytes: u64) {
+        self.with_cpu(|cpu| cpu.enforced[self.hide(verdict) as usize % VERDICT_SLOTS].add(bytes));
     }
     /// Counts a hit of an overlay value.
     fn count_overlay(&self, counter: u32, bytes: u64);
-    /// Runs `f` on this CPU's set of tracked networks.
-    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R>;
-    /// Runs `f` on this CPU's line of known flows.
-    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R>;
+    /// This CPU's set of tracked networks.
+    fn networks(&self, set: u32) -> Option<impl DerefMut<Target = NetworkSet>>;
+    /// This CPU's line of known flows.
+    fn flows(&self, line: u32) -> Option<impl DerefMut<Target = Line>>;
     /// The cell where a first fragment is remembered; 0: none was.
     fn fragment(&self, cell: u32) -> u64;
     /// Remembers a first fragment.

@@ -4,6 +4,7 @@
 //! can be mapped too. What has one inner map per policy slot is an array of maps: a new generation's maps are put into
 //! an unused slot and become visible with the one store to the control word.
 use core::arch::asm;
+use core::ops::DerefMut;
 use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, RingBuf};
@@ -332,10 +333,10 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn with_sources<R>(&self, hash: u32, f: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
+    fn sources(&self, hash: u32) -> Option<impl DerefMut<Target = SourceSet>> {
         let set = SOURCES.get_ptr_mut(cpu() * SOURCE_SETS + (hash & (SOURCE_SETS - 1)))?;
         // SAFETY: a live map value that only this CPU writes.
-        Some(f(unsafe { &mut *set }))
+        Some(unsafe { &mut *set })
     }
 
     #[inline(always)]
@@ -356,17 +357,17 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn with_networks<R>(&self, set: u32, f: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
+    fn networks(&self, set: u32) -> Option<impl DerefMut<Target = NetworkSet>> {
         let set = NETWORKS.get_ptr_mut(cpu() * NETWORK_SETS + (set & (NETWORK_SETS - 1)))?;
         // SAFETY: a live map value that only this CPU writes.
-        Some(f(unsafe { &mut *set }))
+        Some(unsafe { &mut *set })
     }
 
     #[inline(always)]
-    fn with_flows<R>(&self, line: u32, f: impl FnOnce(&mut Line) -> R) -> Option<R> {
+    fn flows(&self, line: u32) -> Option<impl DerefMut<Target = Line>> {
         let line = FLOWS.get_ptr_mut(cpu() * FLOW_LINES + (line & (FLOW_LINES - 1)))?;
         // SAFETY: a live map value that only this CPU writes.
-        Some(f(unsafe { &mut *line }))
+        Some(unsafe { &mut *line })
     }
 
     #[inline(always)]

@@ -14,6 +14,7 @@ use weir_common::addr::Source;
 use weir_common::traffic::Scope;
 use weir_common::verdict::Verdict;
 
+use super::Args;
 use super::lists;
 use super::rig::{Extras, Family, Numbers, Program, Rig};
 use super::sequence::{self, Share};
@@ -73,15 +74,17 @@ pub struct Found {
 pub struct Measured {
     /// Costs.
     pub rows: Vec<Row>,
-    /// The loud one.
-    pub found: Found,
+    /// The loud one, unless only costs were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
 }
 
 /// Measures.
 ///
 /// # Errors
 /// Where the kernel refuses something, and where a packet got another verdict than it must.
-pub fn measure(rounds: usize, packets: u32, progress: &mut impl Write, stop: &AtomicBool) -> Result<Measured> {
+pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &AtomicBool) -> Result<Measured> {
+    let packets = args.packets;
     let mut rig = Rig::load()?;
     let mut rows = Vec::new();
     rig.extras(Extras { track: false, samples: false });
@@ -102,7 +105,7 @@ pub fn measure(rounds: usize, packets: u32, progress: &mut impl Write, stop: &At
         rows.push(row(&mut rig, "1M list, all limits, top, samples", sources, rounds, packets, false)?);
     }
     drop(rig);
-    let found = found(100, progress, stop)?;
+    let found = if args.alone { None } else { Some(found(100, progress, stop)?) };
     Ok(Measured { rows, found })
 }
 
@@ -219,7 +222,8 @@ pub fn print(measured: &Measured, rounds: usize, packets: u32, out: &mut impl Wr
         let net = row.net_ns.to_string();
         writeln!(out, "{:<36}{:>12}  {net:<18}{compared:<22}{times:>6}  {:.0}", row.what, row.sources, row.empty_ns)?;
     }
-    let Found { runs, within_a_second, milliseconds, honest, honest_refused, offenders } = &measured.found;
+    let Some(found) = &measured.found else { return Ok(()) };
+    let Found { runs, within_a_second, milliseconds, honest, honest_refused, offenders } = found;
     writeln!(
         out,
         "a loud source among {FORGED} forged ones: limited within a second in {within_a_second} of {runs} runs,"

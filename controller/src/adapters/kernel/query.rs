@@ -1,6 +1,7 @@
 //! One question to the kernel's own tables, answered by the same code that judges packets.
 use std::cell::{Cell, OnceCell};
 use std::io;
+use std::ops::DerefMut;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use weir_common::abi::{
@@ -175,16 +176,16 @@ impl Tables for Question<'_> {
     fn with_cpu<R>(&self, _: impl FnOnce(&mut CpuState) -> R) -> Option<R> {
         None
     }
-    fn with_sources<R>(&self, _: u32, _: impl FnOnce(&mut SourceSet) -> R) -> Option<R> {
-        None
+    fn sources(&self, _: u32) -> Option<impl DerefMut<Target = SourceSet>> {
+        None::<&mut SourceSet>
     }
     fn count_far_class(&self, _: &Slot, _: u32, _: u32, _: u64) {}
     fn count_overlay(&self, _: u32, _: u64) {}
-    fn with_networks<R>(&self, _: u32, _: impl FnOnce(&mut NetworkSet) -> R) -> Option<R> {
-        None
+    fn networks(&self, _: u32) -> Option<impl DerefMut<Target = NetworkSet>> {
+        None::<&mut NetworkSet>
     }
-    fn with_flows<R>(&self, _: u32, _: impl FnOnce(&mut Line) -> R) -> Option<R> {
-        None
+    fn flows(&self, _: u32) -> Option<impl DerefMut<Target = Line>> {
+        None::<&mut Line>
     }
     fn fragment(&self, _: u32) -> u64 {
         0
