@@ -11,7 +11,8 @@ use crate::setup::{self, Scope};
 use crate::shell;
 
 /// What is fuzzed, each with its folder of inputs in `tests/corpus`.
-pub const TARGETS: [&str; 8] = ["tables", "crowd", "packet", "list", "config", "crowdsec", "geo", "fail2ban"];
+pub const TARGETS: [&str; 11] =
+    ["tables", "crowd", "packet", "list", "config", "crowdsec", "geo", "fail2ban", "decode", "rule", "logline"];
 
 /// Has the compiler count which branches an input takes and what it compares: a stable compiler does.
 const INSTRUMENTED: [&str; 8] = [

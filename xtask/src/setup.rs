@@ -37,8 +37,11 @@ struct Tool {
     service: Option<&'static str>,
 }
 
+/// What tools of attackers are for.
+const ATTACKS: &str = "real attacks, on a web server in a namespace of the tests' own";
+
 /// What is needed besides Rust.
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 18] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -102,6 +105,25 @@ const TOOLS: [Tool; 11] = [
         scope: Scope::Test,
         service: None,
     },
+    Tool {
+        program: "logrotate",
+        packages: &["logrotate"],
+        purpose: "rotating logs as it is done everywhere",
+        scope: Scope::Test,
+        service: Some("logrotate.timer"),
+    },
+    Tool {
+        program: "nginx",
+        packages: &["nginx"],
+        purpose: "a real web server, whose logs are followed",
+        scope: Scope::Test,
+        service: Some("nginx.service"),
+    },
+    Tool { program: "sqlmap", packages: &["sqlmap"], purpose: ATTACKS, scope: Scope::Test, service: None },
+    Tool { program: "gobuster", packages: &["gobuster"], purpose: ATTACKS, scope: Scope::Test, service: None },
+    Tool { program: "dirb", packages: &["dirb"], purpose: ATTACKS, scope: Scope::Test, service: None },
+    Tool { program: "hydra", packages: &["hydra"], purpose: ATTACKS, scope: Scope::Test, service: None },
+    Tool { program: "wfuzz", packages: &["wfuzz"], purpose: ATTACKS, scope: Scope::Test, service: None },
     Tool {
         program: "git",
         packages: &["git"],

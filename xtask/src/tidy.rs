@@ -72,6 +72,9 @@ pub fn judge(files: &[Source]) -> Findings {
         findings.remarks.extend(rules::is_short(&file.path, &file.text));
     }
 
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    findings.errors.extend(rules::rules_have_samples(&paths));
+
     let members = rules::members(text_of("Cargo.toml").unwrap_or_default());
     if members.is_empty() {
         findings.errors.push(Finding::new("Cargo.toml", 1, "no `members` are listed"));
@@ -180,6 +183,7 @@ mod tests {
             source("controller/src/daemon.rs", "fn f(w: KernelWriter) {}\n"),
             source("xdp-ebpf/src/main.rs", "fn f() { Verdict::Pass; }\n"),
             source("docs/notes.md", concat!("see /ro", "ot/notes\n")),
+            source("controller/rules/xss/a.yml", "title: a\n"),
             source(abi::LOCK, ""),
         ];
         for file in planted {

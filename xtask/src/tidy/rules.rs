@@ -50,6 +50,9 @@ const WRITERS: [&str; 6] = [
 /// Paths and hosts that are true of one machine only, in two halves so that this file does not name them.
 const PLACES: [(&str, &str); 4] = [("/wo", "rk/"), ("/ro", "ot/"), ("crates", ".io"), ("static.", "rust-lang")];
 
+/// Where the detection rules stand that come with weir.
+const DETECTIONS: &str = "controller/rules/";
+
 /// The members a workspace's `Cargo.toml` lists.
 pub fn members(workspace: &str) -> Vec<&str> {
     let after = workspace.lines().position(|line| line.starts_with("members"));
@@ -145,8 +148,11 @@ pub fn one_writer(path: &str, text: &str) -> Vec<Finding> {
     lines.map(|line| Finding::new(path, line, "only the sync task may use `KernelWriter`")).collect()
 }
 
-/// Nothing names a path or a host of the machine it was written on.
+/// Nothing names a path or a host of the machine it was written on. Detection rules name what attackers ask for.
 pub fn names_no_machine(path: &str, text: &str) -> Vec<Finding> {
+    if path.starts_with(DETECTIONS) {
+        return Vec::new();
+    }
     let is_lock = path == "Cargo.lock" || path.ends_with("/Cargo.lock");
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -169,6 +175,21 @@ fn continues_a_path(line: &str, start: usize, place: &str) -> bool {
     let before = start.checked_sub(1).and_then(|before| line.as_bytes().get(before));
     place.starts_with('/')
         && before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'}'))
+}
+
+/// Each detection rule has a sample log beside it, and each sample its rule.
+pub fn rules_have_samples(paths: &[&str]) -> Vec<Finding> {
+    let beside = |path: &&str| {
+        let (stem, wanted, what) = match (path.strip_suffix(".yml"), path.strip_suffix(".log")) {
+            (Some(stem), _) => (stem, ".log", "a rule has a sample log beside it"),
+            (_, Some(stem)) => (stem, ".yml", "a sample log has a rule beside it"),
+            _ => return Some(Finding::new(path, 1, "only rules (.yml) and their samples (.log) stand here")),
+        };
+        let wanted = format!("{stem}{wanted}");
+        let there = paths.contains(&wanted.as_str());
+        (!there).then(|| Finding::new(path, 1, format!("{what}: {wanted} is not there")))
+    };
+    paths.iter().filter(|path| path.starts_with(DETECTIONS)).filter_map(beside).collect()
 }
 
 /// A file this long holds more than one noun. A remark, not an error.

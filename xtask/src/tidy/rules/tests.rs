@@ -99,6 +99,17 @@ fn places_of_one_machine_are_found_in_any_file() {
 }
 
 #[test]
+fn a_rule_without_a_sample_is_found_and_a_sample_without_a_rule() {
+    let found = |paths: &[&str]| rules_have_samples(paths).into_iter().map(|finding| finding.path).collect::<Vec<_>>();
+    let (rule, sample) = ("controller/rules/a/b.yml", "controller/rules/a/b.log");
+    assert_eq!(found(&[rule, sample, "docs/a.yml"]), Vec::<String>::new());
+    assert_eq!(found(&[rule, "controller/rules/b.log"]), [rule, "controller/rules/b.log"]);
+    assert_eq!(found(&["controller/rules/notes.md"]), ["controller/rules/notes.md"]);
+    let (head, tail) = PLACES[1];
+    finds(names_no_machine, rule, &format!("'{head}{tail}.ssh/id_rsa'\n"), &[]);
+}
+
+#[test]
 fn registry_source_is_allowed_in_the_lock_file_only() {
     let (head, tail) = PLACES[2];
     let line = format!("source = \"registry+https://github.com/rust-lang/{head}{tail}-index\"\n");
