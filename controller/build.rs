@@ -1,4 +1,5 @@
-//! Compiles the XDP program for the BPF target and leaves the object where the daemon embeds it.
+//! Compiles the XDP program for the BPF target and leaves the object where the daemon embeds it; lists the rules that are
+//! embedded as well.
 //!
 //! The nested build has a target directory of its own under `OUT_DIR`: the outer cargo holds the lock of the usual one.
 use std::env;
@@ -35,6 +36,8 @@ fn build() -> Result<(), String> {
         watch(&root.join(source));
     }
 
+    rules(&package.join("rules"), &out)?;
+
     let toolchain = Toolchain::find(&Places::of_this_machine())
         .map_err(|missing| format!("{missing}; `cargo xtask setup` finds or installs it"))?;
     watch(&toolchain.compiler.rustc);
@@ -59,6 +62,31 @@ fn build() -> Result<(), String> {
     let object = target_dir.join(TARGET).join("bpf/weir-xdp");
     fs::copy(&object, out.join("weir.bpf.o")).map_err(|e| format!("cannot copy {}: {e}", object.display()))?;
     Ok(())
+}
+
+/// Writes the list of the rules' files, in the order of their names, as the daemon includes it.
+fn rules(folder: &Path, out: &Path) -> Result<(), String> {
+    watch(folder);
+    let mut list = String::from("[\n");
+    for class in entries(folder)? {
+        for file in entries(&class)?.iter().filter(|file| file.extension().is_some_and(|ending| ending == "yml")) {
+            let name = file.strip_prefix(folder).unwrap_or(file);
+            let (name, file) = (name.display().to_string(), file.display().to_string());
+            list.extend(["    (", &format!("{name:?}"), ", include_str!(", &format!("{file:?}"), ")),\n"]);
+        }
+    }
+    list.push_str("]\n");
+    let place = out.join("rules.rs");
+    fs::write(&place, list).map_err(|e| format!("cannot write {}: {e}", place.display()))
+}
+
+/// What is in a folder, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let unread = |e: io::Error| format!("cannot read {}: {e}", folder.display());
+    let found = fs::read_dir(folder).map_err(unread)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut found = found.collect::<Result<Vec<_>, _>>().map_err(unread)?;
+    found.sort();
+    Ok(found)
 }
 
 fn directory(variable: &str) -> Result<PathBuf, String> {

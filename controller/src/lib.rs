@@ -5,9 +5,11 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod detected;
 #[deny(clippy::disallowed_methods)]
 pub mod domain;
 pub mod followed;
+pub mod pack;
 pub mod render;
 pub mod sync;
 pub mod views;

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod floods;
 pub mod geo;
 pub mod guard;
+pub mod http;
 pub mod limits;
 pub mod listfile;
 pub mod offenders;

@@ -1,8 +1,12 @@
 //! What weir tells people and programs: the JSON of the API, which the command line prints or renders.
 //!
 //! Keys are stable. Times are RFC 3339 UTC, prefixes canonical text, what is unknown is `null`.
+mod alerts;
+mod detection;
 mod followed;
+mod logs;
 mod offenders;
+mod rules;
 mod top;
 
 use std::collections::BTreeMap;
@@ -13,11 +17,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decision::{Enforcement, Kind, ListEnforcement};
+use super::http::alert::Alert;
 
+pub use self::alerts::{AlertFilter, AlertList, AlertStats, MOST_LISTED, TechniqueCount};
+pub use self::detection::{DeniedUserRow, DetectionRow, FindingsRow, InputRow, UnparsedRow};
 pub use self::followed::{
     CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
 };
+pub use self::logs::{LogAlert, LogAnalysis, LogInput, Unparsed};
 pub use self::offenders::{LimitedRow, OffenderRow};
+pub use self::rules::{AnalyzerRow, AnalyzerRule, OverrideRequest, ParameterRow, RuleDetail, RuleReport, RuleRow};
 pub use self::top::{TopBy, TopGroup, TopReport, TopRow};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
@@ -115,7 +124,7 @@ pub struct PendingRow {
 }
 
 /// `weir status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// weir's version.
     pub version: String,
@@ -152,6 +161,9 @@ pub struct Status {
     pub crowdsec: Option<CrowdsecRow>,
     /// GeoIP databases.
     pub geo: Vec<GeoRow>,
+    /// Logs, events and alerts; `null`: nothing is read or heard.
+    #[serde(default)]
+    pub detection: Option<DetectionRow>,
     /// How full the tables are.
     pub capacity: BTreeMap<String, Fill>,
     /// Whether all is well.
@@ -239,8 +251,8 @@ pub struct Explain {
     pub reputation: Option<ReputationRow>,
     /// Its rate; `null` while it is not tracked.
     pub rate: Option<ExplainRate>,
-    /// Alerts; there are none yet.
-    pub alerts: Vec<serde_json::Value>,
+    /// Alerts that name it, by score, then the newest in front.
+    pub alerts: Vec<Alert>,
 }
 
 /// A request to add or remove entries (`POST` and `DELETE` on `/api/block` and `/api/allow`).
