@@ -17,8 +17,9 @@ pub use self::error::{ConfigError, Place, Problem};
 use self::given::Given;
 use self::raw::Raw;
 pub use self::types::{
-    Api, Config, Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Headers, InterfaceName, InterfaceNameError,
-    Location, Log, LogFormat, LogLevel, Mode, NeverBlock, OverBudget, Protected, State, UnknownMode,
+    AlertSettings, Api, Config, Credential, Crowdsec, CrowdsecTls, Detection, Events, Feed, FeedAction, Geo, Headers,
+    InterfaceName, InterfaceNameError, Location, Log, LogFormat, LogLevel, LogSource, Mode, NeverBlock, OverBudget,
+    Protected, RuleOverride, RuleSettings, State, UnknownMode,
 };
 
 /// Largest configuration that is read: two thousand times the shipped one.

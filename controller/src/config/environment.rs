@@ -10,7 +10,8 @@ use super::suggest;
 const PREFIX: &str = "WEIR_";
 
 /// Variables that are somebody else's: the command line's and the tests'.
-pub(super) const NOT_SETTINGS: [&str; 8] = [
+pub(super) const NOT_SETTINGS: [&str; 9] = [
+    "WEIR_BLESS",
     "WEIR_DATA",
     "WEIR_SKIPPED",
     "WEIR_SEED",
@@ -99,8 +100,12 @@ fn value(setting: &Settable, text: &str) -> Result<Value, Problem> {
             let elements = text.split(',').map(str::trim).filter(|element| !element.is_empty());
             Ok(Value::Array(elements.map(|element| Value::String(element.to_owned())).collect()))
         }
+        Value::Float(_) => {
+            let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+            number.map(Value::Float).ok_or_else(wrong)
+        }
         // No key is of these types.
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Err(wrong()),
+        Value::Datetime(_) | Value::Table(_) => Err(wrong()),
     }
 }
 

@@ -171,6 +171,9 @@ pub enum Problem {
         /// The value.
         value: String,
     },
+    /// A setting of an analyzer that makes no sense.
+    #[error("{0}")]
+    Analyzer(String),
     /// A limit that the kernel could not keep to.
     #[error("{key:?}: {reason}")]
     Limit {

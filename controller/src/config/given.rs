@@ -207,6 +207,14 @@ impl Reader<'_> {
                     Problem::OutOfRange { key: heading.key, value: number.to_string(), least: 0, most: LARGEST_NUMBER }
                 }
             },
+            (Value::Float(_), DeValue::Float(number)) => match number.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() && number >= 0.0 => return Ok(Value::Float(number)),
+                _ => wrong_type(sample, given.get_ref(), heading.key),
+            },
+            (Value::Float(_), DeValue::Integer(number)) => match whole(number).and_then(|n| u32::try_from(n).ok()) {
+                Some(number) => return Ok(Value::Float(f64::from(number))),
+                None => wrong_type(sample, given.get_ref(), heading.key),
+            },
             (sample, given) => wrong_type(sample, given, heading.key),
         };
         Err(Fault { offset: given.span().start, problem })
@@ -254,8 +262,9 @@ pub(super) fn wanted(sample: &Value, key: &str) -> String {
         Value::Array(_) => "a list of texts, as in [\"one\", \"two\"]".to_owned(),
         Value::Table(_) if key.ends_with(']') => "a section".to_owned(),
         Value::Table(_) => format!("a section, [{key}]"),
-        // No key is of these types.
-        Value::Float(_) | Value::Datetime(_) => sample.type_str().to_owned(),
+        Value::Float(_) => "a number, as in 0.5".to_owned(),
+        // No key is of this type.
+        Value::Datetime(_) => sample.type_str().to_owned(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Every key with its default, as plain values: the one place that says which keys there are.
+mod detection;
 mod floods;
 mod sources;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::domain::http::analyzers::settings::Settings;
+
+pub(super) use self::detection::{RawAlerts, RawEvents, RawLogs, RawOverride, RawRules, analyzers};
 pub(super) use self::floods::{
     RawAmplification, RawFragments, RawIcmp, RawLimits, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
     RawShape,
@@ -12,7 +16,7 @@ pub(super) use self::floods::{
 pub(super) use self::sources::{RawCrowdsec, RawFeed, RawGeo};
 
 /// All settings. An empty text means "none", where there is no other value to say so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) interfaces: Vec<String>,
@@ -35,6 +39,12 @@ pub(super) struct Raw {
     pub(super) feeds: Vec<RawFeed>,
     pub(super) geo: RawGeo,
     pub(super) crowdsec: RawCrowdsec,
+    pub(super) logs: Vec<RawLogs>,
+    pub(super) events: RawEvents,
+    pub(super) rules: RawRules,
+    /// A section for each analyzer, with the parameters it has itself.
+    pub(super) analyzers: Table,
+    pub(super) alerts: RawAlerts,
     pub(super) log: RawLog,
 }
 
@@ -61,6 +71,11 @@ impl Default for Raw {
             feeds: Vec::new(),
             geo: RawGeo::default(),
             crowdsec: RawCrowdsec::default(),
+            logs: Vec::new(),
+            events: RawEvents::default(),
+            rules: RawRules::default(),
+            analyzers: analyzers(&Settings::default()),
+            alerts: RawAlerts::default(),
             log: RawLog::default(),
         }
     }
@@ -220,7 +235,9 @@ pub(super) fn schema() -> Table {
         ..RawLimits::default()
     };
     let (lists, feeds, ports) = (vec![RawList::default()], vec![RawFeed::default()], vec![RawPortRule::default()]);
-    Raw { limits, ports, lists, feeds, ..Raw::default() }.to_table()
+    let rules = RawRules { r#override: vec![RawOverride::default()], ..RawRules::default() };
+    let logs = vec![RawLogs::default()];
+    Raw { limits, ports, lists, feeds, logs, rules, ..Raw::default() }.to_table()
 }
 
 /// Calls `visit` with every value that is no section, and its key: `state.dir`, `lists[0].name`.

@@ -1,3 +1,4 @@
+mod detection;
 mod environment;
 mod floods;
 mod refused;
@@ -12,6 +13,7 @@ use weir_common::traffic::Dimension;
 use super::*;
 use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::floods::Floods;
+use crate::domain::http::finding::Response;
 use crate::domain::limits::Limit;
 use crate::domain::offenders::Consequence;
 
@@ -36,7 +38,7 @@ fn rates(limit: &Limit) -> Vec<(Dimension, u64, u64)> {
 }
 
 /// Settings that are lists of sections, empty.
-const LISTS: [&str; 5] = ["lists", "feeds", "ports", "limits.profiles", "limits.ports"];
+const LISTS: [&str; 7] = ["lists", "feeds", "ports", "limits.profiles", "limits.ports", "logs", "rules.override"];
 
 /// Reads a file and expects this error.
 #[track_caller]
@@ -179,7 +181,7 @@ fn each_setting_tells_where_it_was_given() {
     assert_eq!(setting(&loaded, "interfaces"), interfaces);
     assert_eq!(setting(&loaded, "state.max_prefixes"), ("1000000".to_owned(), Source::Default));
     let keys: Vec<_> = loaded.settings.iter().map(|setting| setting.key.as_str()).collect();
-    assert_eq!(keys.get(..4), Some(["enforcement", "feeds", "interfaces", "mode"].as_slice()));
+    assert_eq!(keys.get(..4), Some(["enforcement", "feeds", "interfaces", "logs"].as_slice()));
 }
 
 #[test]
@@ -223,6 +225,11 @@ fn the_examples_of_the_shipped_file_hold() {
     assert_eq!((port_limits, config.floods.port_rules.len()), (vec![("dns", true)], 1));
     let feeds: Vec<_> = config.feeds.iter().map(|feed| (feed.name.as_str(), feed.action, feed.interval_s)).collect();
     assert_eq!(feeds, [("spamhaus-drop-v4", FeedAction::Deny, 43_200), ("partner", FeedAction::Observe, 3_600)]);
+    let logs: Vec<_> = config.detection.logs.iter().map(|log| (log.name.as_str(), log.format.name())).collect();
+    assert_eq!(logs, [("access.log", "auto"), ("shop", "combined")]);
+    let overrides: Vec<_> =
+        config.detection.rules.overrides.iter().map(|rule| (rule.id.as_str(), rule.response)).collect();
+    assert_eq!(overrides, [("weir-sqli", Some(Response::Deny { for_s: 21_600 }))]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The configuration as the rest of weir sees it: every value is one that makes sense.
+mod detection;
 mod floods;
 mod sources;
 
@@ -17,6 +18,7 @@ use crate::domain::floods::Floods;
 use crate::domain::offenders::Consequence;
 use crate::domain::tables::Capacity;
 
+pub use self::detection::{AlertSettings, Detection, Events, LogSource, RuleOverride, RuleSettings};
 pub(super) use self::floods::{FragmentWord, PortAction, PortScope, Switch};
 pub(super) use self::sources::Protocol;
 pub use self::sources::{Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Location};
@@ -58,6 +60,8 @@ pub struct Config {
     pub geo: Geo,
     /// A CrowdSec server; `None`: none is asked.
     pub crowdsec: Option<Crowdsec>,
+    /// What the web layer says, and what is made of it.
+    pub detection: Detection,
     /// What the daemon says.
     pub log: Log,
 }

@@ -1,4 +1,5 @@
 //! Plain values to the configuration: what makes no sense is refused here.
+mod detection;
 mod floods;
 mod sources;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use crate::domain::decision::ListEnforcement;
+use crate::domain::duration;
 use crate::domain::listfile::parse_prefix;
 use crate::domain::tables::Capacity;
 
@@ -86,6 +88,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
         feeds: sources::feeds(&raw.feeds)?,
         geo: sources::geo(&raw.geo)?,
         crowdsec: sources::crowdsec(&raw.crowdsec)?,
+        detection: detection::detection(raw)?,
         log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
     })
 }
@@ -125,10 +128,7 @@ fn api(raw: &RawApi) -> Result<Api, Fault> {
         let why = format!("{} bytes are too long; a socket's path has at most {LONGEST_SOCKET_PATH}", raw.socket.len());
         return Err(Fault::refused("api.socket", &raw.socket, &why));
     }
-    let is_group = raw.group.len() <= 32
-        && !raw.group.starts_with('-')
-        && raw.group.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if !is_group {
+    if !is_group(&raw.group) {
         return Err(Fault::refused("api.group", &raw.group, "not the name of a group"));
     }
     let group = Some(raw.group.clone()).filter(|group| !group.is_empty());
@@ -138,6 +138,12 @@ fn api(raw: &RawApi) -> Result<Api, Fault> {
         return Err(Fault::refused("api.listen", &raw.listen, why));
     }
     Ok(Api { socket, group, listen })
+}
+
+/// Whether a group may be called this; empty is none.
+fn is_group(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.len() <= 32 && !name.starts_with('-') && name.chars().all(is_plain)
 }
 
 fn lists(raw: &[RawList]) -> Result<BTreeMap<String, ListEnforcement>, Fault> {
@@ -184,6 +190,19 @@ fn number<T: TryFrom<u64>>(key: &str, value: u64, least: u64, most: u64) -> Resu
         let problem = Problem::OutOfRange { key: key.to_owned(), value: value.to_string(), least, most };
         Fault { key: key.to_owned(), problem }
     })
+}
+
+/// Seconds of a duration; `None` where none is given.
+fn seconds(key: &str, text: &str, least: u64, most: u64) -> Result<Option<u64>, Fault> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let seconds = duration::parse(text).map_err(|error| Fault::refused(key, text, &error))?;
+    if (least..=most).contains(&seconds) {
+        return Ok(Some(seconds));
+    }
+    let problem = Problem::OutOfRange { key: key.to_owned(), value: format!("{seconds} seconds"), least, most };
+    Err(Fault { key: key.to_owned(), problem })
 }
 
 fn absolute(key: &str, value: &str) -> Result<PathBuf, Fault> {

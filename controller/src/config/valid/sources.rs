@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::domain::decision::MOST_FEEDS;
-use crate::domain::duration;
 use crate::domain::feed::{judge, presets};
 use crate::domain::geo::Rules;
 use crate::domain::guard::Widest;
@@ -13,7 +12,7 @@ use super::super::error::Problem;
 use super::super::raw::{RawCrowdsec, RawFeed, RawGeo};
 use super::super::suggest;
 use super::super::types::{Credential, Crowdsec, CrowdsecTls, Feed, Geo, Location, Protocol};
-use super::{Fault, absolute, choice, is_list_name, number};
+use super::{Fault, absolute, choice, is_list_name, number, seconds};
 
 /// Seconds from one request to the next where neither the feed nor its preset says.
 const USUAL_INTERVAL_S: u64 = 3_600;
@@ -26,7 +25,7 @@ const LONGEST_INTERVAL_S: u64 = 30 * 86_400;
 /// Most unpacked MiB of a reply: ten million lines of the longest address.
 const MOST_MIB: u64 = 1_024;
 /// Names of lists that are weir's own.
-const TAKEN: [&str; 3] = ["block", "allow", "crowdsec"];
+const TAKEN: [&str; 5] = ["block", "allow", "crowdsec", "rules", "rules-limit"];
 
 pub(super) fn feeds(raw: &[RawFeed]) -> Result<Vec<Feed>, Fault> {
     if raw.len() > usize::from(MOST_FEEDS) {
@@ -307,19 +306,6 @@ pub(super) fn crowdsec(raw: &RawCrowdsec) -> Result<Option<Crowdsec>, Fault> {
         observe_types: raw.observe_types.clone(),
         metrics_interval_s,
     }))
-}
-
-/// Seconds of a duration; `None` where none is given.
-fn seconds(key: &str, text: &str, least: u64, most: u64) -> Result<Option<u64>, Fault> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let seconds = duration::parse(text).map_err(|error| Fault::refused(key, text, &error))?;
-    if (least..=most).contains(&seconds) {
-        return Ok(Some(seconds));
-    }
-    let problem = Problem::OutOfRange { key: key.to_owned(), value: format!("{seconds} seconds"), least, most };
-    Err(Fault { key: key.to_owned(), problem })
 }
 
 fn missing(key: &str, why: &'static str) -> Fault {
