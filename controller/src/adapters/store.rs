@@ -17,6 +17,7 @@
 mod audit;
 mod change;
 mod chunks;
+mod events;
 mod examine;
 mod files;
 mod good_copy;
@@ -42,6 +43,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::domain::time::Now;
 
 pub use change::{AuditRecord, AuditTrail, Change, ClassLists, ListHeader, ListTotals};
+pub use events::{EventReader, EventStore, PastDenial, Save};
 pub use load::Loaded;
 pub use problem::{Difference, Problem, StoreError, Why};
 

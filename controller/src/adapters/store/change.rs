@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
 use crate::domain::floods::TIGHT;
+use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::prefixes::Prefixes;
 
 /// Which lists each class of a generation stands for.
@@ -74,6 +75,26 @@ pub enum Change {
     RemoveClassLists {
         /// The generation.
         generation: u64,
+    },
+    /// Saves a rule that people made, or what they changed about one that comes with weir.
+    PutRule {
+        /// Its id.
+        id: String,
+        /// All about it, as a document.
+        rule: String,
+    },
+    /// Forgets a rule; nothing happens if there is none.
+    RemoveRule {
+        /// Its id.
+        id: String,
+    },
+    /// Saves that a user is denied, in place of what is saved of the same one. The end belongs to the boot that
+    /// [`Store::load`](super::Store::load) was told of.
+    PutUser(DeniedUser),
+    /// Forgets a denied user; nothing happens if there is none.
+    RemoveUser {
+        /// The name.
+        user: String,
     },
     /// Adds a record to the audit trail, which keeps the latest 100,000.
     Audit(AuditRecord),

@@ -7,11 +7,12 @@ use rusqlite::Connection;
 use super::change::{Change, ClassLists, ListTotals};
 use super::chunks::Chunk;
 use super::problem::Problem;
-use super::rows::{EntryRow, Row};
+use super::rows::{EntryRow, Row, UserRow};
 use super::scan::{damage_of, scan};
 use super::sealed::State;
 use crate::domain::decision::ListId;
 use crate::domain::desired::Desired;
+use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::prefixes::Prefixes;
 use crate::domain::time::{BootSeconds, Expiry, Now};
 
@@ -24,6 +25,10 @@ pub struct Loaded {
     pub totals: BTreeMap<ListId, ListTotals>,
     /// Which lists the classes of each saved generation stand for.
     pub class_lists: BTreeMap<u64, ClassLists>,
+    /// Rules that people made, and what they changed about others, as documents by id.
+    pub rules: BTreeMap<String, String>,
+    /// Denied users, by name. Those whose time has passed are not in it.
+    pub users: Vec<DeniedUser>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// Changes that make the store agree with `desired`: entries whose time has passed are removed, and expiries that
@@ -66,6 +71,10 @@ impl Loading<'_> {
             Row::Classes(generation, classes) => {
                 self.loaded.class_lists.insert(generation, classes);
             }
+            Row::Rule(id, rule) => {
+                self.loaded.rules.insert(id, rule);
+            }
+            Row::User(user) => self.take_user(user),
         }
     }
 
@@ -84,6 +93,20 @@ impl Loading<'_> {
             self.loaded.settle.push(Change::RemoveEntry { list, prefix });
         } else if let Some(list) = self.loaded.desired.list_mut(list) {
             list.entries.insert(prefix, info);
+        }
+    }
+
+    fn take_user(&mut self, UserRow { mut user, boot_id }: UserRow) {
+        if boot_id.as_deref() != Some(self.boot_id) {
+            user.expiry = self.carry_over(user.expiry, user.since);
+            if !user.expiry.is_over(self.now.boot) {
+                self.loaded.settle.push(Change::PutUser(user.clone()));
+            }
+        }
+        if user.expiry.is_over(self.now.boot) {
+            self.loaded.settle.push(Change::RemoveUser { user: user.user });
+        } else {
+            self.loaded.users.push(user);
         }
     }
 

@@ -141,7 +141,7 @@ fn members(rows: &[Row]) -> BTreeSet<(ListId, IpNet)> {
                 members.insert((entry.list, entry.prefix));
             }
             Row::Chunk(chunk) => members.extend(chunk.prefixes().map(|prefix| (chunk.list, prefix))),
-            Row::List(_) | Row::Totals(..) | Row::Setting(..) | Row::Classes(..) => {}
+            Row::List(_) | Row::Totals(..) | Row::Setting(..) | Row::Classes(..) | Row::Rule(..) | Row::User(_) => {}
         }
     }
     members

@@ -9,6 +9,7 @@ use super::change::{ClassLists, ListHeader, ListTotals};
 use super::chunks::Chunk;
 use super::sealed::Table;
 use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
+use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::time::{BootSeconds, Expiry};
 
 // A new word in a column, or a new column, is a new schema version: see `schema.rs`.
@@ -27,19 +28,24 @@ pub(super) static ENTRIES: Table = Table {
 pub(super) static IMPORTED: Table =
     Table { name: "imported", keys: &["list", "family", "bucket"], rest: &["prefixes"] };
 pub(super) static SETTINGS: Table = Table { name: "settings", keys: &["name"], rest: &["value"] };
+pub(super) static RULES: Table = Table { name: "rules", keys: &["id"], rest: &["rule"] };
+pub(super) static USERS: Table =
+    Table { name: "users", keys: &["name"], rest: &["reason", "added_at", "expires_at", "expires_boot", "boot_id"] };
 pub(super) static CLASS_LISTS: Table = Table { name: "class_lists", keys: &["generation"], rest: &["classes"] };
 
 /// A table with the way to understand its columns.
 pub(super) type Reader = (&'static Table, fn(&mut Columns<'_>) -> Option<Row>);
 
 /// All tables of sealed rows, lists before what is on them.
-pub(super) static READERS: [Reader; 6] = [
+pub(super) static READERS: [Reader; 8] = [
     (&LISTS, |columns| Some(Row::List(list(columns)?))),
     (&TOTALS, |columns| Some(Row::Totals(columns.list()?, totals(columns)?))),
     (&ENTRIES, |columns| Some(Row::Entry(entry(columns)?))),
     (&IMPORTED, |columns| Some(Row::Chunk(chunk(columns)?))),
     (&SETTINGS, |columns| Some(Row::Setting(columns.text()?.to_owned(), columns.text()?.to_owned()))),
     (&CLASS_LISTS, |columns| Some(Row::Classes(columns.unsigned()?, classes(columns)?))),
+    (&RULES, |columns| Some(Row::Rule(columns.text()?.to_owned(), columns.text()?.to_owned()))),
+    (&USERS, |columns| Some(Row::User(user(columns)?))),
 ];
 
 /// A row of any table.
@@ -51,6 +57,15 @@ pub(super) enum Row {
     Chunk(Chunk),
     Setting(String, String),
     Classes(u64, ClassLists),
+    Rule(String, String),
+    User(UserRow),
+}
+
+/// A denied user, and the boot the end was counted in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UserRow {
+    pub(super) user: DeniedUser,
+    pub(super) boot_id: Option<Arc<str>>,
 }
 
 /// An entry, and the boot its expiry was counted in.
@@ -72,6 +87,8 @@ impl Row {
             Self::Chunk(_) => &IMPORTED,
             Self::Setting(..) => &SETTINGS,
             Self::Classes(..) => &CLASS_LISTS,
+            Self::Rule(..) => &RULES,
+            Self::User(_) => &USERS,
         }
     }
 
@@ -81,7 +98,7 @@ impl Row {
             Self::Totals(list, _) => Some(*list),
             Self::Entry(entry) => Some(entry.list),
             Self::Chunk(chunk) => Some(chunk.list),
-            Self::List(_) | Self::Setting(..) | Self::Classes(..) => None,
+            Self::List(_) | Self::Setting(..) | Self::Classes(..) | Self::Rule(..) | Self::User(_) => None,
         }
     }
 
@@ -125,6 +142,15 @@ impl Row {
                 let json = json.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
                 vec![unsigned(*generation), Value::Text(json)]
             }
+            Self::Rule(id, rule) => vec![text(id), text(rule)],
+            Self::User(UserRow { user, boot_id }) => vec![
+                text(&user.user),
+                text(&user.reason),
+                moment(Some(user.since)),
+                moment(Some(user.expiry.wall)),
+                unsigned(user.expiry.boot.0),
+                boot_id.as_deref().map_or(Value::Null, text),
+            ],
         })
     }
 }
@@ -279,6 +305,14 @@ fn entry(columns: &mut Columns<'_>) -> Option<EntryRow> {
         info: EntryInfo { reason, added_at, expiry, enforcement, forced, sequence },
         boot_id,
     })
+}
+
+fn user(columns: &mut Columns<'_>) -> Option<UserRow> {
+    let (user, reason, since) = (columns.text()?.to_owned(), columns.text()?.to_owned(), columns.moment()?);
+    let wall = columns.moment()?;
+    let expiry = Expiry { boot: BootSeconds(columns.unsigned()?), wall };
+    let boot_id = if columns.skip_empty() { None } else { Some(Arc::from(columns.text()?)) };
+    Some(UserRow { user: DeniedUser { user, reason, since, expiry }, boot_id })
 }
 
 fn chunk(columns: &mut Columns<'_>) -> Option<Chunk> {

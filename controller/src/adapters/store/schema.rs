@@ -11,7 +11,7 @@ use super::problem::{StoreError, Why};
 use super::sealed::{State, damaged, seal, unseal};
 
 /// The latest schema.
-pub(super) const KNOWN: i64 = 2;
+pub(super) const KNOWN: i64 = 3;
 
 // Times are RFC 3339 in UTC, prefixes are text: an operator with `sqlite3` can read them.
 const FIRST: &str = "
@@ -90,6 +90,23 @@ CREATE TABLE audit (
 ) STRICT;
 ";
 
+const THIRD: &str = "
+CREATE TABLE rules (
+    id TEXT PRIMARY KEY,
+    rule TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE users (
+    name TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    added_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    expires_boot INTEGER NOT NULL,
+    boot_id TEXT,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// How each schema is made from the one before.
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
@@ -99,6 +116,8 @@ pub(super) fn migrations() -> Migrations<'static> {
         }),
         // Lists of feeds, countries, autonomous systems and CrowdSec: the words for them are new, the tables are not.
         M::up_with_hook("", |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 2, env!("CARGO_PKG_VERSION"))?)),
+        // Rules that people made, and users that are denied.
+        M::up_with_hook(THIRD, |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 3, env!("CARGO_PKG_VERSION"))?)),
     ])
 }
 

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::decision::{Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{ALLOW, BLOCK, Desired};
+use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::prefixes::Prefixes;
 use crate::domain::time::{BootSeconds, Expiry};
 
@@ -61,6 +62,11 @@ fn setting(key: &str, value: &str) -> Change {
     Change::SetSetting { key: key.to_owned(), value: value.to_owned() }
 }
 
+fn user(seconds: u64) -> DeniedUser {
+    let (user, reason) = ("bob".to_owned(), "5 failed sign-ins".to_owned());
+    DeniedUser { user, reason, since: now().wall, expiry: now().after(seconds) }
+}
+
 fn record(number: i64) -> AuditRecord {
     AuditRecord {
         at: Timestamp::from_second(1_700_000_000 + number).unwrap(),
@@ -72,7 +78,7 @@ fn record(number: i64) -> AuditRecord {
 }
 
 #[expect(clippy::print_stdout, reason = "what was measured and counted is for whoever runs the tests")]
-fn report(text: &str) {
+pub(super) fn report(text: &str) {
     println!("{text}");
 }
 
@@ -90,6 +96,8 @@ struct Everything {
     desired: Desired,
     totals: BTreeMap<ListId, ListTotals>,
     class_lists: BTreeMap<u64, ClassLists>,
+    rules: BTreeMap<String, String>,
+    users: Vec<DeniedUser>,
     settings: Vec<Option<String>>,
     audit: AuditTrail,
 }
@@ -99,8 +107,8 @@ impl Everything {
         let loaded = store.load(now(), BOOT)?;
         let settings = SETTINGS.iter().map(|key| store.setting(key)).collect::<Result<_, _>>()?;
         let audit = store.audit_since(Timestamp::MIN, usize::MAX)?;
-        let Loaded { desired, totals, class_lists, problems, settle: _ } = loaded;
-        Ok((Self { desired, totals, class_lists, settings, audit }, problems))
+        let Loaded { desired, totals, class_lists, rules, users, problems, settle: _ } = loaded;
+        Ok((Self { desired, totals, class_lists, rules, users, settings, audit }, problems))
     }
 
     /// Whether all that is on these lists is on those of `other` too.
@@ -150,6 +158,10 @@ fn sample_of(entries: u16) -> Vec<Change> {
             generation: 9,
             classes: BTreeMap::from([(1, vec![FEED]), (2, vec![BLOCK, FEED]), (u32::MAX, vec![])]),
         },
+    ]);
+    changes.extend([
+        Change::PutRule { id: "own".to_owned(), rule: "{\"title\":\"a \u{e4}\"}".to_owned() },
+        Change::PutUser(user(600)),
     ]);
     changes.extend((0..5).map(|n| Change::Audit(record(n))));
     changes
@@ -203,6 +215,8 @@ fn what_is_removed_is_gone() {
             Change::RemoveList(FEED),
             Change::RemoveSetting { key: "config".to_owned() },
             Change::RemoveClassLists { generation: 9 },
+            Change::RemoveRule { id: "own".to_owned() },
+            Change::RemoveUser { user: "bob".to_owned() },
         ])
         .unwrap();
     drop(store);
@@ -211,6 +225,7 @@ fn what_is_removed_is_gone() {
     assert_eq!(after.desired.len(), 21);
     assert_eq!(after.desired.list(FEED), None);
     assert_eq!((after.totals, after.class_lists), (BTreeMap::new(), BTreeMap::new()));
+    assert!(after.rules.is_empty() && after.users.is_empty());
     assert_eq!(after.settings, [None, Some("31".to_owned()), None]);
 }
 

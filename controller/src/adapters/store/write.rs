@@ -9,7 +9,10 @@ use super::change::{Change, ListHeader};
 use super::examine::Ruin;
 use super::files::{self, Files};
 use super::problem::{StoreError, Why};
-use super::rows::{CLASS_LISTS, ENTRIES, EntryRow, IMPORTED, LISTS, Row, SETTINGS, TOTALS, number, text, unsigned};
+use super::rows::{
+    CLASS_LISTS, ENTRIES, EntryRow, IMPORTED, LISTS, RULES, Row, SETTINGS, TOTALS, USERS, UserRow, number, text,
+    unsigned,
+};
 use super::sealed::{Ledger, State};
 use super::{audit, chunks, schema};
 use crate::domain::decision::ListId;
@@ -81,6 +84,12 @@ fn perform(ledger: &mut Ledger<'_>, change: &Change, boot_id: Option<&Arc<str>>)
         Change::RemoveSetting { key } => ledger.remove(&SETTINGS, &[text(key)])?,
         Change::PutClassLists { generation, classes } => put(ledger, &Row::Classes(*generation, classes.clone()))?,
         Change::RemoveClassLists { generation } => ledger.remove(&CLASS_LISTS, &[unsigned(*generation)])?,
+        Change::PutRule { id, rule } => put(ledger, &Row::Rule(id.clone(), rule.clone()))?,
+        Change::RemoveRule { id } => ledger.remove(&RULES, &[text(id)])?,
+        Change::PutUser(user) => {
+            put(ledger, &Row::User(UserRow { user: user.clone(), boot_id: boot_id.map(Arc::clone) }))?;
+        }
+        Change::RemoveUser { user } => ledger.remove(&USERS, &[text(user)])?,
         Change::Audit(record) => audit::append(ledger, record)?,
     }
     Ok(())

@@ -161,22 +161,44 @@ fn half_made_files_of_a_killed_daemon_are_cleared_away() {
 fn store_of_a_later_weir_is_refused_and_left_alone() {
     let (folder, _) = with_sample(true);
     let later = Connection::open(folder.path().join("weir.db")).unwrap();
-    later.pragma_update(None, "user_version", 3).unwrap();
-    schema::stamp(&later, 3, "9.8.7").unwrap();
+    later.pragma_update(None, "user_version", 4).unwrap();
+    schema::stamp(&later, 4, "9.8.7").unwrap();
     later.close().unwrap();
     let before = fs::read(folder.path().join("weir.db")).unwrap();
     let error = Store::open(folder.path()).unwrap_err();
-    let StoreError::Newer { found: 3, known: 2, .. } = &error else { panic!("{error}") };
+    let StoreError::Newer { found: 4, known: 3, .. } = &error else { panic!("{error}") };
     let text = error.to_string();
-    for part in ["weir.db", "weir 9.8.7 (schema 3)", concat!("weir ", env!("CARGO_PKG_VERSION")), "up to 2"] {
+    for part in ["weir.db", "weir 9.8.7 (schema 4)", concat!("weir ", env!("CARGO_PKG_VERSION")), "up to 3"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(fs::read(folder.path().join("weir.db")).unwrap(), before);
 }
 
 #[test]
+fn store_of_the_weir_before_is_brought_up_to_date_with_all_that_is_in_it() {
+    let (folder, saved) = with_sample(false);
+    let made = [Change::RemoveRule { id: "own".to_owned() }, Change::RemoveUser { user: "bob".to_owned() }];
+    let mut store = open(folder.path());
+    let _ = store.load(now(), BOOT).unwrap();
+    store.apply(&made).unwrap();
+    drop(store);
+    let before = Connection::open(folder.path().join("weir.db")).unwrap();
+    before.execute_batch("DROP TABLE rules; DROP TABLE users;").unwrap();
+    before.pragma_update(None, "user_version", 2).unwrap();
+    schema::stamp(&before, 2, "0.0.9").unwrap();
+    before.close().unwrap();
+    let mut store = open(folder.path());
+    let (after, problems) = Everything::of(&mut store).unwrap();
+    assert_eq!(problems, []);
+    assert_eq!(after, Everything { rules: BTreeMap::new(), users: Vec::new(), ..saved });
+    store.apply(&[Change::PutRule { id: "own".to_owned(), rule: "{}".to_owned() }]).unwrap();
+    drop(store);
+    assert_eq!(Everything::of(&mut open(folder.path())).unwrap().0.rules.len(), 1);
+}
+
+#[test]
 fn version_that_nobody_wrote_is_damage() {
-    for version in [0, 1, 3, -1] {
+    for version in [0, 1, 2, 4, -1] {
         let (folder, saved) = with_sample(true);
         let connection = Connection::open(folder.path().join("weir.db")).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();

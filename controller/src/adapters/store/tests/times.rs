@@ -91,3 +91,24 @@ fn unending_expiry_survives_a_reboot() {
     let loaded = store.load(now(), NEXT_BOOT).unwrap();
     assert_eq!(loaded.desired.len(), 1);
 }
+
+#[test]
+fn denied_users_are_denied_as_long_as_entries_are() {
+    for (boot, moment, expected) in [
+        (BOOT, at(1_599, "2036-01-01T00:00:00Z"), Some(1_601)),
+        (BOOT, at(1_601, "1970-01-01T00:00:00Z"), None),
+        (NEXT_BOOT, at(30, "2026-03-01T12:04:00Z"), Some(30 + 361)),
+        (NEXT_BOOT, at(30, "2026-03-01T12:10:00Z"), None),
+        (NEXT_BOOT, at(30, "1970-01-01T00:00:00Z"), Some(30 + 601)),
+    ] {
+        let folder = folder();
+        let mut store = open(folder.path());
+        let _ = store.load(now(), BOOT).unwrap();
+        store.apply(&[Change::PutUser(user(600))]).unwrap();
+        let loaded = store.load(moment, boot).unwrap();
+        assert_eq!(loaded.users.first().map(|user| user.expiry.boot.0), expected, "{moment:?}");
+        store.apply(&loaded.settle).unwrap();
+        let again = store.load(moment, boot).unwrap();
+        assert_eq!((again.users, again.settle), (loaded.users, vec![]));
+    }
+}
