@@ -60,6 +60,7 @@ pub fn status(shared: &Shared) -> Status {
         feeds: shared.followed.feed_rows(),
         crowdsec: shared.followed.crowdsec_row(),
         geo: shared.followed.geo_rows(),
+        detection: shared.detected.row(),
         capacity: capacity(shared, &state),
         health: health(&state, bypass, &counters),
     }
@@ -207,6 +208,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
     };
     let now = clock::now();
     let place = shared.followed.place(address);
+    let alerts = shared.detected.alerts_of(address);
     let state = shared.read();
     let mut decisions: Vec<Decision> = state
         .desired
@@ -263,7 +265,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         as_name: place.as_name.map(|name| name.to_string()),
         reputation: reputation(&state, &decisions),
         rate: rate_of(shared, &state, profile, source.key()),
-        alerts: Vec::new(),
+        alerts,
     }
 }
 

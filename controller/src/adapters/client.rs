@@ -2,6 +2,7 @@
 //!
 //! One request at a time, waited for. Nothing is retried: a change whose answer is lost may have been made, and saying
 //! so is better than making it twice.
+mod alerts;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -18,6 +19,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::alerts::RuleText;
 pub use self::error::ClientError;
 pub use self::live::TopRequest;
 pub use self::samples::SampleStream;

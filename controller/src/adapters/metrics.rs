@@ -1,11 +1,14 @@
 //! Prometheus' text format, made at each scrape from the kernel's counters.
+use std::collections::BTreeMap;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use jiff::Timestamp;
 
 use crate::domain::decision::Enforcement;
-use crate::domain::report::{CrowdsecRow, FeedRow, FeedState, GeoRow, Status};
+use crate::domain::http::severity::Severity;
+use crate::domain::report::{CrowdsecRow, DetectionRow, FeedRow, FeedState, GeoRow, Status};
 
 /// The metrics of a status. Labels are verdicts, lists, interfaces, and what is followed: never an address of a packet.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
@@ -43,6 +46,7 @@ pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
         status.feeds.iter().for_each(feed);
         status.crowdsec.iter().for_each(crowdsec);
         status.geo.iter().for_each(geo);
+        status.detection.iter().for_each(detection);
         counter!("weir_samples_total").absolute(samples);
         counter!("weir_samples_lost_total").absolute(samples_lost);
         gauge!("weir_generation").set(status.generation as f64);
@@ -98,12 +102,108 @@ fn geo(row: &GeoRow) {
     }
 }
 
+/// Logs, events and alerts. Labels are types, reasons, severities, and names that the operator gives: never what a line says.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
+fn detection(row: &DetectionRow) {
+    for (kind, count) in &row.events {
+        counter!("weir_events_total", "type" => kind.clone()).absolute(*count);
+    }
+    for (reason, count) in &row.rejected {
+        counter!("weir_events_rejected_total", "reason" => reason.clone()).absolute(*count);
+    }
+    counter!("weir_events_without_client_total").absolute(row.without_client);
+    counter!("weir_events_old_total").absolute(row.old);
+    gauge!("weir_events_per_second").set(row.events_per_second);
+    let mut logs: BTreeMap<&str, LogTotals> = BTreeMap::new();
+    for input in &row.inputs {
+        let totals = logs.entry(&input.name).or_default();
+        totals.lines += input.lines;
+        totals.bytes += input.bytes;
+        totals.lag += input.lag_bytes;
+        totals.cut += input.cut;
+        totals.dropped += input.dropped;
+        totals.files += u64::from(input.state == "following");
+        totals.troubled += u64::from(input.problem.is_some());
+    }
+    for (name, totals) in logs {
+        let log = [("log", name.to_owned())];
+        counter!("weir_log_lines_total", &log).absolute(totals.lines);
+        counter!("weir_log_bytes_total", &log).absolute(totals.bytes);
+        counter!("weir_log_lines_cut_total", &log).absolute(totals.cut);
+        counter!("weir_log_datagrams_dropped_total", &log).absolute(totals.dropped);
+        gauge!("weir_log_lag_bytes", &log).set(totals.lag as f64);
+        gauge!("weir_log_files_followed", &log).set(totals.files as f64);
+        gauge!("weir_log_files_troubled", &log).set(totals.troubled as f64);
+    }
+    for unparsed in &row.unparsed {
+        let labels = [("log", unparsed.log.clone()), ("reason", unparsed.reason.clone())];
+        counter!("weir_log_lines_unparsed_total", &labels).absolute(unparsed.lines);
+    }
+    for found in &row.findings {
+        let labels = [("detector", found.detector.clone()), ("kind", found.kind.clone())];
+        counter!("weir_findings_total", &labels).absolute(found.count);
+    }
+    for severity in Severity::ALL.map(Severity::name) {
+        let count = row.alerts.get(severity).copied().unwrap_or(0);
+        counter!("weir_alerts_total", "severity" => severity).absolute(count);
+    }
+    gauge!("weir_alerts_open").set(row.open_alerts as f64);
+    counter!("weir_findings_overflowed_total").absolute(row.overflowed);
+    for (response, count) in &row.responses {
+        counter!("weir_responses_total", "response" => response.clone()).absolute(*count);
+    }
+    for (reason, count) in &row.refused {
+        counter!("weir_responses_refused_total", "reason" => reason.clone()).absolute(*count);
+    }
+    gauge!("weir_users_denied").set(row.denied_users as f64);
+    gauge!("weir_rules_enabled").set(row.rules_enabled as f64);
+    gauge!("weir_rules").set(row.rules as f64);
+}
+
+/// All files of a log together: their names may come from a pattern.
+#[derive(Default)]
+struct LogTotals {
+    lines: u64,
+    bytes: u64,
+    lag: u64,
+    cut: u64,
+    dropped: u64,
+    files: u64,
+    troubled: u64,
+}
+
+fn describe_detection() {
+    describe_counter!("weir_events_total", "Events by what happened.");
+    describe_counter!("weir_events_rejected_total", "Events of applications that were not taken.");
+    describe_counter!("weir_events_without_client_total", "Events that name no client.");
+    describe_counter!("weir_events_old_total", "Events too old for anybody to be denied for them.");
+    describe_gauge!("weir_events_per_second", "Events a second, of late.");
+    describe_counter!("weir_log_lines_total", "Lines read.");
+    describe_counter!("weir_log_bytes_total", "Bytes of lines read.");
+    describe_counter!("weir_log_lines_cut_total", "Lines that were too long, and cut.");
+    describe_counter!("weir_log_datagrams_dropped_total", "Datagrams that came faster than they were judged.");
+    describe_counter!("weir_log_lines_unparsed_total", "Lines that were no events.");
+    describe_gauge!("weir_log_lag_bytes", "Bytes that are in the log's files and were not read yet.");
+    describe_gauge!("weir_log_files_followed", "Files and sockets of the log that are read.");
+    describe_gauge!("weir_log_files_troubled", "Files and sockets of the log with which something is wrong.");
+    describe_counter!("weir_findings_total", "What rules and analyzers found.");
+    describe_counter!("weir_findings_overflowed_total", "Findings there was no room to tell apart.");
+    describe_counter!("weir_alerts_total", "Alerts made.");
+    describe_gauge!("weir_alerts_open", "Alerts that count up if the same is found again.");
+    describe_counter!("weir_responses_total", "What followed from findings.");
+    describe_counter!("weir_responses_refused_total", "What should have followed and did not.");
+    describe_gauge!("weir_users_denied", "Users that are denied now.");
+    describe_gauge!("weir_rules_enabled", "Rules that are run.");
+    describe_gauge!("weir_rules", "Rules there are.");
+}
+
 fn seconds(at: Timestamp) -> f64 {
     at.as_duration().as_secs_f64()
 }
 
 fn describe() {
     describe_followed();
+    describe_detection();
     describe_counter!("weir_packets_total", "Packets by the verdict that decided them.");
     describe_counter!("weir_bytes_total", "Bytes of packets by the verdict that decided them, without FCS.");
     describe_counter!("weir_observed_packets_total", "Packets let through that the verdict would have dropped.");

@@ -12,7 +12,7 @@ use crate::adapters::random;
 use crate::config::Crowdsec;
 use crate::domain::crowdsec::usage::{Component, Counters, Tally, Usage};
 use crate::domain::crowdsec::{self, Decisions, Filters, Page, Poll, Rules, Take};
-use crate::domain::decision::Origin;
+use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::report::CrowdsecRow;
 use crate::sync::{Batch, Command, Handle, Put, Settings, Shared};
 
@@ -85,7 +85,15 @@ fn batch(put: Vec<(IpNet, crowdsec::Put)>, remove: Vec<IpNet>, replace: bool) ->
         let crowdsec::Put { expiry, reason, enforcement } = put;
         (prefix, Put { expiry: Some(expiry), reason, enforcement })
     });
-    Batch { list: NAME.to_owned(), origin: Origin::Crowdsec, put: put.collect(), remove, replace, dry_run: false }
+    Batch {
+        list: NAME.to_owned(),
+        origin: Origin::Crowdsec,
+        usual: ListEnforcement::Enforce,
+        put: put.collect(),
+        remove,
+        replace,
+        dry_run: false,
+    }
 }
 
 /// One server, for as long as the settings name it.

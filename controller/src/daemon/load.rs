@@ -72,6 +72,8 @@ fn environment() -> Result<Vec<(String, String)>> {
 /// A never-block file that cannot be read or understood: a guard that silently was not there would be worse.
 pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u32) -> Result<Settings> {
     let config = &loaded.config;
+    zones(config)?;
+    let (rule_files, rule_problems) = super::detection::rule_files(&config.detection);
     Ok(Settings {
         enforcement: if observe { Enforcement::Observe } else { config.enforcement },
         floods: Arc::new(config.floods.clone()),
@@ -93,6 +95,9 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         feeds: Arc::new(config.feeds.clone()),
         geo: config.geo.clone(),
         crowdsec: config.crowdsec.clone(),
+        detection: Arc::new(config.detection.clone()),
+        rule_files: Arc::new(rule_files),
+        rule_problems,
         warnings: Vec::new(),
     })
 }
@@ -122,6 +127,32 @@ pub fn guarded(mut settings: Settings) -> Result<Settings> {
     Ok(settings)
 }
 
+/// Whether the time zones that logs are in are known here.
+fn zones(config: &Config) -> Result<()> {
+    for log in &config.detection.logs {
+        if let Some(zone) = &log.zone {
+            jiff::tz::TimeZone::get(zone).with_context(|| format!("the zone of [[logs]] {}", log.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the rules that settings name: file, line, what.
+pub fn rule_problems(config: &Config) -> Vec<String> {
+    super::detection::rule_files(&config.detection).1
+}
+
+/// Settings that are to take the place of others: rules that cannot be used refuse them.
+///
+/// # Errors
+/// File, line and what.
+pub fn with_whole_rules(settings: Settings) -> Result<Settings> {
+    if settings.rule_problems.is_empty() {
+        return Ok(settings);
+    }
+    bail!("the rules before stay, and so does all else: {}", settings.rule_problems.join("; "))
+}
+
 fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {
     let mut all: Vec<(IpNet, String)> =
         config.never_block.addresses.iter().map(|prefix| (*prefix, "set in [never_block]".to_owned())).collect();
@@ -131,6 +162,9 @@ fn never_block(config: &Config) -> Result<Vec<(IpNet, String)>> {
             prefixes.into_iter().map(|prefix| (prefix, "shared by many: in weir's own never-block set".to_owned())),
         );
     }
+    let own = config.detection.logs.iter().flat_map(|log| &log.trusted_proxies);
+    let proxies = config.detection.events.trusted_proxies.iter().chain(own);
+    all.extend(proxies.map(|prefix| (*prefix, "a trusted proxy: many come through it".to_owned())));
     for path in &config.never_block.files {
         let bytes = fs::read(path).with_context(|| format!("read the never-block file {}", path.display()))?;
         let prefixes =

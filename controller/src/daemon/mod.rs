@@ -1,5 +1,6 @@
 //! The daemon: adapters wired to the domain.
 mod crowdsec;
+mod detection;
 mod doors;
 mod feeds;
 mod geo;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
+pub use self::detection::{DetectionHandle, RuleChange, RuleError, SubmitError};
 use self::doors::Doors;
 pub(crate) use self::feeds::content as feed_content;
 pub use self::feeds::{FeedsHandle, UnknownFeed};
@@ -76,11 +78,7 @@ pub fn run(options: &Options) -> Result<()> {
     let config = loaded.config.clone();
     start_log(&config);
     let names = interface_names(options, &config)?;
-    let privilege = probes::privilege();
-    if privilege.outcome == probes::Outcome::Missing {
-        let remedy = privilege.remedy.unwrap_or_default();
-        return Err(anyhow!("weir may not load programs into the kernel: {}; {remedy}", privilege.found));
-    }
+    privileged()?;
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
     let read = load::guarded(load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?)?;
@@ -89,6 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
     let boot_id = clock::boot_id().context("read the boot id")?;
     let saved = store.load(clock::now(), &boot_id)?;
     let remembered = remember(&store, read, options, &boot_id, cpus)?;
+    detection::settle(&mut store, &saved.settle);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -106,6 +105,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut desired = saved.desired;
     let (changes, followed_problems) =
         follow_at_start(&remembered.settings, &config.state.dir, &guards, &followed, &mut desired);
+    detection::at_start(&mut desired);
     // Numbers of lists are what totals are kept by, so they are saved before anything counts.
     store.apply(&changes)?;
     for list in desired.lists_mut() {
@@ -157,6 +157,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     state.problems.extend(followed_problems);
     let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer), followed);
+    shared.detected.restore_users(saved.users);
     let (sync, thread) = Sync::start(shared.clone(), Arc::clone(&kernel.writer), store, boot_id);
     let served = runtime.block_on(serve(
         options,
@@ -169,6 +170,7 @@ pub fn run(options: &Options) -> Result<()> {
         attached,
         &shared,
         &sync,
+        saved.rules,
     ));
     runtime.shutdown_timeout(Duration::from_secs(2));
     // Where serving never began, or the task was too busy to hear, nobody has stopped it yet.
@@ -178,6 +180,16 @@ pub fn run(options: &Options) -> Result<()> {
         return Err(anyhow!("the sync task ended by a panic; what was in force still is"));
     }
     served
+}
+
+/// Whether weir may do here what it has to.
+fn privileged() -> Result<()> {
+    let privilege = probes::privilege();
+    if privilege.outcome == probes::Outcome::Missing {
+        let remedy = privilege.remedy.unwrap_or_default();
+        return Err(anyhow!("weir may not load programs into the kernel: {}; {remedy}", privilege.found));
+    }
+    Ok(())
 }
 
 /// Puts what is followed among what is desired, from databases and kept copies. What the store must hold of lists whose
@@ -323,14 +335,18 @@ async fn serve(
     attached: Interfaces,
     shared: &Shared,
     sync: &Handle,
+    rules: BTreeMap<String, String>,
 ) -> Result<()> {
+    let (detection, mut detecting) =
+        detection::start(shared, sync, state_dir, rules).context("start the thread that judges events")?;
     let (samples, listeners) = SamplesHandle::new();
     let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
     let reload: http::Reload = Arc::new(move || {
         let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
         let settings = load::settings(&text, &loaded, &file_name, observe, cpus);
-        settings.and_then(load::guarded).map_err(|error| format!("{error:#}"))
+        let settings = settings.and_then(load::guarded).and_then(load::with_whole_rules);
+        settings.map_err(|error| format!("{error:#}"))
     });
     let api = Api {
         shared: shared.clone(),
@@ -339,6 +355,7 @@ async fn serve(
         reload: Arc::clone(&reload),
         feeds,
         samples: samples.clone(),
+        detection,
     };
     let (end, ended) = watch::channel(false);
     let over = |mut ended: watch::Receiver<bool>| async move {
@@ -374,7 +391,8 @@ async fn serve(
         .map(|i| format!("{} ({})", i.name, i.mode.map_or_else(|| "not attached".to_owned(), |mode| mode.to_string())))
         .collect();
     let generation = shared.read().generation;
-    // Whoever reads the line may send one at once.
+    // Whoever reads the line may write to a log at once, or send a signal.
+    detecting.begun().await;
     let signals = Signals::new()?;
     ready(&format!("weir is ready: {}, generation {generation}, socket {}", attached.join(", "), socket.0.display()));
     let result = wait(&mut tasks, sync, &reload, signals).await;
@@ -384,6 +402,8 @@ async fn serve(
     sample_task.abort();
     guard_task.abort();
     followers.iter().for_each(tokio::task::JoinHandle::abort);
+    // While decisions can still be made and saved.
+    detecting.stop().await;
     let _nobody = end.send(true);
     let (done, stopped) = oneshot::channel();
     if sync.send(Command::Stop(done)).is_ok() {

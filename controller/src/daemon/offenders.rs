@@ -8,7 +8,7 @@ use weir_common::addr::{SourceKey, SourceNetwork};
 use weir_common::traffic::Scope;
 
 use crate::adapters::clock;
-use crate::domain::decision::{Enforcement, Origin};
+use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
 use crate::domain::limits::unit;
 use crate::domain::offenders::{Book, Offence};
 use crate::domain::time::MonotonicNs;
@@ -111,6 +111,7 @@ async fn carry_out(sync: &Handle, offences: &[Offence]) {
     let batch = Batch {
         list: NAME.to_owned(),
         origin: Origin::Offender,
+        usual: ListEnforcement::Enforce,
         put,
         remove: Vec::new(),
         replace: false,

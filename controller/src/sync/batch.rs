@@ -39,6 +39,7 @@ impl Sync {
         let shared = self.shared.clone();
         let mut state = shared.write();
         let (list, origin, dry_run) = (batch.list.clone(), batch.origin.clone(), batch.dry_run);
+        let usual = batch.usual;
         let planned = planned(&state, batch);
         let (puts, removals) = (planned.put.len() as u64, planned.remove.len() as u64);
         let generation = state.generation;
@@ -63,6 +64,7 @@ impl Sync {
         let settings = Arc::clone(&state.settings);
         let mut saves = Vec::new();
         if is_new && let Some(list) = state.desired.list_mut(id) {
+            list.usual = usual;
             settings.apply_to(list);
             // Before its entries, and whatever becomes of them.
             self.unsaved.push(Change::PutList(ListHeader::of(list)));

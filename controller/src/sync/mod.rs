@@ -147,6 +147,8 @@ pub struct Batch {
     pub list: String,
     /// On whose word.
     pub origin: Origin,
+    /// What becomes of the list where the settings do not say.
+    pub usual: ListEnforcement,
     /// What is to be on the list; canonical.
     pub put: Vec<(IpNet, Put)>,
     /// What is no longer to be on it; canonical.
@@ -211,6 +213,9 @@ pub enum Command {
     Interfaces(Vec<InterfaceState>),
     /// Something is wrong with a part, or is not any more.
     Problem(String, Option<String>),
+    /// Save what other tasks keep in the store, with a line for the audit trail (who, what, to what, the rest), and answer
+    /// once it is.
+    Save(Vec<Change>, Option<(String, String, String, serde_json::Value)>, Option<Reply<()>>),
     /// Limits were broken: whose, and how, and how many more there were.
     Offences {
         /// Prefix and particulars.
@@ -246,9 +251,23 @@ impl Handle {
     /// # Errors
     /// The command's.
     pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SyncError> {
+        self.asking(command).await
+    }
+
+    /// Sends a command now; its answer can be waited for elsewhere.
+    ///
+    /// # Errors
+    /// The command's, when it is waited for.
+    pub fn asking<T, F: FnOnce(Reply<T>) -> Command>(
+        &self,
+        command: F,
+    ) -> impl Future<Output = Result<T, SyncError>> + use<T, F> {
         let (reply, answer) = oneshot::channel();
-        self.send(command(reply))?;
-        answer.await.map_err(|_stopped| SyncError::Stopping)?
+        let sent = self.send(command(reply));
+        async move {
+            sent?;
+            answer.await.map_err(|_stopped| SyncError::Stopping)?
+        }
     }
 }
 
@@ -358,6 +377,15 @@ impl Sync {
             Command::Guards(guards) => self.set_guards(guards),
             Command::Interfaces(interfaces) => self.shared.write().interfaces = interfaces,
             Command::Problem(part, what) => self.problem(&part, what),
+            Command::Save(changes, audit, reply) => {
+                self.unsaved.extend(changes);
+                if let Some((actor, action, target, detail)) = audit {
+                    self.audit(&actor, &action, &target, &detail);
+                }
+                if let Some(reply) = reply {
+                    self.answer_saved(reply, ());
+                }
+            }
             Command::Offences { records, left_out } => {
                 for (target, detail) in records {
                     self.audit("limits", "offence", &target, &detail);

@@ -7,7 +7,8 @@ use weir_common::abi::{Slot, feature};
 use weir_common::rate;
 use zerocopy::FromZeros as _;
 
-use crate::config::{Crowdsec, Feed, Geo};
+use crate::adapters::rules::Files;
+use crate::config::{Crowdsec, Detection, Feed, Geo};
 use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::desired::List;
 use crate::domain::floods::{Floods, TIGHT};
@@ -59,6 +60,12 @@ pub struct Settings {
     pub geo: Geo,
     /// A CrowdSec server; `None`: none is asked.
     pub crowdsec: Option<Crowdsec>,
+    /// What the web layer says, and what is made of it.
+    pub detection: Arc<Detection>,
+    /// The files of rules that were there when the settings were read.
+    pub rule_files: Arc<Files>,
+    /// What is wrong with rules: file, line, what.
+    pub rule_problems: Vec<String>,
     /// What they cut off on this machine, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -104,9 +111,11 @@ impl Settings {
         let old: BTreeMap<&str, &str> = self.rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
         let new: BTreeMap<&str, &str> = other.rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
         let keys: std::collections::BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
-        keys.into_iter()
+        let named = keys
+            .into_iter()
             .filter(|key| old.get(key) != new.get(key))
-            .map(|key| format!("{key}: {} -> {}", old.get(key).unwrap_or(&"unset"), new.get(key).unwrap_or(&"unset")))
-            .collect()
+            .map(|key| format!("{key}: {} -> {}", old.get(key).unwrap_or(&"unset"), new.get(key).unwrap_or(&"unset")));
+        let files = (self.rule_files != other.rule_files).then(|| "the files of rules have changed".to_owned());
+        named.chain(files).collect()
     }
 }

@@ -9,6 +9,7 @@ use weir_common::abi::SLOTS;
 use crate::adapters::kernel::link::Mode;
 use crate::adapters::kernel::reader::KernelReader;
 use crate::adapters::kernel::writer::KernelWriter;
+use crate::detected::Detected;
 use crate::domain::decision::Enforcement;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
@@ -113,6 +114,8 @@ pub struct Shared {
     writer: Arc<KernelWriter>,
     /// What is known of what is followed.
     pub followed: Arc<Followed>,
+    /// What is known of detection.
+    pub detected: Arc<Detected>,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -120,7 +123,8 @@ pub struct Shared {
 impl Shared {
     /// The state, shared.
     pub fn new(state: State, reader: Arc<KernelReader>, writer: Arc<KernelWriter>, followed: Arc<Followed>) -> Self {
-        Self { state: Arc::new(RwLock::new(state)), reader, writer, followed, started: Instant::now() }
+        let detected = Arc::default();
+        Self { state: Arc::new(RwLock::new(state)), reader, writer, followed, detected, started: Instant::now() }
     }
 
     /// Packets and bytes of each class of a slot.

@@ -237,6 +237,7 @@ fn of_tool(origin: &Origin, reason: &str, prefixes: &Prefixes, ending: &[(IpNet,
     Batch {
         list: origin.name().to_owned(),
         origin: origin.clone(),
+        usual: ListEnforcement::Enforce,
         put: all.into_iter().collect(),
         remove: Vec::new(),
         replace: true,

@@ -1,10 +1,13 @@
 //! The HTTP API: everything on the UNIX socket, what is safe to read on TCP where configured.
+mod alerts;
 mod changes;
 mod error;
+mod events;
 mod feeds;
 mod files;
 mod lists;
 mod reads;
+mod rules;
 mod samples;
 mod socket;
 mod top;
@@ -15,10 +18,12 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::map_response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::timeout::TimeoutLayer;
 
-pub use socket::{SocketError, bind, serve};
+pub use socket::{bind, serve};
+
+pub use super::socket_file::SocketError;
 
 use crate::adapters::kernel::query::KernelPolicy;
 use crate::sync::{Handle, Settings, Shared};
@@ -48,6 +53,8 @@ pub struct Api {
     pub feeds: crate::daemon::FeedsHandle,
     /// The way to the sampled drops.
     pub samples: crate::daemon::SamplesHandle,
+    /// The way to detection.
+    pub detection: crate::daemon::DetectionHandle,
 }
 
 impl std::fmt::Debug for Api {
@@ -82,6 +89,16 @@ pub fn routes(api: Api) -> Router {
         .route("/api/config/apply", post(changes::apply))
         .route("/api/config/confirm", post(changes::confirm))
         .route("/api/config/rollback", post(changes::rollback))
+        .route("/api/events", post(events::submit))
+        .route("/api/alerts", get(alerts::list))
+        .route("/api/alerts/stats", get(alerts::stats))
+        .route("/api/alerts/analyzers/list", get(rules::analyzers))
+        .route("/api/alerts/rules", get(rules::list).post(rules::create))
+        .route("/api/alerts/rules/list", get(rules::list))
+        .route("/api/alerts/rules/{id}", get(rules::show).put(rules::update).delete(rules::delete))
+        .route("/api/alerts/{id}", get(alerts::show))
+        .route("/api/users/denied", get(alerts::users))
+        .route("/api/users/denied/{user}", delete(alerts::lift))
         .route("/api/enforcement", post(changes::enforcement))
         .route("/api/bypass", post(changes::bypass))
         .layer(DefaultBodyLimit::max(BODY))

@@ -1,0 +1,137 @@
+//! Alerts, and users that are denied.
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+use super::Api;
+use super::error::ApiError;
+use super::socket::Peer;
+use crate::adapters::clock;
+use crate::adapters::store::{EventReader, StoreError};
+use crate::domain::duration;
+use crate::domain::http::alert::{Alert, AlertId};
+use crate::domain::report::{AlertFilter, AlertList, AlertStats, DeniedUserRow, MOST_LISTED, SwitchReport};
+
+/// Alerts in an answer, unless asked for another number.
+const USUAL: usize = 100;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlertsQuery {
+    status: Option<String>,
+    severity: Option<String>,
+    min_severity: Option<String>,
+    analyzer: Option<String>,
+    source: Option<String>,
+    user: Option<String>,
+    since: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    offset: u64,
+}
+
+impl AlertsQuery {
+    fn filter(&self, now: Timestamp) -> Result<AlertFilter, ApiError> {
+        let source = self.source.as_deref().map(|text| {
+            // As alerts have it.
+            let address = text.parse::<std::net::IpAddr>();
+            address
+                .map(|address| address.to_canonical().to_string())
+                .map_err(|_error| ApiError::bad_request(format!("{text:?} is not an address")))
+        });
+        Ok(AlertFilter {
+            status: word(self.status.as_deref())?,
+            severity: word(self.severity.as_deref())?,
+            min_severity: word(self.min_severity.as_deref())?,
+            analyzer: self.analyzer.clone(),
+            source: source.transpose()?,
+            user: self.user.clone(),
+            since: self.since.as_deref().map(|text| moment(text, now)).transpose()?,
+        })
+    }
+
+    fn limit(&self) -> Result<usize, ApiError> {
+        match self.limit {
+            None => Ok(USUAL),
+            Some(limit) if (1..=MOST_LISTED).contains(&limit) => Ok(limit),
+            Some(limit) => Err(ApiError::bad_request(format!("limit is {limit}; it must be from 1 to {MOST_LISTED}"))),
+        }
+    }
+}
+
+/// One of a set of words.
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<&str>) -> Result<Option<T>, ApiError> {
+    text.map(str::parse).transpose().map_err(|error: T::Err| ApiError::bad_request(error.to_string()))
+}
+
+/// A moment, or how long ago it was.
+fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let Ok(seconds) = duration::parse(text) else {
+        return Err(ApiError::bad_request(format!(
+            "{text:?} is neither a moment, as in 2026-11-28T12:00:00Z, nor a time until now, as in 24h or 7d"
+        )));
+    };
+    let span = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    Ok(now.checked_sub(span).unwrap_or(Timestamp::MIN))
+}
+
+/// Asks the alerts, where they can be asked.
+async fn ask<T: Send + 'static>(
+    api: &Api,
+    question: impl FnOnce(&EventReader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let Some(reader) = api.shared.detected.alerts() else {
+        let why = "the alerts' database is not open; `weir status` says why, if it stays so";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    };
+    let failed = |what: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, what);
+    let answer = tokio::task::spawn_blocking(move || question(&reader)).await;
+    answer.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+}
+
+pub(super) async fn list(State(api): State<Api>, query: Query<AlertsQuery>) -> Result<Json<AlertList>, ApiError> {
+    let (filter, limit, offset) = (query.filter(clock::now().wall)?, query.limit()?, query.offset);
+    ask(&api, move |alerts| alerts.list(&filter, limit, offset)).await.map(Json)
+}
+
+pub(super) async fn stats(State(api): State<Api>) -> Result<Json<AlertStats>, ApiError> {
+    ask(&api, EventReader::stats).await.map(Json)
+}
+
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Alert>, ApiError> {
+    let id: AlertId = id.parse().map_err(|error| ApiError::new(StatusCode::NOT_FOUND, format!("{error}")))?;
+    let found = ask(&api, move |alerts| alerts.get(id)).await?;
+    let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("there is no alert {id}; it may be past its time"));
+    found.map(Json).ok_or_else(missing)
+}
+
+pub(super) async fn users(State(api): State<Api>) -> Json<Vec<DeniedUserRow>> {
+    Json(api.shared.detected.user_rows())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LiftQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Lets a user in again.
+pub(super) async fn lift(
+    State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(user): Path<String>,
+    query: Query<LiftQuery>,
+) -> Result<Json<SwitchReport>, ApiError> {
+    let changed = if query.dry_run {
+        api.shared.detected.user_rows().iter().any(|row| row.user == user)
+    } else {
+        api.detection.lift(user, peer.actor()).await?
+    };
+    Ok(Json(SwitchReport { changed, state: "not denied".to_owned() }))
+}
