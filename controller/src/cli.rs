@@ -1,9 +1,11 @@
 //! The command line: what may be said, and what was.
 //!
 //! Types only. What a command does lives under its name in `commands`.
+mod alerts;
 mod capture;
 mod drill;
 mod import;
+mod logs;
 mod target;
 
 use std::ffi::OsString;
@@ -22,9 +24,13 @@ use crate::domain::listfile::Format;
 use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::{TopBy, TopGroup};
 
+pub use self::alerts::{
+    Alerts, AlertsList, ResponseWord, RuleChange, Rules, RulesCheck, RulesCreate, RulesList, RulesUpdate, Users,
+};
 pub use self::capture::CaptureArgs;
 pub use self::drill::DrillArgs;
 pub use self::import::ImportFormat;
+pub use self::logs::{Logs, LogsAnalyze, Part};
 pub use self::target::{Named, Target};
 
 /// Everything that was said.
@@ -106,8 +112,17 @@ pub enum Command {
     /// Feeds: lists of others that are followed
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Logs of web servers: what rules and analyzers make of them
+    #[command(subcommand)]
+    Logs(Logs),
     /// Who came near a limit, and what became of it
     Offenders(OffendersArgs),
+    /// What rules and analyzers found in logs and events
+    #[command(subcommand)]
+    Alerts(Alerts),
+    /// The rules that events are judged by
+    #[command(subcommand)]
+    Rules(Rules),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
     /// Write sampled drops to a capture, with verdict and list in each packet's comment

@@ -1,17 +1,21 @@
 //! Reports as text for people: pure functions from a value to text.
 //!
 //! Numbers and times are made short here, and whatever came from outside is made safe to print. Programs read the JSON.
+pub mod alerts;
 pub mod capture;
 pub mod changes;
+pub mod detection;
 pub mod doctor;
 pub mod drill;
 pub mod entries;
 pub mod explain;
 pub mod feeds;
 pub mod grid;
+pub mod logs;
 pub mod numbers;
 pub mod offenders;
 pub mod plain;
+pub mod rules;
 pub mod simulation;
 pub mod status;
 pub mod times;

@@ -64,6 +64,10 @@ fn check(global: &Global, io: &mut Io) -> Result<()> {
     let found = settings::load(global).and_then(|found| {
         let warnings = load::cut_off(&found.loaded.config.floods)
             .with_context(|| format!("{} is not to be put in force here", global.config_path().display()))?;
+        let rules = load::rule_problems(&found.loaded.config);
+        if !rules.is_empty() {
+            bail!("rules cannot be used: {}", rules.join("; "));
+        }
         Ok((found, warnings))
     });
     match found {

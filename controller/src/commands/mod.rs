@@ -1,4 +1,5 @@
 //! The commands, a file each: arguments, one call, a report.
+mod alerts;
 mod bypass;
 mod capture;
 mod completions;
@@ -13,7 +14,9 @@ mod feeds;
 mod instance;
 pub mod io;
 mod lists;
+mod logs;
 mod offenders;
+mod rules;
 pub mod run;
 pub mod settings;
 pub mod simulate;
@@ -69,7 +72,10 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Block(verb) => lists::block(verb, global, io),
         Command::Allow(verb) => lists::allow(verb, global, io),
         Command::Feeds(verb) => feeds::run(verb, global, io),
+        Command::Logs(verb) => logs::run(verb, global, io),
         Command::Offenders(args) => offenders::run(*args, global, io),
+        Command::Alerts(verb) => alerts::run(verb, global, io),
+        Command::Rules(verb) => rules::run(verb, global, io),
         Command::Explain(args) => explain::run(args, global, io),
         Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),

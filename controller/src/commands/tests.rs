@@ -100,6 +100,16 @@ fn daemon() -> FakeDaemon {
                 "entries": [], "protected": null, "never_block": null, "country": null, "asn": null,
                 "as_name": null, "reputation": null, "rate": null, "alerts": []}),
             _ if path.starts_with("config/") => config,
+            "alerts" => json!({"alerts": [], "total": 0}),
+            "alerts/stats" => json!({"total": 0, "severity_counts": {}, "status_counts": {}, "analyzer_counts": {},
+                "top_mitre": []}),
+            "alerts/analyzers/list" => json!([{"name": "anomaly", "description": "odd", "enabled": true,
+                "parameters": []}]),
+            "alerts/rules/list" | "users/denied" => json!([]),
+            _ if path.starts_with("users/denied/") => json!({"changed": true, "state": "not denied"}),
+            _ if path.starts_with("alerts/rules") => {
+                json!({"id": "x", "changed": true, "dry_run": false, "warnings": []})
+            }
             _ => return (500, String::new()),
         };
         (200, body.to_string())
@@ -122,6 +132,13 @@ fn each_command_asks_its_one_question() {
     let list = daemon.folder().join("ipsum.txt");
     std::fs::write(&list, "192.0.2.7\n").unwrap();
     let import = format!("block import {} --format plain --skip-bad --dry-run", list.display());
+    let file = |name: &str, text: &str| {
+        let path = daemon.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let create = format!("rules create {}", file("x.yml", "title: x"));
+    let replace = format!("rules update x {} --dry-run", file("x.json", r#"{"name":"x"}"#));
     for (line, asked) in [
         ("status", "GET /api/status"),
         ("top --once -n 5 --by drops", "GET /api/top?n=5&by=drops"),
@@ -144,6 +161,25 @@ fn each_command_asks_its_one_question() {
         ("block export", "GET /api/block/export"),
         ("feeds list", "GET /api/feeds"),
         ("feeds refresh a b --force", "POST /api/feeds/refresh?force=true&dry_run=false&names=a%2Cb"),
+        ("alerts list", "GET /api/alerts?limit=50&offset=0"),
+        (
+            "alerts list --status new --min-severity HIGH --analyzer rules --source ::ffff:192.0.2.7 --user bob -l 5 --offset 5",
+            "GET /api/alerts?limit=5&offset=5&status=new&min_severity=high&analyzer=rules&source=192.0.2.7&user=bob",
+        ),
+        ("alerts stats", "GET /api/alerts/stats"),
+        ("alerts analyzers", "GET /api/alerts/analyzers/list"),
+        ("alerts users list", "GET /api/users/denied"),
+        ("alerts users lift a/b --dry-run", "DELETE /api/users/denied/a%2Fb?dry_run=true"),
+        ("rules list --enabled false", "GET /api/alerts/rules/list?enabled=false"),
+        ("rules disable x --dry-run", r#"PUT /api/alerts/rules/x?dry_run=true {"enabled":false}"#),
+        ("rules enable x", r#"PUT /api/alerts/rules/x?dry_run=false {"enabled":true}"#),
+        (
+            "rules update x --severity high --threshold 3 --within 10m --response deny --for 2h",
+            r#"PUT /api/alerts/rules/x?dry_run=false {"severity":"high","threshold":3,"within_s":600,"response":{"do":"deny","for_s":7200}}"#,
+        ),
+        (&create, "POST /api/alerts/rules?dry_run=false title: x"),
+        (&replace, r#"PUT /api/alerts/rules/x?dry_run=true {"name":"x"}"#),
+        ("rules delete x", "DELETE /api/alerts/rules/x?dry_run=false"),
         ("config show", "GET /api/config"),
         ("config reload --dry-run", "POST /api/config/reload?dry_run=true"),
         ("config apply --confirm 60s", "POST /api/config/apply?dry_run=false&confirm_s=60"),

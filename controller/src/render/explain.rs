@@ -72,6 +72,11 @@ fn facts(explain: &Explain) -> Grid {
     for row in explain.rate.iter().flat_map(|rate| &rate.over) {
         grid.row(["limit".to_owned(), over(row)]);
     }
+    for alert in &explain.alerts {
+        let (title, detector) = (plain::line(&alert.title), plain::line(alert.detector()));
+        let count = super::numbers::counted(alert.count, "time", "times");
+        grid.row(["alert".to_owned(), format!("{} {title} ({detector}), {count}, {}", alert.severity, alert.id)]);
+    }
     grid
 }
 

@@ -26,6 +26,9 @@ pub fn status(status: &Status, now: Timestamp, style: Style, into: &mut impl Wri
         super::feeds::feeds(&status.feeds, now, style, into)?;
     }
     followed(status, now, style, into)?;
+    if let Some(row) = &status.detection {
+        super::detection::detection(row, now, style, into)?;
+    }
     capacity(status, into)
 }
 
@@ -211,6 +214,7 @@ mod tests {
             feeds: Vec::new(),
             crowdsec: None,
             geo: Vec::new(),
+            detection: None,
             capacity: BTreeMap::new(),
             health: Health { ok: true, problems: Vec::new() },
         }
