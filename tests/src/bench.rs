@@ -5,6 +5,8 @@ pub mod floods;
 pub mod follow;
 pub mod import;
 pub mod lists;
+pub mod live;
+pub mod logs;
 pub mod machine;
 pub mod memory;
 pub mod rig;
@@ -42,7 +44,7 @@ pub struct Args {
     /// Of `tables`: only lists with this in their name; can be given more than once
     #[arg(long, value_name = "TEXT")]
     pub lists: Vec<String>,
-    /// Of `tables`: the list verdict alone, without what can be done beside it
+    /// Of `tables`: the list verdict alone, without what can be done beside it; of `floods`: the cost alone
     #[arg(long)]
     pub alone: bool,
     /// How results are printed
@@ -54,9 +56,12 @@ pub struct Args {
     /// Packets a round and program of `cost`
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     pub packets: u32,
-    /// Addresses that `add` tries, each way
+    /// Addresses that `add` tries, each way; attackers of `live`, of whom there are 150 at the most
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub tries: u32,
+    /// MiB of the log that `logs` reads
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=16_384))]
+    pub size: u64,
 }
 
 /// A part of the measurement.
@@ -76,6 +81,10 @@ pub enum Part {
     Floods,
     /// What fail2ban, CrowdSec, feeds and countries decide: how soon it is enforced, and what it costs
     Follow,
+    /// Log lines through rules and analyzers: lines a second, memory
+    Logs,
+    /// From a line in a real nginx's log to the first dropped packet, among 10,000 lines a second
+    Live,
 }
 
 /// How results are printed.
@@ -118,6 +127,12 @@ pub struct Report {
     /// What others decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<follow::Follow>,
+    /// Log lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<logs::Logs>,
+    /// A line in a log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<live::Live>,
 }
 
 /// Measures, and prints: results to `out`, what is being done to `progress`.
@@ -141,6 +156,8 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         import: None,
         floods: None,
         follow: None,
+        logs: None,
+        live: None,
     };
     if text {
         writeln!(out, "{}", report.machine)?;
@@ -185,7 +202,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         report.import = Some(measured);
     }
     if wants(Part::Floods) {
-        let measured = floods::measure(rounds, args.packets, progress, stop)?;
+        let measured = floods::measure(rounds, args, progress, stop)?;
         if text {
             floods::print(&measured, rounds, args.packets, out)?;
         }
@@ -197,6 +214,20 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
             follow::print(&measured, out)?;
         }
         report.follow = Some(measured);
+    }
+    if wants(Part::Logs) {
+        let measured = logs::measure(args.size, progress, stop)?;
+        if text {
+            logs::print(&measured, out)?;
+        }
+        report.logs = Some(measured);
+    }
+    if wants(Part::Live) {
+        let measured = live::measure(args.tries, progress, stop)?;
+        if text {
+            live::print(&measured, out)?;
+        }
+        report.live = Some(measured);
     }
     if !text {
         serde_json::to_writer_pretty(&mut *out, &report)?;

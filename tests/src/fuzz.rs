@@ -6,15 +6,22 @@ use std::cell::RefCell;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use weir::adapters::fail2ban;
 use weir::adapters::geoip::{self, GeoFiles};
 use weir::config;
 use weir::domain::crowdsec::{Decisions, Rules, bouncer_file, duration, page};
 use weir::domain::decision::ListEnforcement;
+use weir::domain::http::client::TrustedProxies;
+use weir::domain::http::decode::{Kind, bound, decode};
+use weir::domain::http::event::{Event, EventKind};
+use weir::domain::http::line::{self, Choice, Context, Line, Reader};
+use weir::domain::http::rules::{self, Caps, Correlator, RuleFile};
 use weir::domain::listfile::{self, Format, Reading};
 use weir::domain::time::{BootSeconds, Now};
 use weir_common::judge::judge;
@@ -46,12 +53,29 @@ pub enum Target {
     Geo,
     /// The reader of fail2ban's database
     Fail2ban,
+    /// The decoder of payloads
+    Decode,
+    /// The reader of rules, and what it made of them
+    Rule,
+    /// The readers of log lines, and of the client behind proxies
+    Logline,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Tables, Self::Crowd, Self::Packet, Self::List, Self::Config, Self::Crowdsec, Self::Geo, Self::Fail2ban];
+    pub const ALL: [Self; 11] = [
+        Self::Tables,
+        Self::Crowd,
+        Self::Packet,
+        Self::List,
+        Self::Config,
+        Self::Crowdsec,
+        Self::Geo,
+        Self::Fail2ban,
+        Self::Decode,
+        Self::Rule,
+        Self::Logline,
+    ];
 
     /// Its name on the command line, and its folder in the corpus.
     pub const fn name(self) -> &'static str {
@@ -64,6 +88,9 @@ impl Target {
             Self::Crowdsec => "crowdsec",
             Self::Geo => "geo",
             Self::Fail2ban => "fail2ban",
+            Self::Decode => "decode",
+            Self::Rule => "rule",
+            Self::Logline => "logline",
         }
     }
 
@@ -90,6 +117,9 @@ impl Target {
                 }
             }),
             Self::Fail2ban => in_file(data, |path| drop(fail2ban::bans(path, Timestamp::UNIX_EPOCH, None))),
+            Self::Decode => decoded(&String::from_utf8_lossy(data)),
+            Self::Rule => rule(&String::from_utf8_lossy(data)),
+            Self::Logline => logline(data),
         }
     }
 }
@@ -102,6 +132,68 @@ fn in_file(data: &[u8], read: impl FnOnce(&Path)) {
     let mut file = made.expect("a temporary file");
     file.write_all(data).expect("room for it");
     read(file.path());
+}
+
+/// Whatever was wrapped, no text grows beyond its bound, and a second look at a plain one changes nothing.
+fn decoded(text: &str) {
+    for kind in [Kind::Path, Kind::Query, Kind::Text] {
+        let once = decode(text, kind);
+        assert!(once.len() <= bound(text.len()), "{} bytes of {}", once.len(), text.len());
+        // Deeper than it is looked, each look goes further; that ends.
+        let mut plain = once.into_owned();
+        for _ in 0..text.len() {
+            let next = decode(&plain, kind).into_owned();
+            if next == plain {
+                break;
+            }
+            plain = next;
+        }
+        assert_eq!(decode(&plain, kind), plain, "of {text:?} as {kind:?}");
+    }
+}
+
+/// Any rules are used or refused; what they are not looked at for would not have matched.
+fn rule(text: &str) {
+    let loaded = rules::load(&[RuleFile { name: "fuzzed", text, shipped: false }], &rules::Overrides::new());
+    let mut correlator =
+        Correlator::new(Arc::new(loaded.rules), Caps { groups: 8, evidence_bytes: 1_024, ..Caps::default() });
+    for (second, uri) in ["/", "/a?b=union+select", "/%2e%2e/etc/passwd", "/login"].into_iter().enumerate() {
+        let time = Timestamp::new(i64::try_from(second).unwrap_or_default(), 0).expect("a time");
+        let mut event = Event::new(time, EventKind::HttpRequest);
+        event.client = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+        event.method = Some("GET".to_owned());
+        event.status = Some(404);
+        event.uri = Some(uri.to_owned());
+        uri.clone_into(&mut event.raw);
+        let rules = correlator.rules();
+        let matches = rules.matches(&event);
+        assert_eq!(matches, rules.matches_all(&event), "fewer of {uri} under {text}");
+        drop(correlator.correlate(&event, matches));
+    }
+}
+
+/// Lines one after the other, by every format. Whoever an event is laid at is the peer, or one that trusted proxies named;
+/// and no text of it breaks the line.
+fn logline(data: &[u8]) {
+    let trusted = TrustedProxies::new(["10.0.0.0/8".parse().expect("a prefix")]).with_unix();
+    let context = Context { received: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
+    for format in line::Format::ALL {
+        // A pattern that the input itself brings, where it brings one.
+        let pattern = (format == line::Format::Grok).then(|| {
+            let first = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            Arc::from(String::from_utf8_lossy(first))
+        });
+        let choice = Choice { format, pattern, trusted: trusted.clone(), ..Choice::default() };
+        let Ok(mut reader) = Reader::new(&choice) else { continue };
+        for line in data.split(|byte| *byte == b'\n') {
+            let Line::Event(event) = reader.read(line, &context) else { continue };
+            let vouched = event.peer.is_none_or(|peer| trusted.contains(peer)) || format == line::Format::Grok;
+            let named = matches!(format, line::Format::Auto | line::Format::Caddy | line::Format::NginxJson);
+            assert!(event.client == event.peer || vouched || named, "{event:?}");
+            let texts = [&event.uri, &event.user, &event.host, &event.referer, &event.user_agent, &event.message];
+            assert!(!texts.into_iter().flatten().any(|text| text.contains(['\n', '\r', '\0'])), "{event:?}");
+        }
+    }
 }
 
 /// A page is taken or refused as a whole; what is taken twice changes nothing.

@@ -18,6 +18,7 @@ pub mod frames;
 pub mod fuzz;
 pub mod harness;
 pub mod kernel;
+pub mod nginx;
 pub mod reference;
 pub mod soak;
 pub mod tables;

@@ -103,7 +103,8 @@ pub fn measure(tries: u32, progress: &mut impl Write, stop: &AtomicBool) -> Resu
     })
 }
 
-fn times(mut values: Vec<f64>) -> Times {
+/// The spread of times in milliseconds.
+pub(super) fn times(mut values: Vec<f64>) -> Times {
     values.sort_by(f64::total_cmp);
     Times { p50: permille(&values, 500), p99: permille(&values, 990), max: permille(&values, 1000) }
 }

@@ -84,7 +84,7 @@ fn metrics_tell_of_feeds_databases_and_the_crowdsec_server() {
 
 /// Asserts that Prometheus' own tool finds nothing to say about metrics.
 #[track_caller]
-fn pleases_promtool(text: &str) {
+pub(crate) fn pleases_promtool(text: &str) {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = promtool.spawn().expect("promtool: `cargo xtask setup` installs it");

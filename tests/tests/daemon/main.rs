@@ -8,9 +8,11 @@
     reason = "a broken expectation is the test's failure"
 )]
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
+mod attacks;
 mod capture;
 mod confirm;
 mod crowdsec;
+mod detection;
 mod drill;
 mod endpoints;
 mod exchange;

@@ -1,0 +1,519 @@
+//! From a line or an event to a drop in the kernel, and what is told of it.
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use weir::domain::report::{AlertList, RuleDetail, RuleRow};
+use weir_tests::frames::V4;
+use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
+
+/// Finds a request for `/probe`, and denies who sent it.
+const PROBE: &str = "
+title: A probe
+id: test-probe
+level: high
+tags: [attack.t1595]
+logsource:
+    category: webserver
+detection:
+    selection:
+        cs-uri-stem|contains: /probe
+    condition: selection
+weir:
+    response: deny
+    for: FOR
+";
+
+/// A log, a folder with one rule, and settings that follow both.
+struct Setup {
+    site: Site,
+    log: PathBuf,
+    rules: PathBuf,
+}
+
+impl Setup {
+    fn new(lasts: &str, more: &str) -> Self {
+        let mut setup = Self::idle(lasts, more);
+        setup.site.start();
+        setup.is_followed();
+        setup
+    }
+
+    fn idle(lasts: &str, more: &str) -> Self {
+        let site = Site::idle(&Plan::default());
+        let (log, rules) = (site.place.folder().join("access.log"), site.place.folder().join("rules"));
+        fs::write(&log, "").unwrap();
+        fs::create_dir(&rules).unwrap();
+        fs::write(rules.join("probe.yml"), PROBE.replace("FOR", lasts)).unwrap();
+        let setup = Self { site, log, rules };
+        setup.configure(more);
+        setup
+    }
+
+    fn configure(&self, more: &str) {
+        self.site.place.configure(&format!(
+            "[rules]\nshipped = false\ndirs = [\"{}\"]\n{more}\n[[logs]]\npath = \"{}\"\n",
+            self.rules.display(),
+            self.log.display()
+        ));
+    }
+
+    #[track_caller]
+    fn is_followed(&self) {
+        wait_for("the log is followed", PATIENCE, || {
+            let row = self.site.api().status().detection?;
+            row.inputs.iter().any(|input| input.state == "following").then_some(())
+        });
+    }
+
+    fn write(&self, lines: &[String]) {
+        append(&self.log, lines);
+    }
+
+    fn alerts(&self) -> AlertList {
+        self.site.api().get("/api/alerts?limit=500")
+    }
+
+    #[track_caller]
+    fn wait_for_alerts(&self, total: u64) -> AlertList {
+        wait_for(&format!("{total} alerts"), PATIENCE, || {
+            let list = self.alerts();
+            (list.total == total).then_some(list)
+        })
+    }
+
+    #[track_caller]
+    fn is(&self, address: &str, verdict: &str) {
+        wait_for(&format!("{address} is {verdict}"), PATIENCE, || {
+            (self.site.api().explain(address).verdict == verdict).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn problem(&self, words: &str) -> String {
+        wait_for(&format!("a problem with {words:?}"), PATIENCE, || {
+            self.site.api().status().health.problems.into_iter().find(|problem| problem.contains(words))
+        })
+    }
+}
+
+fn append(log: &Path, lines: &[String]) {
+    let mut file = OpenOptions::new().append(true).create(true).open(log).unwrap();
+    file.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+}
+
+/// A line of a combined log, of this long ago.
+fn line_of(source: &str, path: &str, ago_s: i64) -> String {
+    let at = Timestamp::now() - SignedDuration::from_secs(ago_s);
+    let at = at.strftime("%d/%b/%Y:%H:%M:%S +0000");
+    format!("{source} - - [{at}] \"GET {path} HTTP/1.1\" 404 153 \"-\" \"Mozilla/5.0\"")
+}
+
+fn line(source: &str, path: &str) -> String {
+    line_of(source, path, 0)
+}
+
+fn from(last: u8) -> Vec<u8> {
+    V4::from([192, 0, 2, last]).frame()
+}
+
+#[test]
+fn a_line_in_a_followed_log_becomes_an_alert_and_a_drop_that_ends() {
+    let setup = Setup::new("3s", "");
+    setup.site.send(&[from(9)]);
+    setup.site.saw(&[("pass", 1)]);
+    setup.write(&[line("192.0.2.8", "/"), line("192.0.2.9", "/probe?x=1")]);
+    setup.is("192.0.2.9", "rule");
+    setup.site.send(&[from(9), from(8)]);
+    setup.site.saw(&[("rule", 1), ("pass", 1)]);
+    let list = setup.wait_for_alerts(1);
+    let alert = &list.alerts[0];
+    assert_eq!(
+        (alert.rule.as_deref(), alert.source.as_deref(), alert.count),
+        (Some("test-probe"), Some("192.0.2.9"), 1)
+    );
+    assert_eq!((alert.severity.name(), alert.techniques.as_slice()), ("high", ["T1595".to_owned()].as_slice()));
+    assert_eq!((alert.action.name(), alert.action_target.as_deref()), ("deny", Some("192.0.2.9/32")));
+    assert!(alert.evidence[0].contains("GET /probe?x=1"), "{:?}", alert.evidence);
+    let explained = setup.site.api().explain("192.0.2.9");
+    let entry = explained.entries.iter().find(|entry| entry.decides).unwrap();
+    assert_eq!((entry.list.as_str(), entry.origin.as_str()), ("rules", "rule"));
+    let id = alert.id.to_string();
+    assert!(entry.reason.contains("test-probe") && entry.reason.contains(&id), "{}", entry.reason);
+    assert_eq!(
+        explained.alerts.iter().map(|alert| alert.id.to_string()).collect::<Vec<_>>(),
+        std::slice::from_ref(&id)
+    );
+    let text = setup.site.weir(&["explain", "192.0.2.9"]).well();
+    assert!(text.contains("test-probe") && text.contains(&id), "{text}");
+    let shown = setup.site.weir(&["alerts", "show", &id]).well();
+    assert!(shown.contains("A probe") && shown.contains("deny 192.0.2.9/32"), "{shown}");
+    // The kernel ends it by itself.
+    setup.is("192.0.2.9", "pass");
+    setup.site.send(&[from(9)]);
+    setup.site.saw(&[("pass", 1)]);
+}
+
+#[test]
+fn repeats_are_one_alert_and_one_denial() {
+    let setup = Setup::new("1h", "");
+    let lines: Vec<String> = (0..500).map(|n| line("192.0.2.9", &format!("/probe/{n}"))).collect();
+    setup.write(&lines);
+    let list = wait_for("all of them in one alert", PATIENCE, || {
+        let list = setup.alerts();
+        (list.alerts.first()?.count == 500).then_some(list)
+    });
+    assert_eq!(list.total, 1);
+    let entries: Vec<Value> = setup.site.api().get("/api/block");
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    let stats: Value = setup.site.api().get("/api/alerts/stats");
+    assert_eq!(
+        (&stats["total"], &stats["severity_counts"]["high"], &stats["status_counts"]["new"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    assert_eq!(stats["top_mitre"], json!([{"technique": "T1595", "count": 1}]));
+}
+
+#[test]
+fn failed_sign_ins_of_an_application_deny_their_source() {
+    let setup = Setup::new("1h", "[events]\napplication = true");
+    let event = json!({"type": "auth_failed", "address": "192.0.2.7", "user": "bob", "endpoint": "/login"});
+    let answer: Value = setup.site.api().post("/api/events", &vec![event; 6]);
+    assert_eq!(answer, json!({"accepted": 6, "rejected": []}));
+    setup.is("192.0.2.7", "rule");
+    setup.site.send(&[from(7)]);
+    setup.site.saw(&[("rule", 1)]);
+    wait_for("its alert", PATIENCE, || {
+        let query = "analyzer=brute_force&source=192.0.2.7&min_severity=LOW&since=1h";
+        let list: AlertList = setup.site.api().get(&format!("/api/alerts?{query}"));
+        (list.total >= 1).then_some(())
+    });
+    wait_for("they are counted", PATIENCE, || {
+        (setup.site.api().status().detection?.events["auth_failed"] == 6).then_some(())
+    });
+}
+
+#[test]
+fn events_that_cannot_be_taken_are_told_each_by_itself() {
+    let setup = Setup::new("1h", "");
+    let ask = |body: &Value| setup.site.api().ask("POST", "/api/events", body.to_string().as_bytes());
+    let off = ask(&json!({"type": "login", "user": "x"}));
+    assert_eq!(off.status, 409, "{}", off.text());
+    setup.configure("[events]\napplication = true");
+    setup.site.weir(&["config", "reload"]).well();
+    let wrong = ask(&json!({"type": "auth_faild", "user": "x"}));
+    assert!(wrong.status == 400 && wrong.text().contains("auth_failed"), "{}", wrong.text());
+    let some =
+        ask(&json!([{"type": "login", "user": "x"}, {"type": "login"}, {"type": "login", "address": "nowhere"}]));
+    let some: Value = serde_json::from_str(&some.text()).unwrap();
+    assert_eq!((&some["accepted"], some["rejected"].as_array().unwrap().len()), (&json!(1), 2));
+    assert_eq!(some["rejected"][0]["index"], 1);
+    assert_eq!(ask(&json!(vec![json!(0); 10_001])).status, 400);
+    assert_eq!(setup.site.api().ask("POST", "/api/events", &vec![b' '; (1 << 20) + 1]).status, 413);
+    wait_for("they are counted", PATIENCE, || {
+        let row = setup.site.api().status().detection?;
+        (row.rejected.get("nobody") == Some(&1) && row.rejected.get("address") == Some(&1)).then_some(())
+    });
+}
+
+#[test]
+fn a_server_may_log_to_a_socket() {
+    let setup = Setup::idle("1h", "");
+    let socket = setup.site.place.folder().join("log.sock");
+    setup.configure(&format!("[events]\nsyslog = \"{}\"", socket.display()));
+    let mut setup = setup;
+    setup.site.start();
+    wait_for("the socket", PATIENCE, || socket.exists().then_some(()));
+    let sender = UnixDatagram::unbound().unwrap();
+    let message = format!("<190>Nov 28 15:00:00 web nginx: {}", line("192.0.2.9", "/probe"));
+    sender.send_to(message.as_bytes(), &socket).unwrap();
+    setup.is("192.0.2.9", "rule");
+}
+
+#[test]
+fn a_restart_neither_misses_nor_doubles_and_old_lines_deny_nobody() {
+    let mut setup = Setup::new("1h", "");
+    setup.write(&[line("192.0.2.10", "/probe")]);
+    setup.is("192.0.2.10", "rule");
+    setup.wait_for_alerts(1);
+    setup.site.terminate();
+    // What comes meanwhile: one of now, and one that is long past.
+    setup.write(&[line("192.0.2.11", "/probe"), line_of("192.0.2.12", "/probe", 7_200)]);
+    setup.site.start();
+    setup.is("192.0.2.11", "rule");
+    let list = setup.wait_for_alerts(3);
+    assert!(list.alerts.iter().all(|alert| alert.count == 1), "{list:?}");
+    assert_eq!(setup.site.api().explain("192.0.2.12").verdict, "pass");
+    let old = list.alerts.iter().find(|alert| alert.source.as_deref() == Some("192.0.2.12")).unwrap();
+    assert!(old.refused.is_some(), "{old:?}");
+    // And what an alert of before was about goes on in it.
+    setup.write(&[line("192.0.2.10", "/probe")]);
+    wait_for("it counts up", PATIENCE, || {
+        setup
+            .alerts()
+            .alerts
+            .iter()
+            .any(|alert| alert.source.as_deref() == Some("192.0.2.10") && alert.count == 2)
+            .then_some(())
+    });
+    assert_eq!(setup.alerts().total, 3);
+}
+
+#[test]
+fn killed_at_any_time_it_loses_no_decision_in_force() {
+    let mut setup = Setup::new("1h", "");
+    for round in 0..3u8 {
+        let source = format!("192.0.2.{}", 20 + round);
+        setup.write(&[line(&source, "/probe")]);
+        setup.is(&source, "rule");
+        setup.site.kill();
+        setup.site.start();
+        setup.is(&source, "rule");
+        setup.is_followed();
+    }
+    let list = setup.wait_for_alerts(3);
+    assert!(list.alerts.iter().all(|alert| alert.action.name() == "deny"), "{list:?}");
+}
+
+#[test]
+fn the_client_behind_a_trusted_proxy_is_denied_and_the_proxy_never() {
+    let setup = Setup::new("1h", "[events]\ntrusted_proxies = [\"192.0.2.50\"]");
+    let at = Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
+    let behind =
+        |peer: &str, chain: &str| format!("{peer} - - [{at}] \"GET /probe HTTP/1.1\" 404 1 \"-\" \"x\" \"{chain}\"");
+    setup.write(&[behind("192.0.2.50", "192.0.2.99, 192.0.2.51")]);
+    setup.is("192.0.2.51", "rule");
+    assert_eq!(
+        setup.site.api().explain("192.0.2.99").verdict,
+        "pass",
+        "what stands left of the client is its own word"
+    );
+    // Whoever is no trusted proxy speaks for itself alone.
+    setup.write(&[behind("192.0.2.52", "192.0.2.53")]);
+    setup.is("192.0.2.52", "rule");
+    assert_eq!(setup.site.api().explain("192.0.2.53").verdict, "pass");
+    // The proxy itself, and an address of a CDN.
+    setup.write(&[line("192.0.2.50", "/probe"), line("9.9.9.9", "/probe")]);
+    let list = setup.wait_for_alerts(4);
+    for guarded in ["192.0.2.50", "9.9.9.9"] {
+        let alert = list.alerts.iter().find(|alert| alert.source.as_deref() == Some(guarded)).unwrap();
+        assert!(alert.refused.as_deref().is_some_and(|why| why.contains("never blocked")), "{alert:?}");
+        assert_eq!((alert.action.name(), setup.site.api().explain(guarded).verdict.as_str()), ("observe", "pass"));
+    }
+    wait_for("they are counted", PATIENCE, || {
+        (setup.site.api().status().detection?.refused.get("never_block") == Some(&2)).then_some(())
+    });
+    let metrics = setup.site.api().ask("GET", "/metrics", b"").text();
+    assert!(metrics.contains("weir_responses_refused_total{reason=\"never_block\"} 2"), "{metrics}");
+    assert!(!metrics.contains("192.0.2.5"), "an address is in the metrics");
+    super::endpoints::pleases_promtool(&metrics);
+}
+
+#[test]
+fn what_is_lifted_by_hand_is_denied_again_when_it_comes_again() {
+    let setup = Setup::new("1h", "");
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is("192.0.2.9", "rule");
+    setup.site.weir(&["block", "remove", "192.0.2.9"]).well();
+    setup.is("192.0.2.9", "pass");
+    wait_for("it is denied again", PATIENCE, || {
+        setup.write(&[line("192.0.2.9", "/probe")]);
+        (setup.site.api().explain("192.0.2.9").verdict == "rule").then_some(())
+    });
+}
+
+#[test]
+fn without_enforcement_denials_are_only_counted() {
+    let setup = Setup::new("1h", "[alerts]\nenforce = false");
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    wait_for("the entry", PATIENCE, || {
+        let entries: Vec<Value> = setup.site.api().get("/api/block");
+        (entries.first()?["enforcement"] == "observe").then_some(())
+    });
+    setup.site.send(&[from(9)]);
+    setup.site.saw(&[("pass", 1), ("would rule", 1)]);
+}
+
+/// A rule of one's own as a form.
+fn form(name: &str, path: &str) -> Value {
+    json!({
+        "name": name,
+        "severity": "critical",
+        "conditions": [{"field": "cs-uri-stem", "compare": "startswith", "values": [path]}],
+        "response": {"do": "deny", "for_s": 3600},
+    })
+}
+
+#[test]
+fn rules_of_ones_own_are_made_changed_switched_and_outlive_a_restart() {
+    let mut setup = Setup::new("1h", "");
+    let made: Value = setup.site.api().post("/api/alerts/rules", &form("Secret door", "/door"));
+    assert_eq!((&made["id"], &made["changed"]), (&json!("secret-door"), &json!(true)));
+    setup.write(&[line("192.0.2.30", "/door")]);
+    setup.is("192.0.2.30", "rule");
+    let again = setup.site.api().ask("POST", "/api/alerts/rules", form("Secret door", "/x").to_string().as_bytes());
+    assert_eq!(again.status, 409, "{}", again.text());
+    // In YAML, through the command line; with a dry run first.
+    let yaml = setup
+        .site
+        .place
+        .file("own.yml", PROBE.replace("FOR", "1h").replace("/probe", "/gate").replace("test-probe", "gate"));
+    setup.site.weir(&["rules", "create", &yaml, "--dry-run"]).well();
+    assert!(setup.site.api().get::<Vec<RuleRow>>("/api/alerts/rules").iter().all(|row| row.id != "gate"));
+    setup.site.weir(&["rules", "create", &yaml]).well();
+    setup.site.weir(&["rules", "update", "test-probe", "--severity", "low", "--response", "observe"]).well();
+    setup.site.weir(&["rules", "disable", "secret-door"]).well();
+    setup.site.kill();
+    setup.site.start();
+    setup.is_followed();
+    let rows: Vec<RuleRow> = setup.site.api().get("/api/alerts/rules");
+    let row = |id: &str| rows.iter().find(|row| row.id == id).unwrap();
+    assert_eq!((row("gate").origin.as_str(), row("gate").enabled), ("own", true));
+    assert_eq!((row("secret-door").enabled, row("test-probe").overridden), (false, true));
+    assert_eq!(setup.site.api().get::<Vec<RuleRow>>("/api/alerts/rules/list?enabled=false").len(), 1);
+    setup.write(&[line("192.0.2.31", "/gate"), line("192.0.2.32", "/door"), line("192.0.2.33", "/probe")]);
+    setup.is("192.0.2.31", "rule");
+    assert_eq!(setup.site.api().explain("192.0.2.32").verdict, "pass");
+    assert_eq!(setup.site.api().explain("192.0.2.33").verdict, "pass");
+    let detail: RuleDetail = setup.site.api().get("/api/alerts/rules/gate");
+    assert!(detail.text.contains("/gate"), "{}", detail.text);
+    setup.site.weir(&["rules", "show", "test-probe"]).well();
+    setup.site.weir(&["rules", "delete", "gate"]).well();
+    setup.site.weir(&["rules", "delete", "test-probe"]).well();
+    setup.site.weir(&["rules", "show", "gate"]).badly(3, &["there is no rule"]);
+    setup.write(&[line("192.0.2.34", "/gate"), line("192.0.2.35", "/probe")]);
+    setup.is("192.0.2.35", "rule");
+    assert_eq!(setup.site.api().explain("192.0.2.34").verdict, "pass");
+}
+
+#[test]
+fn what_is_no_rule_is_refused_with_its_line() {
+    let setup = Setup::new("1h", "");
+    let bad = PROBE.replace("FOR", "1h").replace("test-probe", "bad").replace("level: high", "level: hihg");
+    let file = setup.site.place.file("bad.yml", &bad);
+    let line = bad.lines().position(|line| line.starts_with("level")).unwrap() + 1;
+    setup.site.weir(&["rules", "create", &file]).badly(1, &["hihg", &format!("line {line}")]);
+    setup.site.weir(&["rules", "check", &file]).badly(1, &["not all of it is well"]);
+    let unknown = json!({"name": "x", "analyzer": "brute_froce"});
+    let answer = setup.site.api().ask("POST", "/api/alerts/rules", unknown.to_string().as_bytes());
+    assert!(answer.status == 400 && answer.text().contains("brute_force"), "{}", answer.text());
+    assert_eq!(setup.site.api().ask("PUT", "/api/alerts/rules/nowhere", b"{\"enabled\":true}").status, 404);
+    assert_eq!(setup.site.api().ask("DELETE", "/api/alerts/rules/nowhere", b"").status, 404);
+}
+
+#[test]
+fn a_rule_may_use_an_analyzer_with_settings_of_its_own() {
+    let setup = Setup::new("1h", "[events]\napplication = true\n[analyzers.brute_force]\nenabled = false");
+    let rule =
+        json!({"name": "Two sign-ins", "analyzer": "brute_force", "config": {"threshold": 2, "response": "deny 1h"}});
+    let made: Value = setup.site.api().post("/api/alerts/rules", &rule);
+    assert_eq!(made["id"], "two-sign-ins");
+    let event = json!({"type": "auth_failed", "address": "192.0.2.7", "user": "bob"});
+    let _: Value = setup.site.api().post("/api/events", &vec![event; 2]);
+    setup.is("192.0.2.7", "rule");
+    wait_for("its alert", PATIENCE, || {
+        let list: AlertList = setup.site.api().get("/api/alerts?analyzer=two-sign-ins");
+        (list.total >= 1).then_some(())
+    });
+}
+
+#[test]
+fn a_reload_with_a_broken_rule_changes_nothing_and_names_it() {
+    let setup = Setup::new("1h", "");
+    fs::write(setup.rules.join("broken.yml"), "title: x\ndetection: [\n").unwrap();
+    fs::write(setup.rules.join("probe.yml"), PROBE.replace("FOR", "1h").replace("/probe", "/other")).unwrap();
+    setup.site.weir(&["config", "reload"]).badly(1, &["broken.yml:", "the rules before stay"]);
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is("192.0.2.9", "rule");
+    // Mended, what is new is in force.
+    fs::remove_file(setup.rules.join("broken.yml")).unwrap();
+    setup.site.weir(&["config", "reload"]).well();
+    wait_for("the other rule", PATIENCE, || {
+        setup.write(&[line("192.0.2.10", "/other")]);
+        (setup.site.api().explain("192.0.2.10").verdict == "rule").then_some(())
+    });
+}
+
+#[test]
+fn at_a_start_a_broken_rule_is_named_and_the_others_are_used() {
+    let mut setup = Setup::idle("1h", "");
+    fs::write(setup.rules.join("broken.yml"), "title: x\ndetection: [\n").unwrap();
+    setup.site.start();
+    setup.is_followed();
+    setup.problem("broken.yml:");
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is("192.0.2.9", "rule");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_named_and_the_rest_goes_on() {
+    let setup = Setup::idle("1h", "");
+    let folder = setup.site.place.folder().join("no.log");
+    fs::create_dir(&folder).unwrap();
+    setup.configure(&format!("[[logs]]\nname = \"no\"\npath = \"{}\"", folder.display()));
+    let mut setup = setup;
+    setup.site.start();
+    setup.is_followed();
+    setup.problem("no.log");
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is("192.0.2.9", "rule");
+    let text = setup.site.weir(&["status"]).well();
+    assert!(text.contains("access.log") && text.contains("following") && text.contains("no.log"), "{text}");
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "").unwrap();
+    wait_for("the problem is over", PATIENCE, || {
+        setup.site.api().status().health.problems.iter().all(|problem| !problem.contains("no.log")).then_some(())
+    });
+}
+
+#[test]
+fn a_database_of_alerts_that_cannot_be_written_stops_no_denial() {
+    let mut setup = Setup::idle("1h", "");
+    // Something is in its place that cannot be put aside.
+    let path = setup.site.place.state().join("events.db");
+    fs::create_dir_all(path.join("x")).unwrap();
+    fs::set_permissions(setup.site.place.state(), fs::Permissions::from_mode(0o700)).unwrap();
+    setup.site.start();
+    setup.is_followed();
+    setup.problem("events store");
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is("192.0.2.9", "rule");
+    assert_eq!(setup.site.api().ask("GET", "/api/alerts", b"").status, 503);
+}
+
+#[test]
+fn filters_that_make_no_sense_are_refused_with_the_words_there_are() {
+    let setup = Setup::new("1h", "");
+    let ask = |query: &str| setup.site.api().ask("GET", &format!("/api/alerts?{query}"), b"");
+    for (query, words) in [
+        ("severity=hihg", "high"),
+        ("status=done", "resolved"),
+        ("limit=501", "1 to 500"),
+        ("limit=0", "1 to 500"),
+        ("since=yesterday", "24h"),
+        ("source=example.org", "not an address"),
+        ("wrong=1", "wrong"),
+    ] {
+        let answer = ask(query);
+        assert!(answer.status == 400 && answer.text().contains(words), "{query}: {}", answer.text());
+    }
+    assert_eq!(setup.site.api().ask("GET", "/api/alerts/nonsense", b"").status, 404);
+    let analyzers: Vec<Value> = setup.site.api().get("/api/alerts/analyzers/list");
+    assert_eq!(analyzers.len(), 9);
+    let lines = [
+        setup.site.weir(&["alerts", "list", "--severity", "bad"]).badly(2, &["critical"]),
+        setup.site.weir(&["alerts", "show", "0192f0c1-7e2a-7c3b-9d4e-5f6a7b8c9d0e"]).badly(3, &["there is no alert"]),
+    ];
+    drop(lines);
+}
+
+#[test]
+fn nothing_runs_until_something_is_to_be_heard() {
+    let site = Site::new("");
+    assert_eq!(site.api().status().detection, None);
+    assert!(!site.place.state().join("events.db").exists());
+}
