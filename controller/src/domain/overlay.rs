@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weir_common::abi::{LIFT_SEGMENTS, OVERLAY_LIFT, OVERLAY_SEGMENTS, OverlayValue, Segment, overlay_flag};
 
-use super::decision::{Decision, Kind};
+use super::decision::{Decision, Kind, ListEnforcement};
 use super::desired::Desired;
 use super::guard::Guards;
 use super::prefixes::{is_single, single};
@@ -49,6 +49,9 @@ pub enum NeedsRebuild {
     /// A map of the overlay is full.
     #[error("the overlay is full")]
     Full,
+    /// The change is on a list that limits: which limit a source has stands in the tables alone.
+    #[error("a list that limits has its sources in the tables")]
+    Limits,
     /// The tables hold a prefix that is to go.
     #[error("the tables hold the prefix")]
     LiftedPrefix,
@@ -190,6 +193,11 @@ impl Overlay {
         before: &[Decision],
         sequence: u64,
     ) -> Result<Vec<Op>, NeedsRebuild> {
+        let limits = |decision: &Decision| decision.of_list == ListEnforcement::Limit;
+        let new = context.desired.on(prefix).into_iter().filter(|decision| decision.info.sequence == sequence);
+        if before.iter().any(limits) || new.into_iter().any(|decision| limits(&decision)) {
+            return Err(NeedsRebuild::Limits);
+        }
         if is_single(&prefix) {
             let key = Key::Address(prefix.addr());
             let lift = before.iter().any(|gone| context.any_holds(gone.info.sequence))
