@@ -137,6 +137,7 @@ pub struct Batch {
     pub input: Arc<str>,
     /// The path that is followed, or the socket.
     pub origin: Arc<str>,
+    head: Box<[u8]>,
     bytes: Vec<u8>,
     lines: Vec<Range<u32>>,
     /// When it was read.
@@ -155,6 +156,12 @@ impl Batch {
     /// may have any other byte.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.lines.iter().map(|line| self.bytes.get(line.start as usize..line.end as usize).unwrap_or_default())
+    }
+
+    /// How the file begins that is read: at most [`follow::HEAD_BYTES`] bytes of those that were read before and now. Of a
+    /// socket nothing.
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// How many.

@@ -127,6 +127,11 @@ impl Reader {
         Mark { id, born, offset, fingerprint, is_closed }
     }
 
+    /// The first of the bytes that were read.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.file.is_some()
     }

@@ -184,6 +184,7 @@ struct Pending {
 impl Pending {
     fn new(input: &Arc<str>, origin: &Arc<str>) -> Self {
         let batch = Batch {
+            head: Box::default(),
             input: Arc::clone(input),
             origin: Arc::clone(origin),
             bytes: Vec::new(),

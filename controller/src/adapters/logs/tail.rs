@@ -286,6 +286,7 @@ impl Tail {
         Read::Batch(Batch {
             input: Arc::clone(&self.input),
             origin: Arc::clone(&self.origin),
+            head: self.files.last().map(|reader| reader.head().into()).unwrap_or_default(),
             bytes: part.bytes,
             lines: part.lines,
             received,

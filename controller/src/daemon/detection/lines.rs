@@ -67,6 +67,7 @@ fn choice(detection: &Detection, log: &LogSource) -> Choice {
         pattern: log.pattern.as_deref().map(Arc::from),
         trusted: trusted(detection, Some(log)),
         mixed: false,
+        is_open: false,
         origin: None,
     }
 }
@@ -81,7 +82,8 @@ impl Lines {
             ways.insert(Arc::from(log.name.as_str()), Way { choice: choice(detection, log), zone });
         }
         for name in [SYSLOG, SYSLOG_UDP] {
-            let choice = Choice { trusted: trusted(detection, None), mixed: true, ..Choice::default() };
+            let is_open = name == SYSLOG_UDP;
+            let choice = Choice { trusted: trusted(detection, None), mixed: true, is_open, ..Choice::default() };
             ways.insert(Arc::from(name), Way { choice, zone: TimeZone::system() });
         }
         let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -103,7 +105,10 @@ impl Lines {
             }
             let choice = Choice { origin: Some(Arc::clone(&batch.origin)), ..way.choice.clone() };
             match Reader::new(&choice) {
-                Ok(reader) => drop(self.readers.insert(place.clone(), reader)),
+                Ok(mut reader) => {
+                    reader.begins_with(batch.head());
+                    self.readers.insert(place.clone(), reader);
+                }
                 Err(error) => {
                     // The settings were checked when they were read.
                     tracing::error!(log = %batch.input, %error, "its lines are not read");

@@ -70,6 +70,15 @@ impl FromStr for EventKind {
     }
 }
 
+/// Why an event may be the word of somebody else than the server or application it seems to be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doubt {
+    /// Every program of this machine may have sent it.
+    Spoofable,
+    /// A client may have written its line: the log does not escape line breaks. It is never held against anybody.
+    Forgeable,
+}
+
 /// One thing that happened. What a log does not say is `None`.
 ///
 /// Texts are unescaped the way their format escapes them, and are valid UTF-8: bytes that are not, and NUL, stand
@@ -79,6 +88,10 @@ impl FromStr for EventKind {
 pub struct Event {
     /// When it happened.
     pub time: Timestamp,
+    /// Whether its line says so: else it is when the line was read.
+    pub has_own_time: bool,
+    /// Why it may be somebody else's word, if it may.
+    pub doubt: Option<Doubt>,
     /// What happened.
     pub kind: EventKind,
     /// Who sent it: the peer, or behind trusted proxies the client they name. `c-ip`.
@@ -132,9 +145,6 @@ pub struct Event {
     pub origin: Option<std::sync::Arc<str>>,
 }
 
-/// The detail that says why somebody else than the server may have written an event's line.
-pub const FORGEABLE: &str = "forgeable";
-
 /// Bytes of a line that are kept as evidence.
 pub const EVIDENCE_BYTES: usize = 2_048;
 
@@ -143,6 +153,8 @@ impl Event {
     pub fn new(time: Timestamp, kind: EventKind) -> Self {
         Self {
             time,
+            has_own_time: true,
+            doubt: None,
             kind,
             client: None,
             peer: None,
@@ -186,9 +198,9 @@ impl Event {
         self.endpoint.as_deref().or_else(|| self.path())
     }
 
-    /// Whether somebody else than the server may have written its line, as far as its format can tell.
+    /// Whether a client may have written its line.
     pub fn is_forgeable(&self) -> bool {
-        self.details.contains_key(FORGEABLE)
+        self.doubt == Some(Doubt::Forgeable)
     }
 
     /// The value of a field by the name that rules know it by: those of Sigma's web taxonomy, weir's own, `details`'.

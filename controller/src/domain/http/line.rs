@@ -30,7 +30,7 @@ pub use self::format::Format;
 pub use self::grok::PatternError;
 use self::time::Times;
 use super::client::{Peer, TrustedProxies, ends_as_a_chain};
-use super::event::{Event, EventKind};
+use super::event::{Doubt, Event, EventKind};
 
 /// Bytes of a line that are read. What is longer is cut, and the event says so (`cut` in its details).
 pub const LONGEST_LINE: usize = 65_536;
@@ -53,6 +53,8 @@ pub struct Choice {
     /// Whether lines of several programs come by the same door, as they do by a socket: [`Format::Auto`] then looks at each
     /// line by itself. Of a file, the first lines decide.
     pub mixed: bool,
+    /// Whether every program of the machine may send lines.
+    pub is_open: bool,
     /// What the events name as where they came from.
     pub origin: Option<Arc<str>>,
 }
@@ -143,10 +145,31 @@ impl fmt::Display for Unparsed {
 pub struct Reader {
     format: Format,
     mixed: bool,
+    is_open: bool,
+    /// Whether line breaks of clients stand in the file as they came. Once that shows, it stays so, whatever lines look like
+    /// later: clients may have written them.
+    is_raw: bool,
     origin: Option<Arc<str>>,
     pattern: Option<grok::Grok>,
     learned: Learned,
     scope: Scope,
+}
+
+/// The syslog header before a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Header {
+    /// There is none.
+    None,
+    /// There is one that says no time.
+    Untimed,
+    /// There is one that says when.
+    At(Timestamp),
+}
+
+impl Header {
+    fn of(inner: &syslog::Inner<'_>) -> Self {
+        inner.time.map_or(Self::Untimed, Self::At)
+    }
 }
 
 /// What all formats read with.
@@ -154,8 +177,9 @@ pub struct Reader {
 struct Scope {
     trusted: TrustedProxies,
     times: Times,
-    /// The time of the syslog header before the line, if there was one.
-    header: Option<Timestamp>,
+    header: Header,
+    /// Whether the line has no time of its own.
+    is_untimed: bool,
     /// Whether the line was cut.
     cut: bool,
     /// Whether a field without a name has shown that it is no chain of proxies.
@@ -164,6 +188,17 @@ struct Scope {
 }
 
 impl Scope {
+    /// The time of a line that says none: its header's, or when it was read.
+    fn other_time(&mut self, context: &Context) -> Timestamp {
+        match self.header {
+            Header::At(time) => time,
+            Header::None | Header::Untimed => {
+                self.is_untimed = true;
+                context.received
+            }
+        }
+    }
+
     /// Says who sent it. The chain is what the format has under the name of the trusted proxies' header.
     fn client(&self, event: &mut Event, peer: Peer) {
         event.peer = peer.address();
@@ -232,13 +267,16 @@ impl Reader {
         Ok(Self {
             format: choice.format,
             mixed: choice.mixed,
+            is_open: choice.is_open,
+            is_raw: false,
             origin: choice.origin.clone(),
             pattern,
             learned: Learned::default(),
             scope: Scope {
                 trusted: choice.trusted.clone(),
                 times: Times::default(),
-                header: None,
+                header: Header::None,
+                is_untimed: false,
                 cut: false,
                 no_chain: false,
                 nginx: nginx_error::Entry::default(),
@@ -254,6 +292,31 @@ impl Reader {
         }
     }
 
+    /// Takes in how the file begins, of which nothing is an event: whether clients can write lines of their own shows there
+    /// even if reading begins further on.
+    pub fn begins_with(&mut self, head: &[u8]) {
+        if self.mixed || self.format != Format::Auto {
+            return;
+        }
+        let whole = memchr::memrchr(b'\n', head).map_or(0, |at| at + 1);
+        let (lines, cut) = head.split_at_checked(whole).unwrap_or((head, &[]));
+        // How a line that was cut ends may be the client's doing, how it begins is not.
+        let mut formats = lines.split(|byte| *byte == b'\n').filter_map(|line| detect::detect(line, 0).ok());
+        self.is_raw |= nginx_error::begins(cut) || formats.any(Format::is_raw);
+    }
+
+    /// Whose word an event may be. Behind a socket a datagram is one line, whatever it holds.
+    fn doubt(&mut self) -> Option<Doubt> {
+        if self.mixed {
+            return self.is_open.then_some(Doubt::Spoofable);
+        }
+        self.is_raw |= match self.format {
+            Format::Auto => self.learned.holds(Format::NginxError) || self.learned.holds(Format::Traefik),
+            chosen => chosen.is_raw(),
+        };
+        self.is_raw.then_some(Doubt::Forgeable)
+    }
+
     /// What a line is, without its line break. It never fails, and takes time and memory as the line's length, of which
     /// [`LONGEST_LINE`] bytes count.
     pub fn read(&mut self, line: &[u8], context: &Context) -> Line {
@@ -265,11 +328,13 @@ impl Reader {
             return Line::Nothing;
         }
         self.scope.cut = kept.len() < whole.len();
-        self.scope.header = None;
+        (self.scope.header, self.scope.is_untimed) = (Header::None, false);
         let mut line = self.read_kept(kept, context);
         if let Line::Event(event) = &mut line {
             event.keep_raw(whole);
             event.origin.clone_from(&self.origin);
+            event.has_own_time = !self.scope.is_untimed;
+            event.doubt = self.doubt();
             if self.scope.cut {
                 event.details.insert("cut".to_owned(), format!("{} bytes, {LONGEST_LINE} read", whole.len()));
             }
@@ -290,7 +355,7 @@ impl Reader {
                     && let Some(inner) = syslog::strip(line, &mut self.scope.times, context)
                     && (detect::begins(named, inner.message) || named == Format::Haproxy)
                 {
-                    self.scope.header = Some(inner.time.unwrap_or(context.received));
+                    self.scope.header = Header::of(&inner);
                     line = inner.message;
                 }
                 parse(named, line, &mut self.scope, context)
@@ -304,8 +369,8 @@ impl Reader {
             Ok(format) => (format, line),
             Err(Unparsed::Format) => match self.behind_a_header(line, context) {
                 Some(known) => known,
-                // What a line break of a client's cut off an entry begins with anything.
-                None if self.learned.holds(Format::NginxError) => (Format::NginxError, line),
+                // What a line break of a client's cut off an entry begins with anything; a datagram is whole.
+                None if !self.mixed && self.learned.holds(Format::NginxError) => (Format::NginxError, line),
                 None => return Line::Unparsed(Unparsed::Format),
             },
             Err(why) => return Line::Unparsed(why),
@@ -323,7 +388,7 @@ impl Reader {
     fn behind_a_header<'a>(&mut self, line: &'a [u8], context: &Context) -> Option<(Format, &'a [u8])> {
         let inner = syslog::strip(line, &mut self.scope.times, context)?;
         let format = detect::detect(inner.message, self.learned.formats).ok()?;
-        self.scope.header = Some(inner.time.unwrap_or(context.received));
+        self.scope.header = Header::of(&inner);
         Some((format, inner.message))
     }
 }

@@ -1,7 +1,7 @@
 //! What analyzers need to say something: whether it is time to, the lines that show it, and who they are.
 use std::sync::Arc;
 
-use super::super::event::Event;
+use super::super::event::{Doubt, Event};
 use super::super::finding::{Detector, Finding, Response};
 use super::super::severity::Severity;
 
@@ -105,7 +105,8 @@ impl Speaker {
 
     /// A finding about an event that names nobody yet.
     ///
-    /// All of what analyzers hear is proven: a request was read after a handshake, an event is the application's own word.
+    /// What analyzers hear is proven but where the event says otherwise: a request was read after a handshake, an event is
+    /// the application's own word.
     pub(super) fn finding(&self, event: &Event, severity: Severity, confidence: u8, response: Response) -> Finding {
         Finding {
             detector: Detector::Analyzer(self.name),
@@ -124,7 +125,7 @@ impl Speaker {
             indicators: Vec::new(),
             evidence: Vec::new(),
             response: Some(response),
-            spoofable: false,
+            spoofable: event.doubt == Some(Doubt::Spoofable),
         }
     }
 }

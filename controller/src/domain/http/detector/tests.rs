@@ -5,6 +5,8 @@ use crate::domain::http::book::Folding;
 use crate::domain::http::respond::Responses;
 use crate::domain::http::rules::{Caps, RuleFile, RuleSet, load};
 
+mod forged;
+
 /// A rule for every path that begins with an exclamation mark, and one for three of these from one source.
 const RULES: &str = "
 title: Bang
@@ -167,7 +169,7 @@ fn a_refusal_at_the_door_is_on_the_alert_and_the_next_denial_is_made_again() {
     let first = deny(&mut under);
     assert!(matches!(first.consequence, Consequence::Deny { for_s: 3_600, .. }));
     let now = Moment::replayed(at(1), &nobody).now;
-    under.detector.refused(first.folded.id, "192.0.2.7/32".parse().unwrap(), "protected", now);
+    under.detector.refused(first.folded.id, Action::Deny, "192.0.2.7/32".parse().unwrap(), "protected", now);
     let alert = under.detector.alerts.get(first.folded.id).unwrap();
     assert_eq!((alert.action, alert.refused.as_deref()), (Action::Observe, Some("protected")));
     let again = under.detector.responder.respond(&first.finding, now, None, &nobody);

@@ -29,7 +29,7 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     let Some(head) = head(line) else { return Line::Unparsed(Unparsed::Format) };
     let time = match head.time {
         Some(text) => scope.times.apache_error(text, &context.zone),
-        None => Some(scope.header.unwrap_or(context.received)),
+        None => Some(scope.other_time(context)),
     };
     let Some(time) = time else { return Line::Unparsed(Unparsed::Time) };
     match head.client {

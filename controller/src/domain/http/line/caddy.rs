@@ -22,7 +22,7 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
                 let slashes = text.as_bytes().get(..19).and_then(|text| scope.times.slashes(text, &context.zone));
                 slashes.or_else(|| scope.times.any(text.as_bytes(), context.received, &context.zone))
             }
-            None => Some(scope.header.unwrap_or(context.received)),
+            None => Some(scope.other_time(context)),
         },
     };
     let Some(at) = at else { return Line::Unparsed(Unparsed::Time) };

@@ -69,6 +69,11 @@ impl Format {
         }
     }
 
+    /// Whether a client's line breaks stand in such a log as they came, so that it can write lines of its own.
+    pub const fn is_raw(self) -> bool {
+        matches!(self, Self::NginxError | Self::Traefik)
+    }
+
     /// Its bit in a set of formats.
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16

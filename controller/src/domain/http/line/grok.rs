@@ -3,7 +3,7 @@ use std::fmt;
 
 use ::grok::parser::{GrokComponent, grok_split};
 
-use super::{Context, Line, Scope, Unparsed, address, request, text};
+use super::{Context, Header, Line, Scope, Unparsed, address, request, text};
 use crate::domain::http::client::Peer;
 use crate::domain::http::event::{Event, EventKind};
 
@@ -101,6 +101,8 @@ fn field(name: &str) -> Option<Field> {
 /// A compiled pattern.
 pub(super) struct Grok {
     pattern: ::grok::Pattern,
+    /// The same that takes as little as it can where the other takes as much, and the other way round.
+    swapped: ::grok::Pattern,
     /// Its captures by name, with the fields they fill.
     captures: Vec<(String, Option<Field>)>,
 }
@@ -124,8 +126,8 @@ impl Grok {
         }
         let patterns = known();
         let parts = parts(pattern, &error)?;
-        let anchored = format!("^(?:{pattern})");
-        let Ok(compiled) = patterns.compile(&anchored, true) else {
+        let compile = |flags: &str| patterns.compile(&format!("{flags}^(?:{pattern})"), true);
+        let (Ok(compiled), Ok(swapped)) = (compile(""), compile("(?U)")) else {
             return Err(fault(pattern, &parts, &patterns, &error));
         };
         let mut captures: Vec<_> = compiled.capture_names().map(|name| (name.to_owned(), field(name))).collect();
@@ -134,7 +136,7 @@ impl Grok {
             let what = "it captures no field of an event: name the address as in %{IPORHOST:client}";
             return Err(error(0, what.to_owned()));
         }
-        Ok(Self { pattern: compiled, captures })
+        Ok(Self { pattern: compiled, swapped, captures })
     }
 
     /// Reads a line; behind a syslog header, if as a whole it is not as the pattern says.
@@ -145,24 +147,37 @@ impl Grok {
         }
         match super::syslog::strip(line, &mut scope.times, context) {
             Some(inner) => {
-                scope.header = inner.time;
+                scope.header = Header::of(&inner);
                 self.matched(inner.message, scope, context)
             }
             None => whole,
         }
     }
 
+    /// Whether the addresses stand where they stand whichever way the line is read. Where text of a client's comes before
+    /// them, it may hold what looks like them: then taking as much of it as can be and taking as little end in other places.
+    fn is_certain(&self, line: &str, matches: &::grok::Matches<'_>) -> bool {
+        let Some(others) = self.swapped.match_against(line) else { return false };
+        let place = |text: &str| (text.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
+        let whose = |field: &Option<Field>| matches!(field, Some(Field::Client | Field::ForwardedFor));
+        let mut names = self.captures.iter().filter(|(_, field)| whose(field)).map(|(name, _)| name);
+        names.all(|name| matches.get(name).map(place) == others.get(name).map(place))
+    }
+
     fn matched(&self, line: &[u8], scope: &mut Scope, context: &Context) -> Line {
         let line = text::utf8(line);
         let Some(matches) = self.pattern.match_against(&line) else { return Line::Unparsed(Unparsed::Format) };
-        let mut event = Box::new(Event::new(scope.header.unwrap_or(context.received), EventKind::ServerMessage));
+        if !self.is_certain(&line, &matches) {
+            return Line::Unparsed(Unparsed::Ambiguous);
+        }
+        let mut event = Box::new(Event::new(scope.other_time(context), EventKind::ServerMessage));
         let (mut peer, mut kind) = (Peer::Unknown, None);
         for (name, field) in &self.captures {
             let Some(value) = matches.get(name).filter(|value| !value.is_empty() && *value != "-") else { continue };
             match field {
                 Some(Field::Client) if peer == Peer::Unknown => peer = address::peer(value.as_bytes()),
                 Some(Field::Time) => match scope.times.any(value.as_bytes(), context.received, &context.zone) {
-                    Some(time) => event.time = time,
+                    Some(time) => (event.time, scope.is_untimed) = (time, false),
                     None => return Line::Unparsed(Unparsed::Time),
                 },
                 Some(Field::Kind) => kind = value.parse().ok(),

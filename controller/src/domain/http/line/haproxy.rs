@@ -3,7 +3,7 @@
 //! `address:port [time] frontend backend/server timers status bytes cookie cookie state counts queues {captured} {captured}
 //! "request"`. HAProxy writes `#HH` for quotation marks, braces, bars and unprintable bytes of captured headers and of the
 //! request, so the first quotation mark is the request's.
-use super::{Context, Line, Scope, Unparsed, address, request, request_event, text};
+use super::{Context, Header, Line, Scope, Unparsed, address, request, request_event, text};
 use crate::domain::http::client::Peer;
 use crate::domain::http::event::{Event, EventKind};
 
@@ -34,7 +34,7 @@ pub(super) fn begins(line: &[u8]) -> bool {
 
 pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     let Some(head) = head(line) else {
-        let notice = NOTICES.iter().any(|start| line.starts_with(start)) || scope.header.is_some();
+        let notice = NOTICES.iter().any(|start| line.starts_with(start)) || scope.header != Header::None;
         return if notice { Line::Nothing } else { Line::Unparsed(Unparsed::Format) };
     };
     let Some(time) = scope.times.clf_fraction(head.time, &context.zone) else { return Line::Unparsed(Unparsed::Time) };

@@ -9,7 +9,7 @@ use memchr::memmem;
 use self::tail::Tail;
 use super::{Context, Line, Scope, Unparsed, address, request, text};
 use crate::domain::http::client::Peer;
-use crate::domain::http::event::{Event, EventKind, FORGEABLE};
+use crate::domain::http::event::{Event, EventKind};
 
 mod tail;
 
@@ -27,6 +27,8 @@ pub(super) struct Entry {
     open: u8,
     /// The process that began it: the next entry of the same is no piece of this one. A client does not know its number.
     process: Vec<u8>,
+    /// When the last one was written.
+    last: Option<jiff::Timestamp>,
 }
 
 /// Whether a line begins as entries do.
@@ -58,7 +60,7 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
         }
         // nginx tells the client of every connection's trouble: where it does not, a line break stands in between.
         if connection && !matches!(level, b"info" | b"debug") {
-            scope.nginx = Entry { open: MOST_PIECES, process: process.to_vec() };
+            scope.nginx = Entry { open: MOST_PIECES, process: process.to_vec(), last: Some(time) };
             return Line::Unparsed(Unparsed::Broken);
         }
         return Line::Nothing;
@@ -66,21 +68,25 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     let whole = |tail: &Tail<'_>| line.len() < CUT || tail.server.is_some() && tail::is_nginx_own(tail.message);
     let Some(tail) = tail.ok().filter(whole) else { return Line::Unparsed(Unparsed::Ambiguous) };
     let mut event = event(time, level, &tail, scope);
-    if scope.header.is_none() {
-        // Behind a syslog header an entry is one datagram, whatever it holds; in a file the next line may be a client's.
-        event.details.insert(FORGEABLE.to_owned(), "line breaks are not escaped".to_owned());
+    if let Some(line) = tail.request {
+        request::read(&mut event, line, text::plain);
     }
+    event.host = tail.host.map(text::plain);
+    event.referer = tail.referrer.map(text::plain);
+    scope.nginx.last = Some(time);
     Line::Event(event)
 }
 
-/// The end of an entry that a line break has cut: it has the client whose doing that is.
+/// The end of an entry that a line break has cut. If it is one: a client may have written it all, so what was asked for is
+/// nobody's.
 fn rest_of_an_entry(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     let Some(Ok(tail)) = tail::find(line) else {
         scope.nginx.open = scope.nginx.open.saturating_sub(1);
         return Line::Unparsed(Unparsed::Broken);
     };
     scope.nginx.open = 0;
-    let mut event = event(scope.header.unwrap_or(context.received), b"error", &tail, scope);
+    let time = scope.nginx.last.unwrap_or_else(|| scope.other_time(context));
+    let mut event = event(time, b"error", &tail, scope);
     event.kind = EventKind::ServerMessage;
     event.user = None;
     event.component = Some("log:error".to_owned());
@@ -97,11 +103,6 @@ fn event(time: jiff::Timestamp, level: &[u8], tail: &Tail<'_>, scope: &Scope) ->
     event.user = user(&said);
     event.component = Some(format!("{part}:{}", text::plain(level)));
     event.message = Some(said);
-    if let Some(line) = tail.request {
-        request::read(&mut event, line, text::plain);
-    }
-    event.host = tail.host.map(text::plain);
-    event.referer = tail.referrer.map(text::plain);
     if let Some(server) = tail.server.filter(|server| !server.is_empty()) {
         event.details.insert("server".to_owned(), text::plain(server));
     }

@@ -57,7 +57,7 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
         Some(text) => Some(scope.times.any(text.as_bytes(), context.received, &context.zone)),
         None => fields.number(name).map(super::time::epoch),
     });
-    let Some(time) = time.unwrap_or(Some(scope.header.unwrap_or(context.received))) else {
+    let Some(time) = time.unwrap_or_else(|| Some(scope.other_time(context))) else {
         return Line::Unparsed(Unparsed::Time);
     };
     let mut event = request_event(time);

@@ -10,7 +10,7 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     }
     let at = match fields.first(&["StartUTC", "StartLocal", "time"]) {
         Some((_, text)) => scope.times.iso(text.as_bytes(), &context.zone),
-        None => Some(scope.header.unwrap_or(context.received)),
+        None => Some(scope.other_time(context)),
     };
     let Some(at) = at else { return Line::Unparsed(Unparsed::Time) };
     if ["ClientAddr", "ClientHost"].iter().any(|name| fields.contradicts(name)) {

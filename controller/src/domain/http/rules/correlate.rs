@@ -14,7 +14,7 @@ use super::info::{LONGEST_S, MOST, RuleInfo};
 use super::window::{Add, Shape};
 use super::{Matches, RuleSet, fields, subject};
 use crate::domain::http::decode::Views;
-use crate::domain::http::event::Event;
+use crate::domain::http::event::{Doubt, Event};
 use crate::domain::http::finding::{Detector, Finding};
 
 /// Something that is counted.
@@ -524,10 +524,10 @@ fn joined<'e>(names: &[String], event: &'e Event) -> Option<Cow<'e, str>> {
 
 /// Whom an event is counted for.
 ///
-/// What anybody may have written is counted by itself, so that it never adds to what a source did.
+/// What others may have said is counted by itself, so that it never adds to what a source did.
 fn who(group: &[String], event: &Event) -> Option<Who> {
-    if event.is_forgeable() {
-        return joined(group, event).map(|text| Who::Forgeable(Arc::from(&*text)));
+    if let Some(doubt) = event.doubt {
+        return joined(group, event).map(|text| Who::Doubted(doubt, Arc::from(&*text)));
     }
     match group {
         [one] if fields::is_source(one) => event.client.map(Who::Source),
@@ -565,6 +565,6 @@ fn finding(
         indicators,
         evidence,
         response: info.response,
-        spoofable: false,
+        spoofable: event.doubt == Some(Doubt::Spoofable),
     }
 }

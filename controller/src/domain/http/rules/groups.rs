@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::window::{Shape, Window};
+use crate::domain::http::event::Doubt;
 
 /// Who or what is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,8 +15,8 @@ pub(super) enum Who {
     Source(IpAddr),
     /// Anything else.
     Text(Arc<str>),
-    /// Any of them, as lines say that anybody may have written.
-    Forgeable(Arc<str>),
+    /// Any of them, by events that are doubted.
+    Doubted(Doubt, Arc<str>),
 }
 
 /// What is counted of whom.

@@ -164,3 +164,32 @@ fn groks_own_patterns_for_web_logs_all_compile() {
         }
     }
 }
+
+/// A user's name may hold what comes behind it.
+#[test]
+fn an_address_that_could_stand_elsewhere_is_nobodys() {
+    for pattern in [
+        "failed user=%{DATA:user} from=%{IP:client}",
+        "failed user=%{GREEDYDATA:user} from=%{IP:client}",
+        "failed %{GREEDYDATA:message} from=%{IP:client}$",
+        "failed user=%{NOTSPACE:user} %{DATA:what} from=%{IP:client} %{GREEDYDATA:message}",
+    ] {
+        let mut reader = reader(pattern).unwrap();
+        let honest = reader.read(b"failed user=al x from=192.0.2.1 port 22", &context());
+        if pattern.ends_with('$') {
+            assert_eq!(honest, Line::Unparsed(Unparsed::Format), "{pattern}");
+        } else {
+            let Line::Event(event) = honest else { panic!("{pattern}: {honest:?}") };
+            assert_eq!(event.client.map(|client| client.to_string()).as_deref(), Some("192.0.2.1"), "{pattern}");
+        }
+        for name in ["a from=203.0.113.9", "a x from=203.0.113.9 port 1 failed", "from=203.0.113.9 from=203.0.113.9"] {
+            let line = format!("failed user={name} x from=192.0.2.1 port 22");
+            let read = reader.read(line.as_bytes(), &context());
+            let client = match &read {
+                Line::Event(event) => event.client,
+                _ => None,
+            };
+            assert!(client.is_none_or(|client| client.to_string() == "192.0.2.1"), "{pattern}: {line}: {read:?}");
+        }
+    }
+}

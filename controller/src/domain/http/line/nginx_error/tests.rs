@@ -1,9 +1,8 @@
-use super::super::tests::{check, event};
-use super::super::{Format, Line, Unparsed};
+use super::super::tests::{check, context, event};
+use super::super::{Choice, Format, Line, Reader, Unparsed};
 
 const START: &str = "2026/11/21 01:56:33 [error] 7#7: *1 ";
 const END: &str = r#", client: 192.0.2.1, server: www.example.com, request: "GET /a?b HTTP/1.1", host: "h.example""#;
-const FORGEABLE: &str = "forgeable=line breaks are not escaped";
 
 #[track_caller]
 fn says(message: &str, kind: &str, user: Option<&str>, component: &str) {
@@ -15,7 +14,7 @@ fn says(message: &str, kind: &str, user: Option<&str>, component: &str) {
         .into_iter()
         .chain(user.as_deref())
         .chain(["cs-method=GET", "cs-uri=/a?b", "cs-version=HTTP/1.1", "cs-host=h.example"])
-        .chain([component.as_str(), message.as_str(), FORGEABLE, "server=www.example.com"])
+        .chain([component.as_str(), message.as_str(), "server=www.example.com"])
         .collect();
     check(Format::NginxError, &line, &expected);
 }
@@ -59,7 +58,6 @@ fn a_handshake_has_a_client_and_no_request() {
             "c-ip=192.0.2.1",
             "component=ssl:crit",
             "message=SSL_do_handshake() failed (SSL: error:1) while SSL handshaking",
-            FORGEABLE,
             "server=0.0.0.0:443",
         ],
     );
@@ -79,7 +77,7 @@ fn what_can_be_read_in_two_ways_names_nobody() {
     let line = format!(
         r#"{START}user "a": password mismatch, client: 203.0.113.9, server: s, request: "GET / HTTP/1.1", host: "h", referrer: "": password mismatch{END}"#
     );
-    let read = super::super::tests::reader(Format::NginxError).read(line.as_bytes(), &super::super::tests::context());
+    let read = super::super::tests::reader(Format::NginxError).read(line.as_bytes(), &context());
     assert_eq!(read, Line::Unparsed(Unparsed::Ambiguous));
 }
 
@@ -89,7 +87,7 @@ fn an_entry_that_nginx_has_cut_names_nobody_unless_its_message_is_nginx_own() {
     let blamed = |message: &str, end: &str| {
         let line = format!("{START}{message}{end}");
         let cut = line.get(..2_047).unwrap_or(&line);
-        match super::super::tests::reader(Format::Auto).read(cut.as_bytes(), &super::super::tests::context()) {
+        match super::super::tests::reader(Format::Auto).read(cut.as_bytes(), &context()) {
             Line::Event(event) => event.client.map(|client| client.to_string()),
             Line::Unparsed(why) => Some(why.name().to_owned()),
             Line::Nothing => None,
@@ -107,13 +105,14 @@ fn an_entry_that_nginx_has_cut_names_nobody_unless_its_message_is_nginx_own() {
     assert_eq!(blamed("access forbidden by rule", &long).as_deref(), Some("192.0.2.1"));
 }
 
-/// Behind a syslog header an entry is one datagram, and so is what line breaks it holds.
+/// A datagram is one entry, whatever line breaks it holds. In a file a header proves nothing: a client may have written it.
 #[test]
-fn an_entry_by_syslog_is_not_forgeable() {
-    let event = event(
-        Format::NginxError,
-        &format!("<187>Nov 21 01:56:33 web nginx: {START}user \"a\nb\": password mismatch{END}"),
-    );
-    assert_eq!(event.user.as_deref(), Some("a%0Ab"));
-    assert!(!event.details.contains_key("forgeable"));
+fn an_entry_is_forgeable_but_by_a_socket() {
+    let line = format!("<187>Nov 21 01:56:33 web nginx: {START}user \"a\nb\": password mismatch{END}");
+    for mixed in [false, true] {
+        let mut reader = Reader::new(&Choice { mixed, ..Choice::default() }).unwrap();
+        let Line::Event(event) = reader.read(line.as_bytes(), &context()) else { panic!("no event") };
+        assert_eq!(event.user.as_deref(), Some("a%0Ab"));
+        assert_eq!(event.is_forgeable(), !mixed);
+    }
 }
