@@ -56,18 +56,19 @@ struct Check {
     ok: bool,
     /// What is wrong, with its place.
     problem: Option<String>,
-    /// What it would cut off on this machine.
+    /// What it would cut off on this machine, and what it says of rules there are not.
     warnings: Vec<String>,
 }
 
 fn check(global: &Global, io: &mut Io) -> Result<()> {
     let found = settings::load(global).and_then(|found| {
-        let warnings = load::cut_off(&found.loaded.config.floods)
+        let mut warnings = load::cut_off(&found.loaded.config.floods)
             .with_context(|| format!("{} is not to be put in force here", global.config_path().display()))?;
-        let rules = load::rule_problems(&found.loaded.config);
+        let (rules, overrides) = load::rule_problems(&found.loaded.config);
         if !rules.is_empty() {
             bail!("rules cannot be used: {}", rules.join("; "));
         }
+        warnings.extend(overrides);
         Ok((found, warnings))
     });
     match found {

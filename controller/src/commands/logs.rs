@@ -29,7 +29,6 @@ use crate::domain::guard::Guards;
 use crate::domain::http::analyzers::Analyzers;
 use crate::domain::http::client::TrustedProxies;
 use crate::domain::http::line::Choice;
-use crate::domain::http::respond::Responses;
 use crate::domain::http::rules::{self, Override, Overrides, RuleSet, Weight};
 use crate::domain::report::{LogAnalysis, LogInput};
 use crate::followed::Followed;
@@ -62,7 +61,7 @@ fn analyze(args: &LogsAnalyze, global: &Global, io: &mut Io) -> Result<()> {
         // As a rule's decision would be asked about at the door.
         guards.admit(prefix, Kind::Deny, &Origin::Automation("rules".into()), false).err().map(|why| why.to_string())
     };
-    let judge = Judge::new(rules, analyzers, responses(detection), detection, &guard);
+    let judge = Judge::new(rules, analyzers, detection.responses(), detection, &guard);
     let (inputs, observed) = observed(args, &trusted, judge, io)?;
     let analysis = summary(inputs, observed, start.elapsed().as_secs_f64());
     let broken: Vec<&str> =
@@ -107,7 +106,8 @@ fn rules(args: &LogsAnalyze, detection: &Detection, io: &mut Io) -> Result<Optio
         io.warn(format_args!("rules of {} are not read: {}", unread.path.display(), unread.why));
     }
     let loaded = rules::load(&files.as_rules(), &overrides(detection));
-    let errors: Vec<_> = loaded.problems.iter().filter(|problem| problem.weight == Weight::Error).collect();
+    let is_shown = |problem: &&rules::Problem| problem.weight == Weight::Error || problem.file == rules::OVERRIDES;
+    let errors: Vec<_> = loaded.problems.iter().filter(is_shown).collect();
     for problem in errors.iter().take(SHOWN) {
         io.warn(problem);
     }
@@ -127,10 +127,6 @@ fn overrides(detection: &Detection) -> Overrides {
         response: rule.response,
     };
     detection.rules.overrides.iter().map(|rule| (rule.id.clone(), changed(rule))).collect()
-}
-
-fn responses(detection: &Detection) -> Responses {
-    Responses { longest_s: detection.alerts.longest_s, ..Responses::default() }
 }
 
 fn observed(

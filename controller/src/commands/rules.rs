@@ -97,8 +97,8 @@ fn check(args: &RulesCheck, global: &Global, io: &mut Io) -> Result<()> {
         bail!("{}: {}", unread.path.display(), unread.why);
     }
     if !report.is_good() {
-        let errors = report.problems.len();
-        bail!("not all of it is well: {errors} remarks, see above");
+        let (remarks, slow) = (report.problems.len(), report.costs.iter().filter(|cost| cost.over).count());
+        bail!("not all of it is well: {remarks} remarks, {slow} rules too slow; see above");
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ fn environment() -> Result<Vec<(String, String)>> {
 pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u32) -> Result<Settings> {
     let config = &loaded.config;
     zones(config)?;
-    let (rule_files, rule_problems) = super::detection::rule_files(&config.detection);
+    let (rule_files, rule_problems, _) = super::detection::rule_files(&config.detection);
     Ok(Settings {
         enforcement: if observe { Enforcement::Observe } else { config.enforcement },
         floods: Arc::new(config.floods.clone()),
@@ -137,9 +137,10 @@ fn zones(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with the rules that settings name: file, line, what.
-pub fn rule_problems(config: &Config) -> Vec<String> {
-    super::detection::rule_files(&config.detection).1
+/// What is wrong with the rules that settings name: file, line, what; and which overrides are of none.
+pub fn rule_problems(config: &Config) -> (Vec<String>, Vec<String>) {
+    let (_, problems, warnings) = super::detection::rule_files(&config.detection);
+    (problems, warnings)
 }
 
 /// Settings that are to take the place of others: rules that cannot be used refuse them.

@@ -127,15 +127,20 @@ impl RuleBook {
 
     /// Shows what is wrong with rules, and no longer what is right again.
     fn note_problems(&self, problems: &[rules::Problem]) {
-        let errors = problems.iter().filter(|problem| problem.weight == Weight::Error).take(SHOWN);
-        let now: Vec<(String, String)> =
-            errors.map(|problem| (format!("rules {}:{}", problem.file, problem.line), problem.what.clone())).collect();
+        let is_shown = |problem: &&rules::Problem| problem.weight == Weight::Error || problem.file == rules::OVERRIDES;
+        let said = |problem: &rules::Problem| match problem.weight {
+            Weight::Error => {
+                (format!("rules {}:{}", problem.file, problem.line), format!("{}; it is not used", problem.what))
+            }
+            Weight::Warning => (format!("rules {}", problem.file), problem.what.clone()),
+        };
+        let now: Vec<(String, String)> = problems.iter().filter(is_shown).take(SHOWN).map(said).collect();
         let mut troubled = self.troubled.lock().unwrap_or_else(PoisonError::into_inner);
         for part in troubled.drain(..).filter(|part| now.iter().all(|(other, _)| other != part)) {
             let _stopping = self.sync.send(Command::Problem(part, None));
         }
         for (part, what) in now {
-            let _stopping = self.sync.send(Command::Problem(part.clone(), Some(format!("{what}; it is not used"))));
+            let _stopping = self.sync.send(Command::Problem(part.clone(), Some(what)));
             troubled.push(part);
         }
     }

@@ -25,7 +25,7 @@ pub use correlate::{Caps, Correlator, Counts, RUN_BUDGET_NS, SAMPLE_EVERY, SlowR
 pub use engine::RuleEngine;
 pub use form::{Compare, Condition, Form, FormError};
 pub use info::{Kind, RuleInfo};
-pub use load::{Loaded, Problem, RuleFile, Weight, load};
+pub use load::{Loaded, OVERRIDES, Problem, RuleFile, Weight, load};
 
 use super::decode::Views;
 use super::event::Event;

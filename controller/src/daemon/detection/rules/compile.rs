@@ -12,17 +12,20 @@ use crate::domain::http::analyzers::settings::{self, Settings};
 use crate::domain::http::rules::{self, Override, Overrides, RuleFile, RuleSet, Weight};
 use crate::domain::report::{AnalyzerRule, OverrideRequest};
 
-/// Reads the files that the settings name. What is wrong with them: file, line, what.
-pub(in crate::daemon) fn files(detection: &Detection) -> (Files, Vec<String>) {
+/// Reads the files that the settings name. What is wrong with them: file, line, what; and with overrides, which changes
+/// nothing else.
+pub(in crate::daemon) fn files(detection: &Detection) -> (Files, Vec<String>, Vec<String>) {
     if !detection.rules.enabled || !detection.is_on() {
-        return (Files::default(), Vec::new());
+        return (Files::default(), Vec::new(), Vec::new());
     }
     let files = Files::read(detection.rules.shipped, &detection.rules.dirs);
     let unread = files.unread.iter().map(|unread| format!("{}: {}", unread.path.display(), unread.why));
     let mut problems: Vec<String> = unread.collect();
     let loaded = rules::load(&files.as_rules(), &overrides(detection, &Stored::default()));
     problems.extend(loaded.problems.iter().filter(|problem| problem.weight == Weight::Error).map(ToString::to_string));
-    (files, problems)
+    let warnings = loaded.problems.iter().filter(|problem| problem.file == rules::OVERRIDES).map(ToString::to_string);
+    let warnings = warnings.collect();
+    (files, problems, warnings)
 }
 
 /// What is otherwise about rules: as the settings say, then as people said.

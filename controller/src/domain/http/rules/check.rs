@@ -67,6 +67,26 @@ fn condition(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Has keywords looked for anywhere in a text, also where a modifier such as `|all` stands with them: the library then holds
+/// each against the whole of a text, and no text is two words at once.
+pub(super) fn keywords_anywhere(rule: &mut SigmaRule) {
+    fn each(detection: &mut Detection) {
+        match detection {
+            Detection::AllOf(items) => items.iter_mut().filter(|item| item.field.name.is_none()).for_each(|item| {
+                let compared =
+                    [Modifier::Contains, Modifier::StartsWith, Modifier::EndsWith, Modifier::Re, Modifier::Cidr];
+                if !item.field.modifiers.iter().any(|modifier| compared.contains(modifier)) {
+                    item.field.modifiers.push(Modifier::Contains);
+                }
+            }),
+            Detection::AnyOf(all) | Detection::And(all) => all.iter_mut().for_each(each),
+            // Without a field, an array's member is meant.
+            Detection::ArrayMatch { .. } | Detection::Keywords(_) | Detection::Conditional { .. } => {}
+        }
+    }
+    rule.detection.named.values_mut().for_each(each);
+}
+
 /// The word of a rule that is at fault, and what is wrong with it.
 pub(super) type AtFault = (String, String);
 

@@ -11,6 +11,7 @@ use super::correlate::{self, Counting};
 use super::engine::Sigma;
 use super::info::{Kind, RuleInfo, Wanted, tags};
 use super::{Overrides, RuleSet, check, fields};
+use crate::domain::http::analyzers::settings;
 use crate::domain::http::severity::Severity;
 
 /// A file of rules: its name and what is in it.
@@ -39,7 +40,7 @@ pub enum Weight {
 pub struct Problem {
     /// The file.
     pub file: String,
-    /// The line in it, from 1.
+    /// The line in it, from 1; 0: all of it.
     pub line: usize,
     /// What is wrong, and the way out.
     pub what: String,
@@ -50,7 +51,10 @@ pub struct Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let weight = if self.weight == Weight::Error { "error" } else { "warning" };
-        write!(f, "{}:{}: {weight}: {}", self.file, self.line, self.what)
+        match self.line {
+            0 => write!(f, "{}: {weight}: {}", self.file, self.what),
+            line => write!(f, "{}:{line}: {weight}: {}", self.file, self.what),
+        }
     }
 }
 
@@ -62,6 +66,9 @@ pub struct Loaded {
     /// What is wrong with those files; the rest goes on.
     pub problems: Vec<Problem>,
 }
+
+/// What stands for a file where an override is about no rule there is.
+pub const OVERRIDES: &str = "[[rules.override]]";
 
 /// The longest file that is read.
 const FILE_BYTES: usize = 1024 * 1024;
@@ -196,7 +203,8 @@ impl<'a> Reading<'a> {
                 self.problems.push(document.problem(Weight::Warning, start, what));
             }
         }
-        for rule in collection.rules {
+        for mut rule in collection.rules {
+            check::keywords_anywhere(&mut rule);
             self.named(document, rule.id.as_ref(), rule.name.as_ref(), &rule.title)?;
             check::values(&rule).map_err(|(word, what)| error(document.line_of(&word), what))?;
             let names = check::field_names(&rule);
@@ -303,11 +311,19 @@ impl<'a> Reading<'a> {
             }
         }
         let names: HashMap<&str, usize> = infos.iter().enumerate().map(|(number, info)| (&*info.id, number)).collect();
-        for id in overrides.keys().filter(|id| !names.contains_key(id.as_str())) {
+        let is_known = |id: &str| names.contains_key(id) || settings::NAMES.contains(&id);
+        for id in overrides.keys().filter(|id| !is_known(id)) {
+            let likeness = |known: &&str| strsim::jaro_winkler(known, id);
+            let nearest = names.keys().copied().chain(settings::NAMES).max_by(|a, b| {
+                // Of two alike the first by name, whatever order the map has them in.
+                likeness(a).total_cmp(&likeness(b)).then_with(|| b.cmp(a))
+            });
+            let meant = nearest.filter(|known| likeness(known) > 0.8);
+            let meant = meant.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             self.problems.push(Problem {
-                file: "overrides".to_owned(),
-                line: 1,
-                what: format!("no rule has the id {id}"),
+                file: OVERRIDES.to_owned(),
+                line: 0,
+                what: format!("no rule or analyzer is known as {id}{meant}"),
                 weight: Weight::Warning,
             });
         }

@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+mod fires;
 mod same;
 
 use super::*;
-use crate::domain::http::event::EventKind;
+use crate::domain::http::event::{Doubt, EventKind};
 use crate::domain::http::finding::{Detector, Finding};
 
 fn rules(text: &str) -> RuleSet {
@@ -327,7 +328,10 @@ fn overrides_change_what_a_rule_does() {
         },
     );
     let unknown = change("brut-force", Override::default());
-    assert_eq!(unknown.problems[0].to_string(), "overrides:1: warning: no rule has the id brut-force");
+    assert_eq!(
+        unknown.problems[0].to_string(),
+        "[[rules.override]]: warning: no rule or analyzer is known as brut-force; did you mean brute-force?"
+    );
     for (loaded, expected) in [(off, 0), (sooner, 1)] {
         let mut correlator = correlator(loaded.rules);
         let mut findings = Vec::new();
@@ -529,12 +533,10 @@ detection:
 weir: {repeat: {count: 3, within: 10m}}
 ";
     let mut correlator = correlator(rules(FAILED));
-    let mut failed = |at_s, is_forgeable| {
+    let mut failed = |at_s, is_forgeable: bool| {
         let mut event = request(at_s, "/members/");
         event.status = Some(401);
-        if is_forgeable {
-            event.details.insert(crate::domain::http::event::FORGEABLE.to_owned(), "anybody".to_owned());
-        }
+        event.doubt = is_forgeable.then_some(Doubt::Forgeable);
         names(&feed(&mut correlator, &event)).len()
     };
     assert_eq!([failed(0, true), failed(1, false), failed(2, true), failed(3, false)], [0, 0, 0, 0]);

@@ -312,4 +312,25 @@ mod tests {
             assert!(value.unwrap_or_default() <= 200.0);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_counted_here_is_what_the_library_counts(
+            steps in proptest::collection::vec((0i64..8, 0u64..6), 1..120),
+            bound in 1u64..8,
+            span in 1u64..20,
+        ) {
+            for kind in [CorrelationType::EventCount, CorrelationType::ValueCount] {
+                let shape = Shape { kind, ..Shape::repeated(bound, span) };
+                let (mut ours, mut at) = (Window::new(&shape), 0);
+                let mut theirs = WindowState::new_for(kind);
+                for (step, value) in &steps {
+                    at += step * 1_000;
+                    let add = if kind == CorrelationType::EventCount { Add::One } else { Add::Value(*value) };
+                    let counted = ours.add(&shape, at, add);
+                    proptest::prop_assert_eq!(counted, library(&mut theirs, &shape, at, add), "at {} ms", at);
+                }
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::*;
 
 /// Published rules, where the tests are told of them.
 #[expect(clippy::disallowed_methods, reason = "it is the test that reads, and hands over what it read")]
-fn published() -> Option<Vec<(String, String)>> {
+pub(super) fn published() -> Option<Vec<(String, String)>> {
     let Some(data) = std::env::var_os("WEIR_DATA") else {
         eprintln!("SKIPPED: WEIR_DATA names no folder of published rules");
         return None;
@@ -22,7 +22,7 @@ fn published() -> Option<Vec<(String, String)>> {
     Some(files)
 }
 
-fn with(files: &[(String, String)]) -> Vec<RuleFile<'_>> {
+pub(super) fn with(files: &[(String, String)]) -> Vec<RuleFile<'_>> {
     files.iter().map(|(name, text)| RuleFile { name, text, shipped: false }).collect()
 }
 
