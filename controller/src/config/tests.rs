@@ -219,7 +219,10 @@ fn the_examples_of_the_shipped_file_hold() {
     let config = config(&uncommented("#     "));
     let lists: Vec<_> = config.lists.iter().map(|(name, enforcement)| (name.as_str(), *enforcement)).collect();
     assert_eq!(lists, [("ipsum", ListEnforcement::Observe), ("partner", ListEnforcement::Limit)]);
-    assert_eq!(config.profiles.into_iter().collect::<Vec<_>>(), [("partner".to_owned(), 2)]);
+    assert_eq!(
+        config.profiles.into_iter().collect::<Vec<_>>(),
+        [("partner".to_owned(), 2), ("rules-limit".to_owned(), 3)]
+    );
     let port_limits: Vec<_> =
         config.floods.port_limits.iter().map(|port| (port.name.as_str(), port.per_source)).collect();
     assert_eq!((port_limits, config.floods.port_rules.len()), (vec![("dns", true)], 1));
@@ -229,7 +232,7 @@ fn the_examples_of_the_shipped_file_hold() {
     assert_eq!(logs, [("access.log", "auto"), ("shop", "combined")]);
     let overrides: Vec<_> =
         config.detection.rules.overrides.iter().map(|rule| (rule.id.as_str(), rule.response)).collect();
-    assert_eq!(overrides, [("weir-sqli", Some(Response::Deny { for_s: 21_600 }))]);
+    assert_eq!(overrides, [("sqli-union", Some(Response::Deny { for_s: 21_600 }))]);
 }
 
 #[test]

@@ -62,9 +62,14 @@ impl Fault {
 /// # Errors
 /// [`Fault`] with the first value that makes no sense.
 pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
-    let floods = floods::floods(raw)?;
+    let mut floods = floods::floods(raw)?;
+    let mut profiles = floods::profiles_of(&raw.lists, &floods)?;
+    let detection = detection::detection(raw)?;
+    if detection.is_on() {
+        floods::limit_of_rules(&mut floods, &mut profiles);
+    }
     Ok(Config {
-        profiles: floods::profiles_of(&raw.lists, &floods)?,
+        profiles,
         floods,
         interfaces: interfaces(&raw.interfaces)?,
         mode: choice("mode", &raw.mode)?,
@@ -88,7 +93,7 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
         feeds: sources::feeds(&raw.feeds)?,
         geo: sources::geo(&raw.geo)?,
         crowdsec: sources::crowdsec(&raw.crowdsec)?,
-        detection: detection::detection(raw)?,
+        detection,
         log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
     })
 }

@@ -1,8 +1,11 @@
 //! Logs, events, rules and alerts.
 use std::path::PathBuf;
 
+use weir_common::traffic::Dimension;
+
 use super::*;
 use crate::domain::http::severity::Severity;
+use crate::domain::limits::Rate;
 
 #[test]
 fn nothing_is_read_or_heard_until_it_is_asked_for() {
@@ -144,4 +147,25 @@ fn what_makes_no_sense_is_refused_with_its_place() {
     ] {
         check(text, message);
     }
+}
+
+#[test]
+fn rules_have_a_limit_to_give_unless_one_is_set() {
+    let of = |text: &str| {
+        let config = config(text);
+        let number = config.profiles.get("rules-limit").copied();
+        number
+            .and_then(|number| config.floods.limit_of(number).copied())
+            .and_then(|limit| limit.rate(Dimension::Packets))
+    };
+    let packets = |rate: Option<Rate>| rate.map(|rate| (rate.per_second().get(), rate.burst().get()));
+    assert_eq!(packets(of("")), None, "nothing is limited by itself");
+    let logs = "[[logs]]\npaths = [\"/var/log/a.log\"]\n";
+    assert_eq!(packets(of(logs)), Some((50, 500)));
+    let tight = format!("{logs}[limits.tight]\npackets_per_second = 5\n");
+    assert_eq!(packets(of(&tight)), None, "it has the tighter limit");
+    let own = format!(
+        "{logs}[[limits.profiles]]\nname = \"slow\"\npackets_per_second = 9\nburst = 20\n[[lists]]\nname = \"rules-limit\"\nenforcement = \"limit\"\nlimit = \"slow\"\n"
+    );
+    assert_eq!(packets(of(&own)), Some((9, 20)));
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::domain::http::analyzers::settings::Settings;
 use crate::domain::http::finding::Response;
 use crate::domain::http::line::Format;
+use crate::domain::http::respond::Responses;
 use crate::domain::http::severity::Severity;
 
 /// Everything about it.
@@ -29,6 +30,12 @@ impl Detection {
     pub fn is_on(&self) -> bool {
         let Events { application, syslog, syslog_udp, .. } = &self.events;
         !self.logs.is_empty() || *application || syslog.is_some() || syslog_udp.is_some()
+    }
+
+    /// What follows from findings.
+    pub fn responses(&self) -> Responses {
+        let overrides = self.rules.overrides.iter().filter_map(|rule| Some((rule.id.clone(), rule.response?)));
+        Responses { overrides: overrides.collect(), longest_s: self.alerts.longest_s, ..Responses::default() }
     }
 }
 

@@ -290,6 +290,28 @@ pub(super) fn offenders(raw: &RawOffenders) -> Result<Consequence, Fault> {
 /// Longest time that a broken limit alone may deny a source: its evidence can be forged.
 const LONGEST_DENIAL_S: u64 = 3_600;
 
+/// The list of sources that rules and analyzers limit.
+const LIMITED: &str = "rules-limit";
+
+/// What a source that rules and analyzers limit has where nothing is said of it: a page with all that belongs to it, and
+/// then one packet in twenty milliseconds.
+const LIMITED_RATE: (u64, u64) = (50, 500);
+
+/// Gives the sources that rules limit a limit, where the settings have none for them.
+pub(super) fn limit_of_rules(floods: &mut Floods, profiles: &mut BTreeMap<String, u32>) {
+    if floods.tight.is_some() || profiles.contains_key(LIMITED) || floods.profiles.len() >= MOST_PROFILES {
+        return;
+    }
+    let (rate, burst) = LIMITED_RATE;
+    let rate = NonZeroU64::new(rate).and_then(|rate| Rate::new(Dimension::Packets, rate, NonZeroU64::new(burst)).ok());
+    let limit = rate.and_then(|rate| Limit::new([(Dimension::Packets, rate)], Enforcement::Enforce));
+    let Some(limit) = limit else { return };
+    if floods.profile(LIMITED).is_none() {
+        floods.profiles.push((LIMITED.to_owned(), limit));
+    }
+    profiles.extend(floods.profile(LIMITED).map(|number| (LIMITED.to_owned(), number)));
+}
+
 /// The limits that lists name, by number.
 pub(super) fn profiles_of(lists: &[RawList], floods: &Floods) -> Result<BTreeMap<String, u32>, Fault> {
     let mut numbers = BTreeMap::new();

@@ -74,6 +74,8 @@ pub(super) struct Answered {
 pub(super) struct NotDone {
     /// The alert behind it.
     pub(super) alert: AlertId,
+    /// What.
+    pub(super) action: Action,
     /// Who.
     pub(super) prefix: IpNet,
     /// The label of the reason.
@@ -160,7 +162,7 @@ impl Actions {
             Consequence::Limit { prefix, for_s, expiry } => {
                 if self.shared.read().settings.floods.tight.is_none() && !self.has_profile() {
                     let why = "no tighter limit is set: [limits.tight] says what it is".to_owned();
-                    return Err(NotDone { alert, prefix: *prefix, label: "no_limit", why });
+                    return Err(NotDone { alert, action: Action::Limit, prefix: *prefix, label: "no_limit", why });
                 }
                 self.put(LIMITS, *prefix, *expiry, by(&outcome.finding.title), (alert, *for_s));
                 Action::Limit
@@ -239,7 +241,8 @@ impl Actions {
         let now = clock::now().wall;
         let not_done = |prefix: IpNet, label: &'static str, why: String| {
             let (alert, _) = sent.decisions.get(&prefix)?;
-            Some(NotDone { alert: *alert, prefix, label, why })
+            let action = if sent.list == DENIALS { Action::Deny } else { Action::Limit };
+            Some(NotDone { alert: *alert, action, prefix, label, why })
         };
         match answer {
             Ok(batched) => {

@@ -20,14 +20,14 @@ use super::{Context, Rejections, Waiting};
 use crate::adapters::logs::{self, Batch, Inputs};
 use crate::adapters::store::Save;
 use crate::adapters::{clock, random};
-use crate::config::{AlertSettings, Detection};
+use crate::config::AlertSettings;
 use crate::domain::http::alert::AlertId;
 use crate::domain::http::analyzers::Analyzers;
 use crate::domain::http::book::{Book, Folding};
 use crate::domain::http::detector::{Detector, Moment, Outcome};
 use crate::domain::http::event::Event;
 use crate::domain::http::follow::Checkpoint;
-use crate::domain::http::respond::{Consequence, Responder, Responses, Withheld};
+use crate::domain::http::respond::{Consequence, Responder, Withheld};
 use crate::domain::http::rules::{Caps, Correlator, Matches};
 use crate::sync::{Command, Settings};
 
@@ -116,13 +116,6 @@ fn folding(alerts: &AlertSettings) -> Folding {
     Folding { window_s: alerts.fold_s, ..Folding::default() }
 }
 
-/// What follows from findings, as the settings say.
-fn responses(detection: &Detection) -> Responses {
-    let overrides = detection.rules.overrides.iter();
-    let overrides = overrides.filter_map(|rule| Some((rule.id.clone(), rule.response?))).collect();
-    Responses { overrides, longest_s: detection.alerts.longest_s, ..Responses::default() }
-}
-
 fn span(seconds: u64) -> SignedDuration {
     SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
@@ -135,7 +128,7 @@ impl<'a> Session<'a> {
         let mut detector = Detector::new(
             None,
             Some(Analyzers::new(&detection.analyzers)),
-            Responder::new(responses(detection)),
+            Responder::new(detection.responses()),
             Book::new(folding(&detection.alerts), random::number()),
         );
         // Whether a line is of the past is known here; the detector knows only what its clock says.
@@ -276,7 +269,7 @@ impl<'a> Session<'a> {
         let judged = self.lines.judge(batch, self.matcher.as_ref(), &mut self.detector.counters);
         let mut at = 0;
         for (mut event, matches) in judged {
-            let is_history = batch.is_history(Some(event.time), limit);
+            let is_history = batch.is_history(event.has_own_time.then_some(event.time), limit);
             self.observe(&mut event, matches, is_history);
             at += 1;
             if at % SEND_AFTER == 0 {
@@ -349,7 +342,7 @@ impl<'a> Session<'a> {
             }
             // Somebody lifted it: what is found next counts anew.
             Consequence::InForce { action, prefix, .. } if !self.actions.is_in_force(*action, *prefix) => {
-                self.detector.responder.lifted(*prefix, clock::now());
+                self.detector.responder.lifted(*action, *prefix, clock::now());
             }
             Consequence::Notify if outcome.folded.is_new => self.notify(outcome.folded.id),
             _ => {}
@@ -374,9 +367,9 @@ impl<'a> Session<'a> {
     }
 
     fn not_done(&mut self, not_done: &NotDone) {
-        let NotDone { alert, prefix, label, why } = not_done;
+        let NotDone { alert, action, prefix, label, why } = not_done;
         *self.refused.entry((*label).to_owned()).or_default() += 1;
-        self.detector.refused(*alert, *prefix, why, clock::now());
+        self.detector.refused(*alert, *action, *prefix, why, clock::now());
     }
 
     /// Renews the report, and takes over other settings.
@@ -400,7 +393,7 @@ impl<'a> Session<'a> {
             return Some(End::Off);
         }
         self.detector.alerts.set_folding(folding(&new.alerts));
-        self.detector.responder.set(responses(&new));
+        self.detector.responder.set(new.responses());
         self.actions.set_enforce(new.alerts.enforce);
         if old.analyzers != new.analyzers {
             // They have other windows and levels: what they have learned does not fit them.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
-use super::alert::AlertId;
+use super::alert::{Action, AlertId};
 use super::analyzers::Analyzers;
 use super::book::{Book, Folded};
 use super::event::{Event, EventKind};
@@ -195,8 +195,8 @@ impl Detector {
 
     /// A denial or limit that was decided for an alert was refused at the door: the alert says why, and the source does
     /// not count as denied.
-    pub fn refused(&mut self, alert: AlertId, prefix: IpNet, why: &str, now: Now) {
-        self.responder.lifted(prefix, now);
+    pub fn refused(&mut self, alert: AlertId, action: Action, prefix: IpNet, why: &str, now: Now) {
+        self.responder.lifted(action, prefix, now);
         self.alerts.refused(alert, why, now.wall);
     }
 }

@@ -311,15 +311,20 @@ impl Responder {
         self.remember(prefix, Past { denials, denied_until: past.denied_until.max(until), ..past });
     }
 
-    /// A denial or limit was lifted, or refused at the door: it is not in force, and does not count against its source.
-    pub fn lifted(&mut self, prefix: IpNet, now: Now) {
-        let Some(past) = self.sources.get(&prefix).copied() else { return };
-        let denials = past.denials.saturating_sub(1);
-        if denials == 0 {
+    /// A denial or limit was lifted, or refused at the door: it is not in force, and a denial does not count against its
+    /// source. Denials before it do.
+    pub fn lifted(&mut self, action: Action, prefix: IpNet, now: Now) {
+        let Some(mut past) = self.sources.get(&prefix).copied() else { return };
+        if action == Action::Limit {
+            past.limited_until = i64::MIN;
+        } else {
+            past.denials = past.denials.saturating_sub(1);
+            past.denied_until = past.denied_until.min(boot(now));
+        }
+        if past.denials == 0 && past.limited_until == i64::MIN {
             self.forget(prefix);
         } else {
-            let denied_until = past.denied_until.min(boot(now));
-            self.remember(prefix, Past { denials, denied_until, limited_until: i64::MIN });
+            self.remember(prefix, past);
         }
     }
 

@@ -161,11 +161,20 @@ fn a_lifted_denial_does_not_count_and_can_be_made_again() {
     let found = finding("a", "192.0.2.7", HOUR);
     assert_eq!(denied_for(&mut responder, &found, 0), Some(3_600));
     assert_eq!(denied_for(&mut responder, &found, 4_000), Some(7_200));
-    responder.lifted("192.0.2.7/32".parse().unwrap(), now(4_001));
+    responder.lifted(Action::Deny, "192.0.2.7/32".parse().unwrap(), now(4_001));
     assert_eq!(denied_for(&mut responder, &found, 4_001), Some(7_200));
-    responder.lifted("192.0.2.7/32".parse().unwrap(), now(4_002));
-    responder.lifted("192.0.2.7/32".parse().unwrap(), now(4_002));
+    responder.lifted(Action::Deny, "192.0.2.7/32".parse().unwrap(), now(4_002));
+    responder.lifted(Action::Deny, "192.0.2.7/32".parse().unwrap(), now(4_002));
     assert!(responder.is_empty());
+}
+
+#[test]
+fn a_limit_that_could_not_be_made_takes_no_denial_back() {
+    let mut responder = Responder::new(Responses::default());
+    let source = "192.0.2.7/32".parse().unwrap();
+    assert_eq!(denied_for(&mut responder, &finding("a", "192.0.2.7", HOUR), 0), Some(3_600));
+    responder.lifted(Action::Limit, source, now(4_000));
+    assert_eq!(denied_for(&mut responder, &finding("a", "192.0.2.7", HOUR), 4_000), Some(7_200), "it comes back");
 }
 
 #[test]
