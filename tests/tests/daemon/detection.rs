@@ -4,10 +4,12 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use weir::domain::report::{AlertList, RuleDetail, RuleRow};
+use weir::domain::decision::ListEnforcement;
+use weir::domain::report::{AlertList, DeniedUserRow, ExplainEntry, RuleDetail, RuleRow};
 use weir_tests::frames::V4;
 use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
 
@@ -54,6 +56,16 @@ impl Setup {
         setup
     }
 
+    /// With this response in place of a denial.
+    fn responding(response: &str, lasts: &str, more: &str) -> Self {
+        let mut setup = Self::idle(lasts, more);
+        let rule = PROBE.replace("FOR", lasts).replace("response: deny", &format!("response: {response}"));
+        fs::write(setup.rules.join("probe.yml"), rule).unwrap();
+        setup.site.start();
+        setup.is_followed();
+        setup
+    }
+
     fn configure(&self, more: &str) {
         self.site.place.configure(&format!(
             "[rules]\nshipped = false\ndirs = [\"{}\"]\n{more}\n[[logs]]\npath = \"{}\"\n",
@@ -91,6 +103,41 @@ impl Setup {
         wait_for(&format!("{address} is {verdict}"), PATIENCE, || {
             (self.site.api().explain(address).verdict == verdict).then_some(())
         });
+    }
+
+    /// Waits until a source is limited, by the kernel's word; its entry.
+    #[track_caller]
+    fn is_limited(&self, address: &str) -> ExplainEntry {
+        let start = Instant::now();
+        loop {
+            let explained = self.site.api().explain(address);
+            let is_in_force = explained.reason.contains("limit tight");
+            let entry = explained.entries.iter().find(|entry| entry.list == "rules-limit");
+            if let Some(entry) = entry.filter(|_| is_in_force) {
+                return entry.clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "{address} is not limited: {explained:?} {:?}", self.alerts());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends three hundred packets of a source at once, and says how many of them were over its limit.
+    #[track_caller]
+    fn over_limit(&self, last: u8) -> u64 {
+        let counted = || {
+            let status = self.site.api().status();
+            (status.packets.seen, status.verdicts.get("rate_source").map_or(0, |row| row.packets))
+        };
+        let before = counted();
+        self.site.send(&vec![from(last); 300]);
+        wait_for("three hundred packets", PATIENCE, || {
+            let now = counted();
+            (now.0 == before.0 + 300).then(|| now.1 - before.1)
+        })
+    }
+
+    fn denied_users(&self) -> Vec<DeniedUserRow> {
+        self.site.api().get("/api/users/denied")
     }
 
     #[track_caller]
@@ -336,6 +383,94 @@ fn without_enforcement_denials_are_only_counted() {
     });
     setup.site.send(&[from(9)]);
     setup.site.saw(&[("pass", 1), ("would rule", 1)]);
+}
+
+/// The limit of sources that a rule limits.
+const TIGHT: &str = "[limits.tight]\npackets_per_second = 10\nburst = 20";
+
+#[test]
+fn a_limited_source_has_the_tighter_limit_also_after_a_restart() {
+    let mut setup = Setup::responding("limit", "1h", TIGHT);
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    let entry = setup.is_limited("192.0.2.9");
+    assert_eq!((entry.origin.as_str(), entry.enforcement, entry.decides), ("rule", ListEnforcement::Limit, false));
+    assert!(entry.reason.contains("test-probe") && entry.expires_at.is_some(), "{entry:?}");
+    let list = setup.wait_for_alerts(1);
+    let alert = &list.alerts[0];
+    assert_eq!((alert.action.name(), alert.action_target.as_deref()), ("limit", Some("192.0.2.9/32")));
+    let text = setup.site.weir(&["explain", "192.0.2.9"]).well();
+    assert!(text.contains("rules-limit") && text.contains(&alert.id.to_string()), "{text}");
+    // The burst, and what a busy machine's moment earns.
+    let over = setup.over_limit(9);
+    assert!((240..=280).contains(&over), "{over}");
+    assert_eq!(setup.over_limit(8), 0, "nobody else is limited");
+    let explained = setup.site.api().explain("192.0.2.9");
+    assert_eq!((explained.verdict.as_str(), explained.rate.and_then(|rate| rate.limit)), ("pass", Some(10)));
+    setup.site.kill();
+    setup.site.start();
+    let again = setup.is_limited("192.0.2.9");
+    assert_eq!((again.prefix, again.origin), (entry.prefix, entry.origin));
+    // What it had left of its burst may not have come back yet.
+    let over = setup.over_limit(9);
+    assert!((240..=300).contains(&over), "{over}");
+    assert_eq!(setup.over_limit(8), 0, "nobody else is limited");
+}
+
+#[test]
+fn a_limit_ends_by_time() {
+    let setup = Setup::responding("limit", "5s", TIGHT);
+    setup.write(&[line("192.0.2.9", "/probe")]);
+    setup.is_limited("192.0.2.9");
+    let over = setup.over_limit(9);
+    assert!((240..=280).contains(&over), "{over}");
+    wait_for("the limit's end", PATIENCE, || {
+        let explained = setup.site.api().explain("192.0.2.9");
+        (explained.entries.is_empty() && !explained.reason.contains("limit tight")).then_some(())
+    });
+    assert_eq!(setup.over_limit(9), 0);
+}
+
+#[test]
+fn a_denied_user_is_told_of_outlives_a_restart_and_can_be_let_in_again() {
+    let mut setup = Setup::responding("deny_user", "1h", "");
+    // Without a name there is nobody to deny.
+    setup.write(&[line("192.0.2.8", "/probe"), line("192.0.2.9", "/probe").replacen(" - - ", " - bob ", 1)]);
+    let before = wait_for("a denied user", PATIENCE, || setup.denied_users().pop());
+    let left = before.until.duration_since(Timestamp::now()).as_secs();
+    assert!(before.user == "bob" && before.reason.contains("test-probe"), "{before:?}");
+    assert!((3_500..=3_601).contains(&left), "{left} s");
+    let list = setup.wait_for_alerts(2);
+    let of = |source: &str| list.alerts.iter().find(|alert| alert.source.as_deref() == Some(source)).unwrap();
+    let (named, nameless) = (of("192.0.2.9"), of("192.0.2.8"));
+    assert_eq!((named.action.name(), named.action_target.as_deref()), ("deny_user", Some("bob")));
+    assert!(nameless.action.name() == "observe" && nameless.refused.is_some(), "{nameless:?}");
+    // Nothing in the kernel knows users.
+    let explained = setup.site.api().explain("192.0.2.9");
+    assert_eq!((explained.verdict.as_str(), explained.entries.len()), ("pass", 0));
+    setup.site.send(&[from(9), from(8)]);
+    setup.site.saw(&[("pass", 2)]);
+    wait_for("it is counted", PATIENCE, || (setup.site.api().status().detection?.denied_users == 1).then_some(()));
+    setup.site.terminate();
+    setup.site.start();
+    let after = setup.denied_users();
+    assert_eq!(after.iter().map(|row| (&row.user, &row.reason)).collect::<Vec<_>>(), [(&before.user, &before.reason)]);
+    assert!((after[0].until.as_second() - before.until.as_second()).abs() <= 1, "{before:?} {after:?}");
+    let told = setup.site.weir(&["-o", "json", "alerts", "users", "list"]).well();
+    assert_eq!(serde_json::from_str::<Vec<DeniedUserRow>>(&told).unwrap(), after);
+    let told = setup.site.weir(&["alerts", "users", "list"]).well();
+    assert!(told.contains("bob") && told.contains("test-probe") && told.contains("in "), "{told}");
+    let told = setup.site.weir(&["alerts", "users", "lift", "bob", "--dry-run"]).well();
+    assert!(told.contains("would be let in again") && setup.denied_users().len() == 1, "{told}");
+    let told = setup.site.weir(&["alerts", "users", "lift", "bob"]).well();
+    assert!(told.contains("is let in again"), "{told}");
+    assert_eq!(setup.denied_users(), []);
+    let answer = setup.site.api().ask("DELETE", "/api/users/denied/bob", b"");
+    assert_eq!(answer.document::<Value>()["changed"], false, "there is nobody to lift any more");
+    setup.site.terminate();
+    setup.site.start();
+    assert_eq!(setup.denied_users(), []);
+    let told = setup.site.weir(&["alerts", "users", "list"]).well();
+    assert!(told.contains("no user is denied"), "{told}");
 }
 
 /// A rule of one's own as a form.
