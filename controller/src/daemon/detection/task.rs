@@ -180,15 +180,26 @@ impl<'a> Session<'a> {
             self.batch(&batch);
         }
         self.inputs = Some(inputs);
+        self.acted().await;
+        self.write();
+        self.written().await;
+    }
+
+    /// Waits for decisions on their way, so that what is stored is what is in force.
+    async fn acted(&mut self) {
         let patience = Instant::now() + STORE_PATIENCE;
         while !self.actions.is_done(self.actions.mark())
             && let Ok(Some(answered)) = tokio::time::timeout_at(patience, self.actions.answers.recv()).await
         {
             self.answered(answered);
         }
-        self.write();
+        self.settle();
+    }
+
+    /// Waits for what is being written.
+    async fn written(&mut self) {
         if self.is_saving
-            && let Ok(Some(kept)) = tokio::time::timeout_at(patience, Self::kept(&mut self.keeper)).await
+            && let Ok(Some(kept)) = tokio::time::timeout(STORE_PATIENCE, Self::kept(&mut self.keeper)).await
         {
             self.kept_one(kept);
         }
@@ -293,29 +304,30 @@ impl<'a> Session<'a> {
                 .take()
                 .or_else(|| self.context.shared.followed.place(client).country.map(|country| country.to_string()));
         }
-        let now = clock::now();
-        let label = std::cell::Cell::new(None);
-        let shared = &self.context.shared;
-        let guard = |prefix: IpNet| {
-            let (reason, why) = actions::guarded(shared, prefix)?;
-            label.set(Some(reason));
-            Some(why)
-        };
-        let moment = Moment::live(now, is_history, &guard);
-        let mut outcomes = self.detector.observe(event, matches, &moment);
-        outcomes.extend(self.detector.answered(
-            self.own.observe(event),
-            is_history.then_some(Withheld::History),
-            &moment,
-        ));
-        for outcome in outcomes {
-            self.follow(&outcome, label.get());
-        }
+        self.judged(is_history, |detector, own, moment| {
+            let mut outcomes = detector.observe(event, matches, moment);
+            let withheld = is_history.then_some(Withheld::History);
+            outcomes.extend(detector.answered(own.observe(event), withheld, moment));
+            outcomes
+        });
     }
 
     /// What ended by time, and what follows.
     fn tick(&mut self) {
-        let now = clock::now();
+        self.judged(false, |detector, own, moment| {
+            let mut outcomes = detector.tick(moment);
+            outcomes.extend(detector.answered(own.tick(moment.now.wall), None, moment));
+            outcomes
+        });
+        self.actions.send();
+    }
+
+    /// What the detector and rules of one's own say now, and what follows.
+    fn judged(
+        &mut self,
+        is_history: bool,
+        judge: impl FnOnce(&mut Detector, &mut OwnAnalyzers, &Moment<'_>) -> Vec<Outcome>,
+    ) {
         let label = std::cell::Cell::new(None);
         let shared = &self.context.shared;
         let guard = |prefix: IpNet| {
@@ -323,13 +335,10 @@ impl<'a> Session<'a> {
             label.set(Some(reason));
             Some(why)
         };
-        let moment = Moment::live(now, false, &guard);
-        let mut outcomes = self.detector.tick(&moment);
-        outcomes.extend(self.detector.answered(self.own.tick(now.wall), None, &moment));
+        let outcomes = judge(&mut self.detector, &mut self.own, &Moment::live(clock::now(), is_history, &guard));
         for outcome in outcomes {
             self.follow(&outcome, label.get());
         }
-        self.actions.send();
     }
 
     fn follow(&mut self, outcome: &Outcome, guarded: Option<&'static str>) {
@@ -465,19 +474,8 @@ impl<'a> Session<'a> {
         while let Ok(batch) = self.batches.try_recv() {
             self.batch(&batch);
         }
-        // Decisions on their way are waited for, so that what is stored is what is in force.
-        let patience = Instant::now() + STORE_PATIENCE;
-        while !self.actions.is_done(self.actions.mark())
-            && let Ok(Some(answered)) = tokio::time::timeout_at(patience, self.actions.answers.recv()).await
-        {
-            self.answered(answered);
-        }
-        self.settle();
-        if self.is_saving
-            && let Ok(Some(kept)) = tokio::time::timeout(STORE_PATIENCE, Self::kept(&mut self.keeper)).await
-        {
-            self.kept_one(kept);
-        }
+        self.acted().await;
+        self.written().await;
         let changed = self.detector.alerts.take_all(clock::now().wall);
         self.hand_over(changed);
         self.context.shared.detected.set_alerts(None);

@@ -30,7 +30,8 @@ pub type Guard<'a> = &'a dyn Fn(IpNet) -> Option<String>;
 /// When and how an event is looked at.
 #[derive(Clone, Copy)]
 pub struct Moment<'a> {
-    now: Now,
+    /// When.
+    pub now: Now,
     is_live: bool,
     is_history: bool,
     guard: Guard<'a>,

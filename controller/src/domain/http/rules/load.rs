@@ -506,36 +506,32 @@ impl<T> Read<'_, T> {
     }
 }
 
+/// What a rule says of itself: the library has the same fields in two types.
+macro_rules! said {
+    ($rule:expr, $kind:expr) => {
+        Said {
+            id: $rule.id.as_ref(),
+            name: $rule.name.as_ref(),
+            title: &$rule.title,
+            description: $rule.description.as_ref(),
+            tags: &$rule.tags,
+            falsepositives: &$rule.falsepositives,
+            references: &$rule.references,
+            author: $rule.author.as_ref(),
+            kind: $kind,
+        }
+    };
+}
+
 impl Read<'_, SigmaRule> {
     fn info(&self) -> RuleInfo {
-        let rule = &self.rule;
-        self.describe(&Said {
-            id: rule.id.as_ref(),
-            name: rule.name.as_ref(),
-            title: &rule.title,
-            description: rule.description.as_ref(),
-            tags: &rule.tags,
-            falsepositives: &rule.falsepositives,
-            references: &rule.references,
-            author: rule.author.as_ref(),
-            kind: if self.wanted.repeat.is_some() { Kind::Repeated } else { Kind::Detection },
-        })
+        let kind = if self.wanted.repeat.is_some() { Kind::Repeated } else { Kind::Detection };
+        self.describe(&said!(self.rule, kind))
     }
 }
 
 impl Read<'_, CorrelationRule> {
     fn info(&self) -> RuleInfo {
-        let rule = &self.rule;
-        self.describe(&Said {
-            id: rule.id.as_ref(),
-            name: rule.name.as_ref(),
-            title: &rule.title,
-            description: rule.description.as_ref(),
-            tags: &rule.tags,
-            falsepositives: &rule.falsepositives,
-            references: &rule.references,
-            author: rule.author.as_ref(),
-            kind: Kind::Correlation,
-        })
+        self.describe(&said!(self.rule, Kind::Correlation))
     }
 }
