@@ -47,6 +47,8 @@ pub struct Row {
     pub peak_mib: f64,
     /// The most memory within the first tenth of the time, in MiB: where that is nearly all, memory is flat.
     pub early_mib: f64,
+    /// The same within the first half.
+    pub half_mib: f64,
     /// Alerts.
     pub alerts: usize,
     /// Lines that were no events.
@@ -116,6 +118,7 @@ fn run(what: &str, args: &[&str], path: &Path, lines: u64) -> Result<Row> {
         cpus: cpu / seconds,
         peak_mib: mib(watched.peak_kib),
         early_mib: mib(watched.early_kib),
+        half_mib: mib(watched.half_kib),
         alerts: report.get("alerts").and_then(serde_json::Value::as_array).map_or(0, Vec::len),
         unparsed: number("unparsed"),
     })
@@ -127,6 +130,7 @@ struct Watched {
     cpu: Duration,
     peak_kib: u64,
     early_kib: u64,
+    half_kib: u64,
 }
 
 /// Looks at a child's memory until it ends.
@@ -147,8 +151,8 @@ fn watch(child: &mut Child, start: Instant) -> Result<Watched> {
             let most = |within: Duration| {
                 samples.iter().filter(|(at, _)| *at <= within).map(|(_, kib)| *kib).max().unwrap_or(0)
             };
-            let (peak_kib, early_kib) = (most(took), most(took / 10));
-            return Ok(Watched { is_success: status.success(), took, cpu, peak_kib, early_kib });
+            let (peak_kib, early_kib, half_kib) = (most(took), most(took / 10), most(took / 2));
+            return Ok(Watched { is_success: status.success(), took, cpu, peak_kib, early_kib, half_kib });
         }
         thread::sleep(LOOK);
     }
@@ -185,19 +189,20 @@ pub fn print(logs: &Logs, out: &mut impl Write) -> Result<()> {
     writeln!(out, "logs: {} lines, {:.0} MiB, combined", logs.lines, float(logs.bytes) / f64::from(1 << 20))?;
     writeln!(
         out,
-        "  {:<24} {:>9} {:>12} {:>6} {:>9} {:>11} {:>7} {:>9}",
-        "", "lines/s", "CPU ns/line", "CPUs", "peak MiB", "at 1/10 MiB", "alerts", "no events"
+        "  {:<24} {:>9} {:>12} {:>6} {:>9} {:>11} {:>11} {:>7} {:>9}",
+        "", "lines/s", "CPU ns/line", "CPUs", "peak MiB", "at 1/10 MiB", "at 1/2 MiB", "alerts", "no events"
     )?;
     for row in &logs.rows {
         writeln!(
             out,
-            "  {:<24} {:>9.0} {:>12.0} {:>6.1} {:>9.1} {:>11.1} {:>7} {:>9}",
+            "  {:<24} {:>9.0} {:>12.0} {:>6.1} {:>9.1} {:>11.1} {:>11.1} {:>7} {:>9}",
             row.what,
             row.lines_per_second,
             row.cpu_ns_a_line,
             row.cpus,
             row.peak_mib,
             row.early_mib,
+            row.half_mib,
             row.alerts,
             row.unparsed
         )?;
