@@ -28,6 +28,8 @@ const VISITORS: u64 = 20_000;
 const WARM: Duration = Duration::from_secs(2);
 /// Between two packets of an attacker.
 const BETWEEN: Duration = Duration::from_micros(200);
+/// What 99 of 100 must be dropped within, in milliseconds.
+const GOAL_MS: f64 = 50.0;
 /// Attackers at the most: each has an address of its own.
 pub const MOST: u32 = 150;
 
@@ -190,5 +192,7 @@ pub fn print(live: &Live, out: &mut impl Write) -> Result<()> {
     ] {
         writeln!(out, "  {what:<42} {:>6.2}  {:>6.2}  {:>6.2}", times.p50, times.p99, times.max)?;
     }
+    let reached = if live.answer_to_drop_ms.p99 < GOAL_MS { "reached" } else { "not reached" };
+    writeln!(out, "  the goal of {GOAL_MS:.0} ms p99 is {reached}")?;
     Ok(())
 }
