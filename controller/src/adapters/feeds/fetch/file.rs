@@ -37,7 +37,8 @@ fn read_now(path: &Path, limit: u64) -> Result<(Vec<u8>, bool), FetchError> {
     if before.len() > limit {
         return Err(too_many());
     }
-    let mut body = Vec::new();
+    // All of it at once: a buffer that grows is there twice whenever it moves.
+    let mut body = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0).saturating_add(1));
     let read = File::by_ref(&mut file).take(limit.saturating_add(1)).read_to_end(&mut body).map_err(failed)?;
     if u64::try_from(read).unwrap_or(u64::MAX) > limit {
         return Err(too_many());
