@@ -11,6 +11,8 @@ use crate::harness::netns;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_mins(1);
+/// What the server says when it stands in its own way.
+const LOCKED: &[u8] = b"database is locked";
 
 /// A machine that is logged in.
 #[derive(Debug)]
@@ -52,11 +54,19 @@ impl RealLapi {
 
     fn ask(&self, method: &str, path: &str, header: &str, body: Option<&Value>) -> Result<Vec<u8>> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let answer = netns::inside(&self.namespace, || -> Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            request(method, path, header, &body)?.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        })?;
+        let start = Instant::now();
+        let answer = loop {
+            let answer = netns::inside(&self.namespace, || -> Result<Vec<u8>> {
+                let mut bytes = Vec::new();
+                request(method, path, header, &body)?.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            })?;
+            // On a busy machine the server finds its own database taken by itself, and gives up at once.
+            let is_locked = answer.windows(LOCKED.len()).any(|part| part == LOCKED);
+            if !is_locked || start.elapsed() > ANSWER {
+                break answer;
+            }
+        };
         let end = answer.windows(4).position(|part| part == b"\r\n\r\n").context("an answer without a head")?;
         let status = answer.get(9..12).unwrap_or_default();
         let body = answer.get(end + 4..).unwrap_or_default().to_vec();
