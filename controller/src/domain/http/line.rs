@@ -324,12 +324,16 @@ impl Reader {
         let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
         let kept = whole.get(..LONGEST_LINE).unwrap_or(whole);
         let kept = kept.strip_prefix(b"\xef\xbb\xbf").unwrap_or(kept);
-        if kept.trim_ascii().is_empty() || kept.starts_with(b"#") {
+        if kept.trim_ascii().is_empty() {
             return Line::Nothing;
         }
         self.scope.cut = kept.len() < whole.len();
         (self.scope.header, self.scope.is_untimed) = (Header::None, false);
         let mut line = self.read_kept(kept, context);
+        // A comment; but a host that a client chose may begin so, too.
+        if line == Line::Unparsed(Unparsed::Format) && kept.starts_with(b"#") {
+            return Line::Nothing;
+        }
         if let Line::Event(event) = &mut line {
             event.keep_raw(whole);
             event.origin.clone_from(&self.origin);

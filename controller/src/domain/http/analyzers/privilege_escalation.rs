@@ -38,7 +38,10 @@ impl PrivilegeEscalation {
         let by_source = self.sources.count_if(seen.keys.source, seen);
         let (severity, confidence, response, count, what, evidence) = if by_user.is_due {
             let evidence = self.users.lines(seen.keys.user);
-            (Severity::High, 75, self.response_user, by_user.count, "of one user", evidence)
+            // Of a request nobody knows whether the user is who it says: servers log the name before they have checked it.
+            let is_proven = seen.event.kind != EventKind::HttpRequest;
+            let response = if is_proven { self.response_user } else { Response::Notify };
+            (Severity::High, 75, response, by_user.count, "of one user", evidence)
         } else if by_source.is_due && by_source.count > by_user.count {
             let evidence = self.sources.lines(seen.keys.source);
             (Severity::Medium, 55, self.response, by_source.count, "to one source", evidence)

@@ -81,6 +81,10 @@ fn is_host(word: &[u8]) -> bool {
 
 pub(super) fn read(line: &[u8], shape: Shape, scope: &mut Scope, context: &Context) -> Line {
     let Some(head) = head(line) else { return Line::Unparsed(Unparsed::Format) };
+    // Where the host is the client's word, it may hold a blank and an address: the true one is then in `ident`'s place.
+    if shape == Shape::Vhost && words(head.before).nth(2).is_some_and(|ident| address::parse(ident).is_some()) {
+        return Line::Unparsed(Unparsed::Ambiguous);
+    }
     let Some(time) = scope.times.clf(head.time, &context.zone) else { return Line::Unparsed(Unparsed::Time) };
     fields(&head, time, shape, scope).map_or(Line::Unparsed(Unparsed::Format), Line::Event)
 }
@@ -125,11 +129,13 @@ fn fields(head: &Head<'_>, time: Timestamp, shape: Shape, scope: &mut Scope) -> 
 
 /// What comes behind the agent: nginx's own `main` has `X-Forwarded-For` there; numbers with a point are seconds.
 fn extras(event: &mut Event, mut rest: &[u8], shape: Shape) {
+    let mut quoted_fields = 0;
     for _ in 0..MOST_EXTRAS {
         rest = rest.trim_ascii_start();
         if rest.first() == Some(&b'"') {
             let Some((value, after)) = rest.get(1..).and_then(quoted) else { break };
             rest = after;
+            quoted_fields += 1;
             match shape {
                 Shape::Traefik if event.details.is_empty() => {
                     event.details.insert("router".to_owned(), text::unescaped(value));
@@ -148,6 +154,10 @@ fn extras(event: &mut Event, mut rest: &[u8], shape: Shape) {
                 event.duration_s = seconds(value);
             }
         }
+    }
+    // Of several fields without a name nobody knows which one the chain is.
+    if quoted_fields > 1 {
+        event.forwarded_for = None;
     }
 }
 
@@ -169,11 +179,48 @@ fn seconds(word: &[u8]) -> Option<f64> {
 }
 
 fn head(line: &[u8]) -> Option<Head<'_>> {
-    let quote = unescaped_quote(line)?;
+    let quote = request_quote(line)?;
     let (head, request) = (line.get(..quote)?, line.get(quote + 1..)?);
     let close = memchr::memrchr(b']', head)?;
     let open = memchr::memrchr(b'[', head.get(..close)?)?;
     Some(Head { before: head.get(..open)?, time: head.get(open + 1..close)?, between: head.get(close + 1..)?, request })
+}
+
+/// The quotation mark that begins the request: the first that is not escaped, but for the two by which Apache writes a user
+/// without a name.
+fn request_quote(line: &[u8]) -> Option<usize> {
+    let first = unescaped_quote(line)?;
+    if !line.get(first..)?.starts_with(b"\"\" [") {
+        return Some(first);
+    }
+    let behind = first.checked_add(2)?;
+    unescaped_quote(line.get(behind..)?).and_then(|at| at.checked_add(behind))
+}
+
+/// Whether a line ends as Traefik's do: behind the agent come a count, router and server in quotation marks, and the time
+/// that it took.
+pub(super) fn ends_as_traefik(line: &[u8]) -> bool {
+    let ends = || {
+        let (_, mut rest) = quoted_request(head(line)?.request)?;
+        word(&mut rest)?;
+        word(&mut rest)?;
+        let skip_quoted = |rest: &mut &[u8]| -> Option<()> {
+            let (_, behind) = quoted(rest.trim_ascii_start().strip_prefix(b"\"")?)?;
+            // The lifetime is the line's.
+            let taken = rest.len().checked_sub(behind.len())?;
+            *rest = rest.get(taken..)?;
+            Some(())
+        };
+        skip_quoted(&mut rest)?;
+        skip_quoted(&mut rest)?;
+        let count = word(&mut rest)?;
+        skip_quoted(&mut rest)?;
+        skip_quoted(&mut rest)?;
+        let took = word(&mut rest)?.strip_suffix(b"ms")?;
+        let are_digits = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+        (are_digits(count) && are_digits(took) && rest.trim_ascii().is_empty()).then_some(())
+    };
+    line.trim_ascii_end().ends_with(b"ms") && ends().is_some()
 }
 
 /// The first quotation mark that no backslash escapes.

@@ -17,7 +17,7 @@ pub(super) fn detect(line: &[u8], learned: u16) -> Result<Format, Unparsed> {
         _ if nginx_error::begins(line) => Ok(Format::NginxError),
         _ if haproxy::begins(line) => Ok(Format::Haproxy),
         _ => match combined::shape(line).ok_or(Unparsed::Format)? {
-            Shown::Plain if ends_as_traefik(line) => Ok(Format::Traefik),
+            Shown::Plain if combined::ends_as_traefik(line) => Ok(Format::Traefik),
             Shown::Plain => Ok(Format::Combined),
             Shown::Vhost => Ok(Format::VhostCombined),
             Shown::Either => match (holds(Format::Combined), holds(Format::VhostCombined)) {
@@ -51,11 +51,4 @@ fn json(line: &[u8]) -> Format {
     } else {
         Format::NginxJson
     }
-}
-
-/// `"router" "server" 12ms`.
-fn ends_as_traefik(line: &[u8]) -> bool {
-    let Some(number) = line.strip_suffix(b"ms") else { return false };
-    let digits = number.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    digits > 0 && number.len().checked_sub(digits).and_then(|at| number.get(..at)).is_some_and(|b| b.ends_with(b"\" "))
 }

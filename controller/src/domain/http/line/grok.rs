@@ -160,8 +160,22 @@ impl Grok {
         let Some(others) = self.swapped.match_against(line) else { return false };
         let place = |text: &str| (text.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
         let whose = |field: &Option<Field>| matches!(field, Some(Field::Client | Field::ForwardedFor));
-        let mut names = self.captures.iter().filter(|(_, field)| whose(field)).map(|(name, _)| name);
-        names.all(|name| matches.get(name).map(place) == others.get(name).map(place))
+        let names = || self.captures.iter().filter(|(_, field)| whose(field)).map(|(name, _)| name);
+        names().all(|name| matches.get(name).map(place) == others.get(name).map(place))
+            && names().all(|name| !matches.get(name).is_some_and(|found| self.stands_elsewhere(name, found, line)))
+    }
+
+    /// Whether another address could be taken for the one that was found, were that one no address.
+    fn stands_elsewhere(&self, name: &str, found: &str, line: &str) -> bool {
+        let start = (found.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
+        let (Some(before), Some(behind)) = (line.get(..start), line.get(start.wrapping_add(found.len())..)) else {
+            return true;
+        };
+        let masked = [before, &"x".repeat(found.len()), behind].concat();
+        [&self.pattern, &self.swapped].into_iter().any(|pattern| {
+            let other = pattern.match_against(&masked);
+            other.is_some_and(|other| other.get(name).is_some_and(|text| address::parse(text.as_bytes()).is_some()))
+        })
     }
 
     fn matched(&self, line: &[u8], scope: &mut Scope, context: &Context) -> Line {

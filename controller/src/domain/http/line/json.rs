@@ -12,6 +12,10 @@ const MOST_FIELDS: usize = 256;
 /// Of these, fields below one object; a client chooses the names of its headers.
 const MOST_BELOW: usize = 128;
 
+/// Where Caddy has the headers of a request, and those of them that are read.
+const REQUEST_HEADERS: &str = "request.headers.";
+const HEADERS: [&str; 6] = ["User-Agent", "Referer", "Cookie", "X-Forwarded-For", "Forwarded", "Content-Type"];
+
 /// Depth of objects that are looked into.
 const DEEPEST: usize = 8;
 
@@ -109,6 +113,11 @@ impl Fields {
 
     fn keep(&mut self, path: &str, value: Value) {
         let above = |name: &str| name.rsplit_once('.').map(|(above, _)| above.len());
+        // A client chooses the names of its headers, and how many there are: those that nobody reads take no room.
+        let unread = |name: &str| !HEADERS.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if path.strip_prefix(REQUEST_HEADERS).is_some_and(unread) {
+            return;
+        }
         let crowded = self.fields.len() >= MOST_BELOW
             && above(path).is_some()
             && self.fields.iter().filter(|(name, _)| above(name) == above(path)).count() >= MOST_BELOW;

@@ -65,6 +65,11 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     if ADDRESS.iter().any(|name| fields.contradicts(name)) {
         return Line::Unparsed(Unparsed::Ambiguous);
     }
+    // Without nginx's own name for the peer, one of two others may be what the client says of itself.
+    let mut told = ADDRESS.iter().filter_map(|name| fields.text(name));
+    if fields.text("remote_addr").is_none() && told.next().is_some_and(|one| told.any(|other| other != one)) {
+        return Line::Unparsed(Unparsed::Ambiguous);
+    }
     let peer = address.map_or(Peer::Unknown, |(_, text)| address::peer(text.as_bytes()));
     event.forwarded_for = match scope.trusted.header() {
         ForwardedHeader::XForwardedFor => settled(&fields, &FORWARDED_FOR),

@@ -34,9 +34,10 @@ pub(super) fn read(line: &[u8], scope: &mut Scope, context: &Context) -> Line {
     event.user_agent = header("User-Agent");
     event.referer = header("Referer");
     event.cookie = header("Cookie");
-    // Traefik says the chain in place of the client where it believes one; the address is the peer's, always.
+    // The address is the peer's, always. `ClientHost` is the first line of that header, which may be the client's own where a
+    // proxy adds a line of its own behind it.
     event.forwarded_for = match scope.trusted.header() {
-        ForwardedHeader::XForwardedFor => header("X-Forwarded-For").or_else(|| fields.settled("ClientHost")),
+        ForwardedHeader::XForwardedFor => header("X-Forwarded-For"),
         ForwardedHeader::Forwarded => header("Forwarded"),
     };
     let peer_at = |name: &str| fields.text(name).map(|text| address::peer(text.as_bytes()));

@@ -1,5 +1,5 @@
 use super::super::Format;
-use super::super::tests::check;
+use super::super::tests::{check, event};
 
 #[test]
 fn caddy_is_read_with_its_headers_and_whatever_its_level() {
@@ -39,4 +39,16 @@ fn the_client_that_caddy_names_comes_before_its_peer() {
         line,
         &["event-type=http_request", "c-ip=198.51.100.7", "cs-method=GET", "cs-uri=/", "sc-status=200"],
     );
+}
+
+/// However many headers a client makes up, what counts is read.
+#[test]
+fn headers_of_a_clients_own_take_no_room() {
+    let own: Vec<String> = (0..400).map(|at| format!(r#""A.{at}.b":["x"],"C{at}":["x"]"#)).collect();
+    let line = format!(
+        r#"{{"ts":1795226193,"logger":"http.log.access","msg":"handled request","request":{{"remote_ip":"192.0.2.1","method":"GET","uri":"/a","headers":{{{},"User-Agent":["sqlmap/1.7"]}}}},"status":404}}"#,
+        own.join(",")
+    );
+    let event = event(Format::Caddy, &line);
+    assert_eq!((event.user_agent.as_deref(), event.status), (Some("sqlmap/1.7"), Some(404)));
 }

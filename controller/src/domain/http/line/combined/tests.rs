@@ -1,5 +1,5 @@
-use super::super::Format;
-use super::super::tests::{check, event};
+use super::super::tests::{check, context, event, reader};
+use super::super::{Format, Line, Unparsed};
 
 #[test]
 fn combined_and_common_are_read_as_nginx_and_apache_write_them() {
@@ -85,7 +85,8 @@ fn fields_behind_the_agent_are_read_as_far_as_they_tell_what_they_are() {
         (" 0.123 0.100 .", None, Some(0.123)),
         (r#" rt=1.500 uct="0.000" urt="0.001""#, None, Some(1.5)),
         (" 123 456", None, None),
-        (r#" "198.51.100.7" "x" 12ms"#, Some("198.51.100.7"), Some(0.012)),
+        // Which of two it is, nobody knows.
+        (r#" "198.51.100.7" "x" 12ms"#, None, Some(0.012)),
         (" + 293 1149 546", None, None),
         (r#" ""#, None, None),
     ] {
@@ -137,4 +138,33 @@ fn traefik_has_more_fields_and_escapes_nothing() {
             "upstream=http://10.0.0.5:80",
         ],
     );
+}
+
+/// `$http_host` in front: a blank and an address in it come to stand where the client's address should.
+#[test]
+fn an_address_that_a_host_brought_along_is_nobodys() {
+    let line = r#"x.y 203.0.113.9 192.0.2.1 - - [21/Nov/2026:01:56:33 +0000] "GET / HTTP/1.1" 400 5 "-" "a/1""#;
+    for format in [Format::VhostCombined, Format::Auto] {
+        assert_eq!(reader(format).read(line.as_bytes(), &context()), Line::Unparsed(Unparsed::Ambiguous));
+    }
+}
+
+/// Apache writes a user without a name as two quotation marks.
+#[test]
+fn a_user_without_a_name_costs_no_line() {
+    let line = r#"192.0.2.1 - "" [21/Nov/2026:01:56:33 +0000] "GET /a HTTP/1.1" 401 5 "-" "a/1""#;
+    let event = event(Format::Combined, line);
+    assert_eq!((event.uri.as_deref(), event.status), (Some("/a"), Some(401)));
+}
+
+/// What stands at the end of a line may be the client's: only all of Traefik's fields together are Traefik's.
+#[test]
+fn a_host_at_the_end_makes_no_line_one_of_traefiks() {
+    let start = r#"192.0.2.1 - - [21/Nov/2026:01:56:33 +0000] "GET / HTTP/1.1" 200 5 "-" "a/1""#;
+    for (end, is_forgeable) in [(" 12ms", false), (r#" "x" 12ms"#, false), (r#" 7 "r@docker" "-" 12ms"#, true)] {
+        let Line::Event(event) = reader(Format::Auto).read(format!("{start}{end}").as_bytes(), &context()) else {
+            panic!("{end} is no event");
+        };
+        assert_eq!(event.is_forgeable(), is_forgeable, "{end}");
+    }
 }

@@ -173,6 +173,8 @@ fn an_address_that_could_stand_elsewhere_is_nobodys() {
         "failed user=%{GREEDYDATA:user} from=%{IP:client}",
         "failed %{GREEDYDATA:message} from=%{IP:client}$",
         "failed user=%{NOTSPACE:user} %{DATA:what} from=%{IP:client} %{GREEDYDATA:message}",
+        "failed %{GREEDYDATA:what}=%{DATA:user} from=%{IP:client}",
+        "failed %{DATA:what}=%{GREEDYDATA:user} from=%{IP:client} port %{INT:port}",
     ] {
         let mut reader = reader(pattern).unwrap();
         let honest = reader.read(b"failed user=al x from=192.0.2.1 port 22", &context());

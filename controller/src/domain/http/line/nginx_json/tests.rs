@@ -1,5 +1,5 @@
-use super::super::Format;
-use super::super::tests::{check, event};
+use super::super::tests::{check, context, event, reader};
+use super::super::{Format, Line, Unparsed};
 
 #[test]
 fn names_of_nginx_and_names_that_people_choose_are_known() {
@@ -32,8 +32,8 @@ fn names_of_nginx_and_names_that_people_choose_are_known() {
 fn bytes_that_are_no_utf8_pass_through_nginx_and_are_read() {
     let line =
         b"{\"remote_addr\":\"192.0.2.1\",\"request\":\"\\u0016\\u0003\\u0001\\u0000\xa5\xff\\n\",\"status\":400}";
-    let read = super::super::tests::reader(Format::Auto).read(line, &super::super::tests::context());
-    let super::super::Line::Event(event) = read else { panic!("{read:?}") };
+    let read = reader(Format::Auto).read(line, &context());
+    let Line::Event(event) = read else { panic!("{read:?}") };
     assert_eq!(event.uri.as_deref(), Some("\u{16}\u{3}\u{1}%00%A5%FF%0A"));
 }
 
@@ -43,4 +43,11 @@ fn the_real_ip_module_has_counted_the_hops() {
     let event = event(Format::NginxJson, line);
     assert_eq!(event.client.map(|ip| ip.to_string()).as_deref(), Some("198.51.100.7"));
     assert_eq!(event.peer.map(|ip| ip.to_string()).as_deref(), Some("192.0.2.1"));
+}
+
+#[test]
+fn of_two_addresses_neither_of_which_is_nginxs_own_none_is_taken() {
+    let line = r#"{"client_ip":"203.0.113.9","remote":"192.0.2.1","request":"GET / HTTP/1.1","status":200}"#;
+    let read = reader(Format::NginxJson).read(line.as_bytes(), &context());
+    assert_eq!(read, Line::Unparsed(Unparsed::Ambiguous));
 }

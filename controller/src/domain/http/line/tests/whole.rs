@@ -218,7 +218,7 @@ fn behind_trusted_proxies_the_client_is_counted_from_the_right() {
         ),
         (CADDY.replace("\"method\"", "\"client_ip\":\"198.51.100.8\",\"method\""), "Some(198.51.100.8)"),
         (
-            TRAEFIK_JSON.replace("\"ClientHost\":\"192.0.2.1\"", &format!("\"ClientHost\":\"{chain}\"")),
+            TRAEFIK_JSON.replace("\"ClientHost\":\"192.0.2.1\"", &format!("\"request_X-Forwarded-For\":\"{chain}\"")),
             "Some(198.51.100.7)",
         ),
     ] {
