@@ -4,6 +4,7 @@
 mod alerts;
 mod capture;
 mod drill;
+mod history;
 mod import;
 mod logs;
 mod target;
@@ -25,10 +26,14 @@ use crate::domain::listfile::export::ExportFormat;
 use crate::domain::report::{TopBy, TopGroup};
 
 pub use self::alerts::{
-    Alerts, AlertsList, ResponseWord, RuleChange, Rules, RulesCheck, RulesCreate, RulesList, RulesUpdate, Users,
+    Alerts, AlertsAnalyze, AlertsCreate, AlertsDelete, AlertsList, AlertsUpdate, CaseDelete, Datasets, DatasetsCreate,
+    Hunts, HuntsCreate, ResponseWord, RuleChange, Rules, RulesCheck, RulesCreate, RulesList, RulesUpdate, Users,
 };
 pub use self::capture::CaptureArgs;
 pub use self::drill::DrillArgs;
+pub use self::history::{
+    AuditArgs, Privacy, PrivacyErase, PrivacyRotate, Reputation, ReputationList, ReputationReset, ReputationShow,
+};
 pub use self::import::ImportFormat;
 pub use self::logs::{Logs, LogsAnalyze, Part};
 pub use self::target::{Named, Target};
@@ -123,6 +128,20 @@ pub enum Command {
     /// The rules that events are judged by
     #[command(subcommand)]
     Rules(Rules),
+    /// Log files and spans of events under a name, to be analysed
+    #[command(subcommand)]
+    Datasets(Datasets),
+    /// What is hunted: datasets and alerts that belong together
+    #[command(subcommand)]
+    Hunts(Hunts),
+    /// What speaks for and against sources, and what it comes to
+    #[command(subcommand)]
+    Reputation(Reputation),
+    /// What happened, and who changed what
+    Audit(AuditArgs),
+    /// What is kept of people
+    #[command(subcommand)]
+    Privacy(Privacy),
     /// The verdict a packet from an address gets now, and why
     Explain(ExplainArgs),
     /// Write sampled drops to a capture, with verdict and list in each packet's comment

@@ -17,9 +17,10 @@ pub use self::error::{ConfigError, Place, Problem};
 use self::given::Given;
 use self::raw::Raw;
 pub use self::types::{
-    AlertSettings, Api, Config, Credential, Crowdsec, CrowdsecTls, Detection, Events, Feed, FeedAction, Geo, Headers,
-    InterfaceName, InterfaceNameError, Location, Log, LogFormat, LogLevel, LogSource, Mode, NeverBlock, OverBudget,
-    Protected, RuleOverride, RuleSettings, State, UnknownMode,
+    AlertSettings, Api, Audit, Config, Credential, Crowdsec, CrowdsecTls, Detection, Events, Feed, FeedAction, Geo,
+    Headers, InterfaceName, InterfaceNameError, Location, Log, LogFormat, LogLevel, LogSource, Mode, NeverBlock,
+    OverBudget, PlacePrior, Privacy, Protected, Reputation, RuleOverride, RuleSettings, SourcePlace, State,
+    UnknownMode,
 };
 
 /// Largest configuration that is read: two thousand times the shipped one.

@@ -1,14 +1,17 @@
 //! What is known of detection: written by its task, read by reports.
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::broadcast;
 
 use crate::adapters::clock;
-use crate::adapters::store::EventReader;
+use crate::adapters::store::{EventReader, SharedPrivacy};
+use crate::domain::audit::Tally;
 use crate::domain::http::alert::Alert;
 use crate::domain::http::denied_users::DeniedUsers;
 use crate::domain::report::{AlertFilter, DeniedUserRow, DetectionRow};
+use crate::domain::reputation::{Ledger, Limits};
 
 /// Alerts of an address that an explanation names.
 const EXPLAINED: usize = 20;
@@ -23,6 +26,12 @@ pub struct Detected {
     row: RwLock<Option<DetectionRow>>,
     alerts: RwLock<Option<EventReader>>,
     users: Mutex<DeniedUsers>,
+    ledger: Mutex<Ledger>,
+    weigh_left_out: AtomicU64,
+    tally: RwLock<Tally>,
+    left_out: AtomicU64,
+    /// What of people is written down.
+    pub privacy: SharedPrivacy,
     notices: broadcast::Sender<Arc<Alert>>,
 }
 
@@ -32,6 +41,11 @@ impl Default for Detected {
             row: RwLock::default(),
             alerts: RwLock::default(),
             users: Mutex::new(DeniedUsers::new(MOST_USERS)),
+            ledger: Mutex::new(Ledger::new(Limits { most_sources: 1, half_life_s: 86_400 })),
+            weigh_left_out: AtomicU64::new(0),
+            tally: RwLock::new(Tally::new()),
+            left_out: AtomicU64::new(0),
+            privacy: SharedPrivacy::default(),
             notices: broadcast::channel(MOST_NOTICES).0,
         }
     }
@@ -56,6 +70,42 @@ impl Detected {
     /// Says where the alerts are.
     pub fn set_alerts(&self, reader: Option<EventReader>) {
         *self.alerts.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    /// What evidence there is of sources, to ask and to add to. Never held across a wait.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Each change is whole before the next begins.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts evidence that came too fast to be weighed.
+    pub fn weigh_left_out(&self) {
+        self.weigh_left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Evidence that was not weighed, since the start.
+    pub fn not_weighed(&self) -> u64 {
+        self.weigh_left_out.load(Ordering::Relaxed)
+    }
+
+    /// The events that are kept, counted.
+    pub fn tally(&self) -> RwLockReadGuard<'_, Tally> {
+        self.tally.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to change: whoever keeps events does.
+    pub fn tally_mut(&self) -> RwLockWriteGuard<'_, Tally> {
+        self.tally.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events that should have been kept and are not, since the start.
+    pub fn events_left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Says how many those are.
+    pub fn set_events_left_out(&self, left_out: u64) {
+        self.left_out.store(left_out, Ordering::Relaxed);
     }
 
     /// The users that are denied, to ask and to change. Never held across a wait.

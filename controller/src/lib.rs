@@ -1,5 +1,6 @@
 //! weir's daemon and command line: a pure domain, adapters to the world, and the wiring between them.
 pub mod adapters;
+mod analysis;
 mod causes;
 pub mod cli;
 pub mod commands;

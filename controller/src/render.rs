@@ -2,7 +2,9 @@
 //!
 //! Numbers and times are made short here, and whatever came from outside is made safe to print. Programs read the JSON.
 pub mod alerts;
+pub mod audit;
 pub mod capture;
+pub mod cases;
 pub mod changes;
 pub mod detection;
 pub mod doctor;
@@ -15,6 +17,7 @@ pub mod logs;
 pub mod numbers;
 pub mod offenders;
 pub mod plain;
+pub mod reputation;
 pub mod rules;
 pub mod simulation;
 pub mod status;

@@ -1,5 +1,8 @@
 //! Reports made from the state and the kernel's counters.
+pub mod audit;
 pub mod offenders;
+pub mod reputation;
+pub mod security;
 pub mod top;
 
 use std::collections::BTreeMap;
@@ -14,16 +17,17 @@ use weir_common::verdict::{Action, Verdict};
 use crate::adapters::clock;
 use crate::adapters::kernel::query::KernelPolicy;
 use crate::adapters::kernel::reader::Counters;
-use crate::config::FeedAction;
 use crate::domain::decision::{Decision, Enforcement, Kind};
 use crate::domain::feed::reach::{self, Reach};
 use crate::domain::guard::{Guards, WouldHit, bare};
+use crate::domain::http::source;
 use crate::domain::listfile::PASSED_OVER;
 use crate::domain::overlay::Key;
 use crate::domain::prefixes::{Prefixes, is_single, single};
+use crate::domain::privacy;
 use crate::domain::report::{
-    EmergencyRow, EntryRow, EvidenceRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow,
-    ReachRow, ReputationRow, Status, Totals, VerdictRow,
+    EmergencyRow, EntryRow, Explain, ExplainEntry, ExplainRate, Fill, Health, InterfaceRow, ListRow, ReachRow, Status,
+    Totals, VerdictRow,
 };
 use crate::domain::tables::attribute;
 use crate::sync::{ListTotals, Shared, State, pending_row};
@@ -51,7 +55,7 @@ pub fn status(shared: &Shared) -> Status {
             })
             .collect(),
         emergency: EmergencyRow { state: "off".to_owned(), setting: "off".to_owned(), since: None },
-        threat_level: None,
+        threat_level: Some(audit::threat_level(shared).name().to_owned()),
         packets,
         bytes,
         verdicts: verdicts(&counters),
@@ -64,6 +68,21 @@ pub fn status(shared: &Shared) -> Status {
         capacity: capacity(shared, &state),
         health: health(&state, bypass, &counters),
     }
+}
+
+/// Every name under which what is kept of an address may stand; a name that is kept stands for itself, and what is neither
+/// has none.
+pub fn names_of(shared: &Shared, text: &str) -> Option<Vec<String>> {
+    if privacy::is_name(text) {
+        return Some(vec![text.to_owned()]);
+    }
+    let address = text.parse::<IpAddr>().ok()?.to_canonical();
+    let names = &shared.detected.privacy.load().names;
+    let mut called = names.all_of(source::prefix(address));
+    called.extend(names.all_of(single(address)));
+    called.sort();
+    called.dedup();
+    Some(called)
 }
 
 /// Whether all is well: what `status` and `readyz` say.
@@ -209,6 +228,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
     let now = clock::now();
     let place = shared.followed.place(address);
     let alerts = shared.detected.alerts_of(address);
+    let known = reputation::row(&reputation::assess(shared, address));
     let state = shared.read();
     let mut decisions: Vec<Decision> = state
         .desired
@@ -263,7 +283,7 @@ pub fn explain(shared: &Shared, policy: &KernelPolicy, address: IpAddr) -> Expla
         country: place.country.map(|country| country.to_string()),
         asn: place.asn,
         as_name: place.as_name.map(|name| name.to_string()),
-        reputation: reputation(&state, &decisions),
+        reputation: known,
         rate: rate_of(shared, &state, profile, source.key()),
         alerts,
     }
@@ -323,32 +343,6 @@ fn rate_of(shared: &Shared, state: &State, profile: u32, key: SourceKey) -> Opti
         passed: tracked.packets.saturating_sub(tracked.dropped),
         over,
     })
-}
-
-/// What feeds of evidence say of an address: each takes its share of what the others left of 100.
-fn reputation(state: &State, decisions: &[Decision]) -> Option<ReputationRow> {
-    let mut evidence: Vec<EvidenceRow> = Vec::new();
-    for decision in decisions {
-        let Some(list) = state.desired.list(decision.list) else { continue };
-        let feed = state.settings.feeds.iter().find(|feed| feed.name == *list.name);
-        let Some(feed) = feed.filter(|feed| feed.action == FeedAction::Reputation) else { continue };
-        if evidence.iter().any(|row| row.source == feed.name) {
-            continue;
-        }
-        evidence.push(EvidenceRow {
-            kind: "feed".to_owned(),
-            source: feed.name.clone(),
-            prefix: decision.prefix.to_string(),
-            weight: feed.weight,
-        });
-    }
-    if evidence.is_empty() {
-        return None;
-    }
-    let good = evidence.iter().fold(100.0, |left, row| left * f64::from(100 - row.weight.min(100)) / 100.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
-    let score = (100.0 - good).round() as u8;
-    Some(ReputationRow { score, evidence })
 }
 
 /// Sources that pass packets now, none of them dropped, with their packets.

@@ -3,6 +3,7 @@ pub mod add;
 pub mod cost;
 pub mod floods;
 pub mod follow;
+pub mod history;
 pub mod import;
 pub mod lists;
 pub mod live;
@@ -85,6 +86,8 @@ pub enum Part {
     Logs,
     /// From a line in a real nginx's log to the first dropped packet, among 10,000 lines a second
     Live,
+    /// A million kept events, a hundred thousand alerts: how soon questions are answered, and how fast more are taken in
+    History,
 }
 
 /// How results are printed.
@@ -133,6 +136,9 @@ pub struct Report {
     /// A line in a log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<live::Live>,
+    /// What is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<history::History>,
 }
 
 /// Measures, and prints: results to `out`, what is being done to `progress`.
@@ -158,6 +164,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         follow: None,
         logs: None,
         live: None,
+        history: None,
     };
     if text {
         writeln!(out, "{}", report.machine)?;
@@ -191,15 +198,7 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         report.add = Some(measured);
     }
     if wants(Part::Import) {
-        let mut measured = Vec::new();
-        for list in import::List::all()? {
-            let one = import::measure(list, rounds, progress, stop)?;
-            if text {
-                import::print(&one, out)?;
-            }
-            measured.push(one);
-        }
-        report.import = Some(measured);
+        report.import = Some(imports(rounds, text, out, progress, stop)?);
     }
     if wants(Part::Floods) {
         let measured = floods::measure(rounds, args, progress, stop)?;
@@ -229,11 +228,36 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
         }
         report.live = Some(measured);
     }
+    if wants(Part::History) {
+        let measured = history::measure(rounds, progress, stop)?;
+        if text {
+            history::print(&measured, out)?;
+        }
+        report.history = Some(measured);
+    }
     if !text {
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn imports(
+    rounds: usize,
+    text: bool,
+    out: &mut impl Write,
+    progress: &mut impl Write,
+    stop: &AtomicBool,
+) -> Result<Vec<import::Import>> {
+    let mut measured = Vec::new();
+    for list in import::List::all()? {
+        let one = import::measure(list, rounds, progress, stop)?;
+        if text {
+            import::print(&one, out)?;
+        }
+        measured.push(one);
+    }
+    Ok(measured)
 }
 
 fn go_on(stop: &AtomicBool) -> Result<()> {

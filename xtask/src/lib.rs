@@ -7,6 +7,7 @@ pub mod tasks;
 pub mod tidy;
 pub mod toolchain;
 pub mod unpacked;
+pub mod venv;
 
 use std::ffi::OsString;
 use std::io;

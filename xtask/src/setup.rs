@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::shell;
 use crate::toolchain::{self, Compiler, LINKER_VERSION, Missing, OLDEST_RUST, Places, Way};
 use crate::unpacked;
+use crate::venv;
 
 /// What the machine is to be made ready for; each includes the ones before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +152,8 @@ enum Need {
     Tool(&'static Tool),
     /// CrowdSec's programs, unpacked and not installed.
     CrowdSec,
+    /// The fuzzer of the API, in an environment of its own.
+    Schemathesis,
     Component {
         subcommand: &'static str,
         name: &'static str,
@@ -162,7 +165,7 @@ enum Need {
 fn needs(scope: Scope) -> Vec<Need> {
     let mut needs = vec![Need::Compiler, Need::Linker];
     needs.extend(TOOLS.iter().map(Need::Tool));
-    needs.push(Need::CrowdSec);
+    needs.extend([Need::CrowdSec, Need::Schemathesis]);
     needs.extend(COMPONENTS.iter().map(|&(subcommand, name)| Need::Component { subcommand, name }));
     needs.push(Need::BpfClippy);
     needs.retain(|need| need.scope() <= scope);
@@ -174,7 +177,7 @@ impl Need {
         match self {
             Self::Compiler | Self::Linker => Scope::Build,
             Self::Tool(tool) => tool.scope,
-            Self::CrowdSec => Scope::Test,
+            Self::CrowdSec | Self::Schemathesis => Scope::Test,
             Self::Component { .. } | Self::BpfClippy => Scope::Check,
         }
     }
@@ -185,6 +188,7 @@ impl Need {
             Self::Linker => "bpf-linker",
             Self::Tool(tool) => tool.program,
             Self::CrowdSec => "crowdsec",
+            Self::Schemathesis => "schemathesis",
             Self::Component { name, .. } => name,
             Self::BpfClippy => "BPF clippy",
         }
@@ -209,6 +213,10 @@ impl Need {
                 Some(at) => Ok(at.display().to_string()),
                 None => Err("no crowdsec and cscli, for decisions of a real CrowdSec server".to_owned()),
             },
+            Self::Schemathesis => match shell::workspace().ok().and_then(|root| venv::find(&root)) {
+                Some(at) => Ok(at.display().to_string()),
+                None => Err("no schemathesis of the release that is used, for fuzzing the API".to_owned()),
+            },
             Self::Component { subcommand, .. } => {
                 let said = shell::output(shell::cargo(Path::new("."), subcommand).arg("--version"));
                 said.map(|version| version.trim().to_owned()).ok_or(format!("`cargo {subcommand}` does not run"))
@@ -231,6 +239,7 @@ impl Need {
             Self::Compiler => COMPILER_PACKAGES.to_vec(),
             Self::Linker | Self::CrowdSec | Self::Component { .. } => Vec::new(),
             Self::Tool(tool) => tool.packages.to_vec(),
+            Self::Schemathesis => venv::PACKAGES.to_vec(),
             Self::BpfClippy => match Compiler::find(places) {
                 Ok(Compiler { way: Way::Nightly, .. }) => Vec::new(),
                 Ok(Compiler { way: Way::Distribution, .. }) | Err(_) => vec![CLIPPY_PACKAGE],
@@ -253,6 +262,7 @@ impl Need {
             Self::Linker => format!("`{}`", shell::line(&install_linker())),
             Self::Tool(tool) => apt(tool.packages),
             Self::CrowdSec => shell::workspace().map_or_else(|error| error.to_string(), |root| unpacked::remedy(&root)),
+            Self::Schemathesis => shell::workspace().map_or_else(|error| error.to_string(), |root| venv::remedy(&root)),
             Self::Component { name, .. } => format!("`rustup component add {name}`"),
             Self::BpfClippy => match self.packages(places).as_slice() {
                 [] => "`rustup component add clippy --toolchain nightly`".to_owned(),
@@ -350,6 +360,7 @@ fn install(missing: &[Need], places: &Places, out: &mut impl Write) -> Result<()
                 _ => attempt(&mut install_linker(), out)?,
             },
             Need::CrowdSec => unpacked::provide(&shell::workspace()?, out)?,
+            Need::Schemathesis => venv::provide(&shell::workspace()?, out)?,
             Need::Component { name, .. } => attempt(Command::new("rustup").args(["component", "add", name]), out)?,
             Need::BpfClippy if need.packages(places).is_empty() => add_to_nightly("clippy", out)?,
             Need::BpfClippy | Need::Tool(_) => {}
@@ -454,7 +465,7 @@ mod tests {
         let count = |scope| needs(scope).len();
         assert!(count(Scope::Build) < count(Scope::Test) && count(Scope::Test) < count(Scope::Check));
         assert!(count(Scope::Check) < count(Scope::Fuzz));
-        assert_eq!(count(Scope::Fuzz), 2 + TOOLS.len() + 1 + COMPONENTS.len() + 1);
+        assert_eq!(count(Scope::Fuzz), 2 + TOOLS.len() + 2 + COMPONENTS.len() + 1);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::setup::{self, Scope};
 use crate::shell;
 use crate::unpacked;
+use crate::venv;
 
 /// Names the directory of real-world data; tests without it skip what needs it.
 const DATA: &str = "WEIR_DATA";
@@ -99,7 +100,8 @@ fn skips(lines: &str) -> String {
     format!("skipped ({DATA} names the directory of real-world data):\n  {}\n", lines.join("\n  "))
 }
 
-/// Points tests at the data beside the repository and at CrowdSec's programs, unless the user has said where they are.
+/// Points tests at the data beside the repository and at programs that are not on the path, unless the user has said where
+/// they are.
 fn set_data(root: &Path, command: &mut Command) {
     if env::var_os(DATA).is_none()
         && let Ok(usual) = root.join(USUAL_DATA).canonicalize()
@@ -110,6 +112,11 @@ fn set_data(root: &Path, command: &mut Command) {
         && let Some(programs) = unpacked::find(root)
     {
         command.env(unpacked::VARIABLE, programs);
+    }
+    if env::var_os(venv::VARIABLE).is_none()
+        && let Some(program) = venv::find(root)
+    {
+        command.env(venv::VARIABLE, program);
     }
 }
 

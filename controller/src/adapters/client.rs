@@ -3,6 +3,7 @@
 //! One request at a time, waited for. Nothing is retried: a change whose answer is lost may have been made, and saying
 //! so is better than making it twice.
 mod alerts;
+mod cases;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;

@@ -9,6 +9,7 @@ pub mod http;
 pub mod kernel;
 pub mod logs;
 pub mod metrics;
+pub mod privacy_key;
 pub mod random;
 pub mod rules;
 pub mod socket_file;

@@ -43,7 +43,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::domain::time::Now;
 
 pub use change::{AuditRecord, AuditTrail, Change, ClassLists, ListHeader, ListTotals};
-pub use events::{EventReader, EventStore, PastDenial, Save};
+pub use events::{
+    CaseError, Changed, Erased, EventHead, EventReader, EventStore, PastDenial, Privacy, Save, SharedPrivacy,
+};
 pub use load::Loaded;
 pub use problem::{Difference, Problem, StoreError, Why};
 
@@ -204,6 +206,22 @@ impl Store {
         }
         let state = good_copy::save(&self.connection, &self.files)?;
         self.copied_at = Some(state.commits);
+        Ok(())
+    }
+
+    /// Has nothing that was overwritten or deleted be found in the files any more: free pages are given back, the log is
+    /// emptied, the good copy is made anew, and what is left of databases found unusable is removed.
+    ///
+    /// # Errors
+    /// [`StoreError`]: something may still be found.
+    pub fn forget_the_past(&mut self) -> Result<(), StoreError> {
+        let rewritten = self.connection.execute_batch("VACUUM").and_then(|()| self.fold_log());
+        rewritten.map_err(|error| write::write_failed(&self.files.db(), &self.connection, error))?;
+        self.copied_at = None;
+        self.save_good_copy()?;
+        for path in [self.files.broken(), self.files.broken_log()] {
+            files::remove(&path)?;
+        }
         Ok(())
     }
 

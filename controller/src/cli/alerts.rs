@@ -15,8 +15,16 @@ pub enum Alerts {
     List(AlertsList),
     /// Print all about one alert
     Show(AlertsShow),
+    /// Say how far you are with an alert; a false positive has what it caused lifted
+    Update(AlertsUpdate),
+    /// Make an alert of one's own
+    Create(AlertsCreate),
+    /// Take an alert away; what it caused stays
+    Delete(AlertsDelete),
     /// Count alerts by severity, status, analyzer and technique
     Stats,
+    /// Have rules and analyzers look at a dataset, or at all of a hunt's
+    Analyze(AlertsAnalyze),
     /// Print the analyzers and their settings
     Analyzers,
     /// Users that are denied for a time
@@ -45,6 +53,12 @@ pub struct AlertsList {
     /// Only about this user
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Only of this hunt
+    #[arg(long, value_name = "ID")]
+    pub hunt: Option<String>,
+    /// Only of this dataset
+    #[arg(long, value_name = "ID")]
+    pub dataset: Option<String>,
     /// Only last seen within this time, as in 24h or 7d
     #[arg(long, value_name = "DUR", value_parser = seconds)]
     pub since: Option<u64>,
@@ -62,6 +76,177 @@ pub struct AlertsShow {
     /// The alert
     #[arg(value_name = "ID")]
     pub id: AlertId,
+}
+
+/// `weir alerts update`.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["status", "case", "assignee", "hunt", "note", "tags"])]
+pub struct AlertsUpdate {
+    /// The alerts: all of them are changed, or none
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<AlertId>,
+    /// How far you are: acknowledged, investigating, resolved or false-positive
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<Status>,
+    /// The case it belongs to; empty: none
+    #[arg(long, value_name = "NAME")]
+    pub case: Option<String>,
+    /// Who works on it; empty: nobody
+    #[arg(long, value_name = "NAME")]
+    pub assignee: Option<String>,
+    /// The hunt it belongs to; empty: none
+    #[arg(long, value_name = "ID")]
+    pub hunt: Option<String>,
+    /// Why, or what is to be remembered
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Its labels, in place of those it has
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub tags: Option<Vec<String>>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir alerts create`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AlertsCreate {
+    /// What it is about, in a few words
+    #[arg(value_name = "TITLE")]
+    pub title: String,
+    /// In more words
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub description: String,
+    /// How bad it is: low, medium, high or critical
+    #[arg(long, value_name = "SEVERITY", default_value = "medium")]
+    pub severity: Severity,
+    /// Whose doing it is
+    #[arg(long, value_name = "ADDRESS")]
+    pub source: Option<std::net::IpAddr>,
+    /// Whose doing it is, or whose account it is about
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The case it belongs to
+    #[arg(long, value_name = "NAME")]
+    pub case: Option<String>,
+    /// The hunt it belongs to
+    #[arg(long, value_name = "ID")]
+    pub hunt: Option<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir alerts delete`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct AlertsDelete {
+    /// The alert
+    #[arg(value_name = "ID")]
+    pub id: AlertId,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir alerts analyze`.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "what", required = true, args = ["dataset", "hunt"])]
+pub struct AlertsAnalyze {
+    /// The dataset
+    #[arg(long, value_name = "ID")]
+    pub dataset: Option<String>,
+    /// The hunt, with all of its datasets
+    #[arg(long, value_name = "ID")]
+    pub hunt: Option<String>,
+    /// Only these analyzers, `rules` among them [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub analyzers: Vec<String>,
+    /// Only say what would be found, and make no alerts
+    #[arg(long)]
+    pub no_alerts: bool,
+}
+
+/// `weir datasets`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Datasets {
+    /// Print the datasets
+    List,
+    /// Name a log file, or a span of the events that are kept
+    Create(DatasetsCreate),
+    /// Take a dataset away; its alerts stay
+    Delete(CaseDelete),
+}
+
+/// `weir datasets create`.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "content", required = true, args = ["file", "since", "from"])]
+pub struct DatasetsCreate {
+    /// What it is called
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// In more words
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub description: String,
+    /// A log file of the daemon's machine
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How its lines are written [default: recognised]
+    #[arg(long, value_name = "FORMAT", requires = "file")]
+    pub format: Option<String>,
+    /// The time zone of times that name none
+    #[arg(long, value_name = "ZONE", requires = "file")]
+    pub zone: Option<String>,
+    /// Events of this time until now, as in 24h
+    #[arg(long, value_name = "DUR", value_parser = seconds)]
+    pub since: Option<u64>,
+    /// Events from this moment on, as in 2026-11-28T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<jiff::Timestamp>,
+    /// Events up to this moment [default: now]
+    #[arg(long, value_name = "TIME", requires = "from")]
+    pub to: Option<jiff::Timestamp>,
+    /// The hunt it belongs to
+    #[arg(long, value_name = "ID")]
+    pub hunt: Option<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir datasets delete`, `weir hunts delete`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CaseDelete {
+    /// Which
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `weir hunts`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Hunts {
+    /// Print the hunts
+    List,
+    /// Name something that is hunted; datasets and alerts are put to it
+    Create(HuntsCreate),
+    /// Take a hunt away; its datasets and alerts stay
+    Delete(CaseDelete),
+}
+
+/// `weir hunts create`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct HuntsCreate {
+    /// What it is called
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// In more words
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub description: String,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `weir alerts users`.

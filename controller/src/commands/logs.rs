@@ -1,9 +1,4 @@
 //! `weir logs`: rules and analyzers over log files, at the files' own times. Nothing is enforced.
-mod judge;
-mod lines;
-mod merged;
-mod pipeline;
-
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +9,12 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use self::judge::{Judge, Observed};
-use self::merged::Merged;
 use super::failure::UsageError;
 use super::io::Io;
 use super::settings;
 use crate::adapters::kernel::object;
 use crate::adapters::rules::Files;
+use crate::analysis::{self, Judge, Merged, Observed};
 use crate::cli::{Global, Logs, LogsAnalyze, Part};
 use crate::config::{self, Detection, Loaded};
 use crate::daemon::{self, load};
@@ -30,7 +24,7 @@ use crate::domain::http::analyzers::Analyzers;
 use crate::domain::http::client::TrustedProxies;
 use crate::domain::http::line::Choice;
 use crate::domain::http::rules::{self, Override, Overrides, RuleSet, Weight};
-use crate::domain::report::{LogAnalysis, LogInput};
+use crate::domain::report::{LogAlert, LogAnalysis, LogInput};
 use crate::followed::Followed;
 use crate::render;
 
@@ -152,7 +146,12 @@ fn observed(
     let mut merged = merged.map_err(|error| UsageError(error.to_string()))?;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let matcher = judge.matcher();
-    pipeline::run(threads, || merged.next(), |event| matcher.matches(event), |event, seen| judge.observe(event, seen));
+    analysis::through(
+        threads,
+        || merged.next(),
+        |event| matcher.matches(event),
+        |event, seen| judge.observe(event, seen),
+    );
     progress.finish_and_clear();
     let observed = judge.finish();
     for slow in &observed.slow {
@@ -180,7 +179,7 @@ fn summary(inputs: Vec<LogInput>, observed: Observed, seconds: f64) -> LogAnalys
         last: observed.last,
         overflowed: observed.overflowed,
         left_out: observed.left_out,
-        alerts: observed.alerts,
+        alerts: observed.alerts.into_iter().map(LogAlert::from).collect(),
         inputs,
     }
 }

@@ -1,7 +1,9 @@
 //! The commands, a file each: arguments, one call, a report.
 mod alerts;
+mod audit;
 mod bypass;
 mod capture;
+mod cases;
 mod completions;
 mod config;
 mod detach;
@@ -16,6 +18,8 @@ pub mod io;
 mod lists;
 mod logs;
 mod offenders;
+mod privacy;
+mod reputation;
 mod rules;
 pub mod run;
 pub mod settings;
@@ -76,6 +80,11 @@ fn dispatch(cli: &Cli, io: &mut Io) -> Result<()> {
         Command::Offenders(args) => offenders::run(*args, global, io),
         Command::Alerts(verb) => alerts::run(verb, global, io),
         Command::Rules(verb) => rules::run(verb, global, io),
+        Command::Datasets(verb) => cases::datasets(verb, global, io),
+        Command::Hunts(verb) => cases::hunts(verb, global, io),
+        Command::Reputation(verb) => reputation::run(verb, global, io),
+        Command::Audit(args) => audit::run(args, global, io),
+        Command::Privacy(verb) => privacy::run(verb, global, io),
         Command::Explain(args) => explain::run(args, global, io),
         Command::Capture(args) => capture::run(args, global, io),
         Command::Simulate(args) => simulate::run(args, global, io),

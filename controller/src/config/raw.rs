@@ -1,6 +1,7 @@
 //! Every key with its default, as plain values: the one place that says which keys there are.
 mod detection;
 mod floods;
+mod history;
 mod sources;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub(super) use self::floods::{
     RawAmplification, RawFragments, RawIcmp, RawLimits, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
     RawShape,
 };
+pub(super) use self::history::{RawAudit, RawPrior, RawPrivacy, RawReputation};
 pub(super) use self::sources::{RawCrowdsec, RawFeed, RawGeo};
 
 /// All settings. An empty text means "none", where there is no other value to say so.
@@ -45,6 +47,9 @@ pub(super) struct Raw {
     /// A section for each analyzer, with the parameters it has itself.
     pub(super) analyzers: Table,
     pub(super) alerts: RawAlerts,
+    pub(super) reputation: RawReputation,
+    pub(super) audit: RawAudit,
+    pub(super) privacy: RawPrivacy,
     pub(super) log: RawLog,
 }
 
@@ -76,6 +81,9 @@ impl Default for Raw {
             rules: RawRules::default(),
             analyzers: analyzers(&Settings::default()),
             alerts: RawAlerts::default(),
+            reputation: RawReputation::default(),
+            audit: RawAudit::default(),
+            privacy: RawPrivacy::default(),
             log: RawLog::default(),
         }
     }
@@ -237,7 +245,8 @@ pub(super) fn schema() -> Table {
     let (lists, feeds, ports) = (vec![RawList::default()], vec![RawFeed::default()], vec![RawPortRule::default()]);
     let rules = RawRules { r#override: vec![RawOverride::default()], ..RawRules::default() };
     let logs = vec![RawLogs::default()];
-    Raw { limits, ports, lists, feeds, logs, rules, ..Raw::default() }.to_table()
+    let reputation = RawReputation { policy: vec![RawPrior::default()], ..RawReputation::default() };
+    Raw { limits, ports, lists, feeds, logs, rules, reputation, ..Raw::default() }.to_table()
 }
 
 /// Calls `visit` with every value that is no section, and its key: `state.dir`, `lists[0].name`.

@@ -1,6 +1,7 @@
 mod detection;
 mod environment;
 mod floods;
+mod history;
 mod refused;
 mod sources;
 
@@ -38,7 +39,8 @@ fn rates(limit: &Limit) -> Vec<(Dimension, u64, u64)> {
 }
 
 /// Settings that are lists of sections, empty.
-const LISTS: [&str; 7] = ["lists", "feeds", "ports", "limits.profiles", "limits.ports", "logs", "rules.override"];
+const LISTS: [&str; 8] =
+    ["lists", "feeds", "ports", "limits.profiles", "limits.ports", "logs", "rules.override", "reputation.policy"];
 
 /// Reads a file and expects this error.
 #[track_caller]
@@ -221,7 +223,7 @@ fn the_examples_of_the_shipped_file_hold() {
     assert_eq!(lists, [("ipsum", ListEnforcement::Observe), ("partner", ListEnforcement::Limit)]);
     assert_eq!(
         config.profiles.into_iter().collect::<Vec<_>>(),
-        [("partner".to_owned(), 2), ("rules-limit".to_owned(), 3)]
+        [("partner".to_owned(), 2), ("reputation-limit".to_owned(), 3), ("rules-limit".to_owned(), 3)]
     );
     let port_limits: Vec<_> =
         config.floods.port_limits.iter().map(|port| (port.name.as_str(), port.per_source)).collect();
@@ -233,6 +235,8 @@ fn the_examples_of_the_shipped_file_hold() {
     let overrides: Vec<_> =
         config.detection.rules.overrides.iter().map(|rule| (rule.id.as_str(), rule.response)).collect();
     assert_eq!(overrides, [("sqli-union", Some(Response::Deny { for_s: 21_600 }))]);
+    let priors: Vec<u8> = config.reputation.priors.iter().map(|prior| prior.points).collect();
+    assert_eq!(priors, [10, 15]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration as the rest of weir sees it: every value is one that makes sense.
 mod detection;
 mod floods;
+mod history;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::domain::tables::Capacity;
 
 pub use self::detection::{AlertSettings, Detection, Events, LogSource, RuleOverride, RuleSettings};
 pub(super) use self::floods::{FragmentWord, PortAction, PortScope, Switch};
+pub use self::history::{Audit, PlacePrior, Privacy, Reputation, SourcePlace};
 pub(super) use self::sources::Protocol;
 pub use self::sources::{Credential, Crowdsec, CrowdsecTls, Feed, FeedAction, Geo, Location};
 
@@ -62,6 +64,12 @@ pub struct Config {
     pub crowdsec: Option<Crowdsec>,
     /// What the web layer says, and what is made of it.
     pub detection: Detection,
+    /// What evidence comes to.
+    pub reputation: Reputation,
+    /// What is kept of events.
+    pub audit: Audit,
+    /// What of people is kept.
+    pub privacy: Privacy,
     /// What the daemon says.
     pub log: Log,
 }

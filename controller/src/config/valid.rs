@@ -1,6 +1,7 @@
 //! Plain values to the configuration: what makes no sense is refused here.
 mod detection;
 mod floods;
+mod history;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use crate::domain::tables::Capacity;
 use super::error::Problem;
 use super::raw::{Raw, RawApi, RawList, RawState};
 use super::suggest;
-use super::types::{Api, Choice, Config, Headers, InterfaceName, Log, NeverBlock, Protected, State, Top};
+use super::types::{Api, Choice, Config, Headers, InterfaceName, Log, NeverBlock, Privacy, Protected, State, Top};
 
 /// Most entries a table may be sized for: all public lists together have a few million, and the kernel sets this memory
 /// aside when the table is made.
@@ -94,6 +95,9 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
         geo: sources::geo(&raw.geo)?,
         crowdsec: sources::crowdsec(&raw.crowdsec)?,
         detection,
+        reputation: history::reputation(&raw.reputation)?,
+        audit: history::audit(&raw.audit)?,
+        privacy: Privacy { hash_addresses: raw.privacy.hash_addresses, drop_requests: raw.privacy.drop_requests },
         log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
     })
 }

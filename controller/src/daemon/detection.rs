@@ -4,7 +4,6 @@
 //! at by several, where there are many. A panic in it ends in a new start of the task: what is in force stays in force.
 mod actions;
 mod engine;
-mod keeper;
 mod lines;
 mod rules;
 mod task;
@@ -12,23 +11,27 @@ mod task;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use self::rules::RuleBook;
 use self::task::{End, InWork, Session};
+use super::keeper::Keeper;
+use super::reputation::ReputationHandle;
 use crate::adapters::store::{Change, Store};
-use crate::domain::decision::ListEnforcement;
+use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::desired::Desired;
+use crate::domain::http::alert::{Action, AlertId};
 use crate::domain::http::event::Event;
 use crate::domain::http::submitted::{Refusal, Rejected, Submitted};
 use crate::sync::{Command, Handle, Shared, SyncError};
 
-pub(super) use self::rules::files as rule_files;
+pub(super) use self::actions::{DENIALS, LIMITS, guarded, origin};
 pub use self::rules::{RuleChange, RuleError};
+pub(super) use self::rules::{files as rule_files, parameter_given};
 
 /// Events of applications that wait to be judged.
 const QUEUE: u32 = 65_536;
@@ -61,11 +64,32 @@ struct Queued {
     room: Option<OwnedSemaphorePermit>,
 }
 
+/// An alert that people changed.
+#[derive(Clone, Debug)]
+pub(in crate::daemon) struct Triaged {
+    /// Which.
+    pub(in crate::daemon) id: AlertId,
+    /// Whether what comes next is to be another alert.
+    pub(in crate::daemon) is_closed: bool,
+    /// What was lifted with it.
+    pub(in crate::daemon) lifted: Vec<(Action, IpNet)>,
+}
+
+/// What people did that the task must know.
+#[derive(Debug)]
+enum Told {
+    /// They changed an alert.
+    Triaged(Triaged),
+    /// They had somebody forgotten.
+    Erased { names: Vec<String>, user: Option<String>, done: oneshot::Sender<()> },
+}
+
 /// What waits for the task.
 #[derive(Debug)]
 struct Waiting {
     events: mpsc::Receiver<Queued>,
     rules: mpsc::Receiver<Arc<rules::Compiled>>,
+    triaged: mpsc::Receiver<Told>,
     /// Told once logs are heard, or once it is known that none is to be.
     begin: Option<oneshot::Sender<()>>,
 }
@@ -102,7 +126,8 @@ impl Rejections {
 struct Context {
     shared: Shared,
     sync: Handle,
-    state: PathBuf,
+    keeper: Keeper,
+    reputation: ReputationHandle,
     rules: Arc<RuleBook>,
     in_work: InWork,
 }
@@ -115,9 +140,24 @@ pub struct DetectionHandle {
     events: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     rules: Arc<RuleBook>,
+    triaged: mpsc::Sender<Told>,
 }
 
 impl DetectionHandle {
+    /// Has what is in memory of these names, or this user, forgotten, and all that waits written.
+    pub(in crate::daemon) async fn erased(&self, names: Vec<String>, user: Option<String>) {
+        let (done, erased) = oneshot::channel();
+        if self.triaged.send(Told::Erased { names, user, done }).await.is_ok() {
+            let _stopping = erased.await;
+        }
+    }
+
+    /// Says that people changed an alert.
+    pub(in crate::daemon) async fn triaged(&self, triaged: Triaged) {
+        // Where the daemon is stopping, what is written is all that counts.
+        let _stopping = self.triaged.send(Told::Triaged(triaged)).await;
+    }
+
     /// Has events judged; without waiting for what comes of them.
     ///
     /// # Errors
@@ -191,7 +231,9 @@ pub(super) fn settle(store: &mut Store, changes: &[Change]) {
 /// Lists that an earlier run left are what they were: the store does not say what is usual for them.
 pub(super) fn at_start(desired: &mut Desired) {
     for list in desired.lists_mut() {
-        if *list.name == *actions::LIMITS && list.origin == actions::origin() {
+        let by_rules = *list.name == *LIMITS && list.origin == origin();
+        let by_score = *list.name == *super::reputation::LIMITS && list.origin == Origin::Reputation;
+        if by_rules || by_score {
             list.usual = ListEnforcement::Limit;
         }
     }
@@ -204,10 +246,12 @@ pub(super) fn at_start(desired: &mut Desired) {
 pub(super) fn start(
     shared: &Shared,
     sync: &Handle,
-    state: &Path,
+    keeper: &Keeper,
+    reputation: &ReputationHandle,
     stored: BTreeMap<String, String>,
 ) -> std::io::Result<(DetectionHandle, Service)> {
     let (events, wait_events) = mpsc::channel(REQUESTS);
+    let (triaged, wait_triaged) = mpsc::channel(REQUESTS);
     let (swap, wait_rules) = mpsc::channel(1);
     let book = Arc::new(RuleBook::new(shared.clone(), sync.clone(), stored, swap));
     let handle = DetectionHandle {
@@ -216,18 +260,20 @@ pub(super) fn start(
         events,
         room: Arc::new(Semaphore::new(QUEUE as usize)),
         rules: Arc::clone(&book),
+        triaged,
     };
     let context = Context {
         shared: shared.clone(),
         sync: sync.clone(),
-        state: state.to_owned(),
+        keeper: keeper.clone(),
+        reputation: reputation.clone(),
         rules: book,
         in_work: InWork::default(),
     };
     let (stop, stopped) = watch::channel(false);
     let runtime = tokio::runtime::Handle::current();
     let (starting, begun) = oneshot::channel();
-    let waiting = Waiting { events: wait_events, rules: wait_rules, begin: Some(starting) };
+    let waiting = Waiting { events: wait_events, rules: wait_rules, triaged: wait_triaged, begin: Some(starting) };
     let thread = std::thread::Builder::new()
         .name("weir-detection".to_owned())
         .spawn(move || supervise(&runtime, &context, waiting, stopped))?;
@@ -286,6 +332,7 @@ async fn run(context: &Context, waiting: &mut Waiting, stop: &mut watch::Receive
             // Nobody is there to judge them.
             Some(queued) = waiting.events.recv() => drop(queued),
             Some(swap) = waiting.rules.recv() => drop(swap),
+            Some(triaged) = waiting.triaged.recv() => drop(triaged),
         }
     }
 }

@@ -8,11 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 
 use crate::adapters::system::{facts, sockets};
+use crate::adapters::{clock, privacy_key};
 use crate::config::{self, Config, Loaded, OverBudget, Source};
 use crate::domain::cutoff::{self, CutOff};
 use crate::domain::decision::Enforcement;
 use crate::domain::floods::Floods;
 use crate::domain::listfile;
+use crate::domain::privacy::Names;
 use crate::domain::report::SettingRow;
 use crate::sync::Settings;
 
@@ -96,6 +98,9 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         geo: config.geo.clone(),
         crowdsec: config.crowdsec.clone(),
         detection: Arc::new(config.detection.clone()),
+        reputation: Arc::new(config.reputation.clone()),
+        audit: config.audit,
+        privacy: config.privacy,
         rule_files: Arc::new(rule_files),
         rule_problems,
         warnings: Vec::new(),
@@ -114,17 +119,29 @@ pub fn cut_off(floods: &Floods) -> Result<Vec<String>> {
     Ok(warned)
 }
 
-/// Settings that are to be put in force here: those that cut off a login session are refused, and what else they cut off
+/// Settings that are to be put in force here, `state` being the state folder: those that cut off a login session are refused, and what else they cut off
 /// is noted and logged.
 ///
 /// # Errors
-/// Those of [`cut_off`].
-pub fn guarded(mut settings: Settings) -> Result<Settings> {
+/// Those of [`cut_off`]; and addresses are to be hashed, and there is no key.
+pub fn guarded(mut settings: Settings, state: &Path) -> Result<Settings> {
+    names(&settings, state)?;
     settings.warnings = cut_off(&settings.floods)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     Ok(settings)
+}
+
+/// What addresses are called where they are kept, `state` being the state folder.
+///
+/// # Errors
+/// Addresses are to be hashed, and there is no key.
+pub fn names(settings: &Settings, state: &Path) -> Result<Names> {
+    if !settings.privacy.hash_addresses {
+        return Ok(Names::plain());
+    }
+    privacy_key::names(state, clock::now().wall).context("[privacy] hash_addresses")
 }
 
 /// Whether the time zones that logs are in are known here.

@@ -1,13 +1,17 @@
 //! The daemon: adapters wired to the domain.
+mod cases;
 mod crowdsec;
 mod detection;
 mod doors;
 mod feeds;
 mod geo;
 mod interfaces;
+mod keeper;
 pub mod load;
 mod offenders;
+mod privacy;
 mod remembered;
+pub(crate) mod reputation;
 mod samples;
 mod signals;
 #[cfg(feature = "trace")]
@@ -23,12 +27,17 @@ use ipnet::IpNet;
 use tokio::sync::{oneshot, watch};
 use weir_common::abi::control_word;
 
+pub use self::cases::{Analysis, CaseFault, Cases};
 pub use self::detection::{DetectionHandle, RuleChange, RuleError, SubmitError};
 use self::doors::Doors;
 pub(crate) use self::feeds::content as feed_content;
 pub use self::feeds::{FeedsHandle, UnknownFeed};
 use self::interfaces::Interfaces;
+pub use self::keeper::{KeepError, Keeper};
+pub use self::privacy::PrivacyDesk;
 use self::remembered::{Remembered, remember};
+pub(crate) use self::reputation::who;
+pub use self::reputation::{Cleared, ReputationHandle};
 pub use self::samples::{ListenError, SamplesHandle};
 use self::signals::Signals;
 use crate::adapters::clock;
@@ -37,19 +46,20 @@ use crate::adapters::kernel::bpffs;
 use crate::adapters::kernel::instance::Instance;
 use crate::adapters::kernel::link::WantedMode;
 use crate::adapters::kernel::{object, probes};
-use crate::adapters::store::{Change, ListHeader, Store};
+use crate::adapters::store::{AuditRecord, Change, ListHeader, Privacy, Store};
 use crate::adapters::system::facts;
 use crate::commands::failure::UsageError;
 use crate::config::{Config, Mode};
 use crate::domain::decision::ListId;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
+use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
 use crate::domain::tables::Class;
 use crate::followed::Followed;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
-use crate::sync::{Command, GIVEN_UP, Handle, Pending, Settings, Shared, State, Sync};
+use crate::sync::{Command, GIVEN_UP, Handle, Pending, Settings, Shared, State, Sync, TRAIL};
 
 /// How often own addresses, gateways, resolvers and login sessions are looked at.
 const FACTS_EVERY: Duration = Duration::from_secs(2);
@@ -81,7 +91,8 @@ pub fn run(options: &Options) -> Result<()> {
     privileged()?;
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
-    let read = load::guarded(load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?)?;
+    let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
+    let read = load::guarded(read, &config.state.dir)?;
 
     let (mut store, problems) = Store::open(&config.state.dir)?;
     let boot_id = clock::boot_id().context("read the boot id")?;
@@ -157,7 +168,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     state.problems.extend(followed_problems);
     let shared = Shared::new(state, Arc::clone(&kernel.reader), Arc::clone(&kernel.writer), followed);
-    shared.detected.restore_users(saved.users);
+    remember_in(&shared, saved.users, &store, &remembered.settings, &config.state.dir)?;
     let (sync, thread) = Sync::start(shared.clone(), Arc::clone(&kernel.writer), store, boot_id);
     let served = runtime.block_on(serve(
         options,
@@ -180,6 +191,35 @@ pub fn run(options: &Options) -> Result<()> {
         return Err(anyhow!("the sync task ended by a panic; what was in force still is"));
     }
     served
+}
+
+/// Takes up what the store tells of users and changes, and what addresses are called where they are kept.
+fn remember_in(
+    shared: &Shared,
+    users: Vec<DeniedUser>,
+    store: &Store,
+    settings: &Settings,
+    state: &Path,
+) -> Result<()> {
+    shared.detected.restore_users(users);
+    shared.trail.restore(latest_changes(store, settings));
+    let names = load::names(settings, state)?;
+    let drop_requests = settings.privacy.drop_requests;
+    shared.detected.privacy.store(Arc::new(Privacy { names, drop_requests }));
+    Ok(())
+}
+
+/// The latest changes that the store tells of; what it cannot tell is told as a problem where it is opened.
+fn latest_changes(store: &Store, settings: &Settings) -> Vec<AuditRecord> {
+    let retention = i64::try_from(settings.audit.retention_s).unwrap_or(i64::MAX);
+    let oldest = clock::now().wall.checked_sub(jiff::SignedDuration::from_secs(retention));
+    match store.audit_since(oldest.unwrap_or(jiff::Timestamp::MIN), TRAIL) {
+        Ok(trail) => trail.records,
+        Err(error) => {
+            tracing::warn!(%error, "earlier changes are not shown");
+            Vec::new()
+        }
+    }
 }
 
 /// Whether weir may do here what it has to.
@@ -337,15 +377,18 @@ async fn serve(
     sync: &Handle,
     rules: BTreeMap<String, String>,
 ) -> Result<()> {
+    let keeper = keeper::start(shared, sync, state_dir).context("start the thread that keeps alerts and events")?;
+    let reputation = reputation::start(shared, sync, &keeper);
     let (detection, mut detecting) =
-        detection::start(shared, sync, state_dir, rules).context("start the thread that judges events")?;
+        detection::start(shared, sync, &keeper, &reputation, rules).context("start the thread that judges events")?;
     let (samples, listeners) = SamplesHandle::new();
     let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
+    let state = state_dir.to_owned();
     let reload: http::Reload = Arc::new(move || {
         let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
         let settings = load::settings(&text, &loaded, &file_name, observe, cpus);
-        let settings = settings.and_then(load::guarded).and_then(load::with_whole_rules);
+        let settings = settings.and_then(|settings| load::guarded(settings, &state)).and_then(load::with_whole_rules);
         settings.map_err(|error| format!("{error:#}"))
     });
     let api = Api {
@@ -355,7 +398,11 @@ async fn serve(
         reload: Arc::clone(&reload),
         feeds,
         samples: samples.clone(),
+        privacy: PrivacyDesk::new(shared, sync, &keeper, &reputation, &detection, state_dir),
+        cases: Cases::new(shared, sync, &keeper, &reputation, &detection),
         detection,
+        reputation: reputation.clone(),
+        keeper: keeper.clone(),
     };
     let (end, ended) = watch::channel(false);
     let over = |mut ended: watch::Receiver<bool>| async move {
@@ -382,7 +429,7 @@ async fn serve(
         tokio::spawn(feeds::follow(shared.clone(), sync.clone(), state_dir.to_owned(), asked)),
         tokio::spawn(geo::follow(shared.clone(), sync.clone(), state_dir.to_owned())),
         tokio::spawn(crowdsec::follow(shared.clone(), sync.clone())),
-        tokio::spawn(offenders::watch(shared.clone(), sync.clone())),
+        tokio::spawn(offenders::watch(shared.clone(), sync.clone(), keeper.clone(), reputation.clone())),
     ];
     let attached: Vec<String> = shared
         .read()
@@ -404,6 +451,8 @@ async fn serve(
     followers.iter().for_each(tokio::task::JoinHandle::abort);
     // While decisions can still be made and saved.
     detecting.stop().await;
+    reputation.stop().await;
+    keeper.stop().await;
     let _nobody = end.send(true);
     let (done, stopped) = oneshot::channel();
     if sync.send(Command::Stop(done)).is_ok() {

@@ -7,8 +7,11 @@ use serde_json::json;
 use weir_common::addr::{SourceKey, SourceNetwork};
 use weir_common::traffic::Scope;
 
+use super::keeper::Keeper;
+use super::reputation::ReputationHandle;
 use crate::adapters::clock;
 use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
+use crate::domain::http::recorded::Recorded;
 use crate::domain::limits::unit;
 use crate::domain::offenders::{Book, Offence};
 use crate::domain::time::MonotonicNs;
@@ -20,11 +23,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SWEEP_AFTER: u32 = 600;
 /// The list that denials are on, and the part that problems are noted under.
 const NAME: &str = "offenders";
+/// Offences that are kept as events at one look.
+const MOST_EVENTS: usize = 10_000;
 /// Offences that are written into the audit trail at one look: a flood of offenders is not to be one of records.
 const MOST_RECORDS: usize = 100;
 
 /// Looks until the daemon stops.
-pub(super) async fn watch(shared: Shared, sync: Handle) {
+pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputation: ReputationHandle) {
     let mut book = Book::new(usize::try_from(shared.read().offender_room).unwrap_or(usize::MAX));
     let mut refusals = 0;
     let mut looks = 0u32;
@@ -65,9 +70,26 @@ pub(super) async fn watch(shared: Shared, sync: Handle) {
             .map(|(key, offences, until)| (key, (offences, (until > now).then(|| clocks.wall_of(MonotonicNs(until))))));
         shared.followed.set_offences(histories.collect());
         if !offences.is_empty() {
+            tell(&shared, &keeper, &reputation, &offences);
             carry_out(&sync, &offences).await;
         }
     }
+}
+
+/// Has offences of single sources kept and weighed. What a network does is nobody's by name.
+fn tell(shared: &Shared, keeper: &Keeper, reputation: &ReputationHandle, offences: &[Offence]) {
+    let now = clock::now().wall;
+    let mut events = Vec::new();
+    for offence in offences.iter().filter(|offence| offence.key.scope & 0xff != Scope::Network.slot()) {
+        let (address, limit) = (prefix(offence).addr(), unit(offence.dimension));
+        reputation.offended(address, limit, now);
+        let country = shared.followed.place(address).country.map(|country| country.to_string());
+        let message = format!("over its limit of {limit}: {} of {} packets refused", offence.refused, offence.offered);
+        events.push(Recorded::offence(now, address, country, message, 1));
+    }
+    let left_out = events.split_off(events.len().min(MOST_EVENTS)).len() as u64;
+    // A thread that is too busy to take them counts them.
+    let _busy = keeper.record(events, left_out);
 }
 
 /// Notes offences, and denies those whose time has come.

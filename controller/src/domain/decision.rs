@@ -6,13 +6,15 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use weir_common::verdict::Verdict;
 
 use super::time::Expiry;
 
 /// Whether a decision lets through or drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DecisionKind)]
 pub enum Kind {
     /// Lets through.
     Allow,
@@ -32,7 +34,7 @@ pub enum Enforcement {
 }
 
 /// What becomes of a list as a whole: carried out, only counted, or neither.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ListEnforcement {
     /// Its entries are carried out, but for those that are only observed themselves.
@@ -53,6 +55,8 @@ pub enum Origin {
     Operator,
     /// An automated response: a detection rule, or a tool that names itself (`--origin fail2ban`).
     Automation(Arc<str>),
+    /// weir itself: there is too much evidence against the source.
+    Reputation,
     /// weir itself: the source broke a limit too often.
     Offender,
     /// A CrowdSec server.
@@ -91,7 +95,8 @@ impl Origin {
             // Whoever allows but the operator does it as a feed does: below the operator's deny, above all other denials.
             (_, Kind::Allow) => 2,
             (Self::Automation(_), Kind::Deny) => 3,
-            // 4: reputation, 7: fleet.
+            (Self::Reputation, Kind::Deny) => 4,
+            // 7: fleet.
             (Self::Offender, Kind::Deny) => 5,
             (Self::Crowdsec, Kind::Deny) => 6,
             (Self::Feed(place), Kind::Deny) => FIRST_FEED + (*place).min(LAST_FEED - FIRST_FEED),
@@ -105,6 +110,7 @@ impl Origin {
         match self {
             Self::Operator => Verdict::Denied,
             Self::Automation(_) => Verdict::Rule,
+            Self::Reputation => Verdict::Reputation,
             Self::Offender => Verdict::Offender,
             Self::Crowdsec => Verdict::Crowdsec,
             Self::Feed(_) => Verdict::Feed,
@@ -118,6 +124,7 @@ impl Origin {
         match self {
             Self::Operator => "operator",
             Self::Automation(name) => name,
+            Self::Reputation => "reputation",
             Self::Offender => "offender",
             Self::Crowdsec => "crowdsec",
             Self::Feed(_) => "feed",
@@ -133,6 +140,7 @@ impl Origin {
     /// [`OriginError`].
     pub fn stored(name: &str) -> Result<Self, OriginError> {
         match name {
+            "reputation" => Ok(Self::Reputation),
             "offender" => Ok(Self::Offender),
             "crowdsec" => Ok(Self::Crowdsec),
             "feed" => Ok(Self::Feed(0)),

@@ -1,4 +1,5 @@
 //! What weir decides, as functions over values: no clock, no files, no kernel, no await.
+pub mod audit;
 pub mod capture;
 pub mod crowdsec;
 pub mod cutoff;
@@ -6,6 +7,7 @@ pub mod decision;
 pub mod desired;
 pub mod drill;
 pub mod duration;
+pub mod erasure;
 pub mod feed;
 pub mod floods;
 pub mod geo;
@@ -17,7 +19,9 @@ pub mod offenders;
 pub mod overlay;
 pub mod ports;
 pub mod prefixes;
+pub mod privacy;
 pub mod report;
+pub mod reputation;
 pub mod resolve;
 pub mod services;
 pub mod special;

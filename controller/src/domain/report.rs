@@ -2,11 +2,14 @@
 //!
 //! Keys are stable. Times are RFC 3339 UTC, prefixes canonical text, what is unknown is `null`.
 mod alerts;
+mod audit;
+mod cases;
 mod detection;
 mod followed;
 mod logs;
 mod offenders;
 mod rules;
+mod security;
 mod top;
 
 use std::collections::BTreeMap;
@@ -15,11 +18,19 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::decision::{Enforcement, Kind, ListEnforcement};
 use super::http::alert::Alert;
 
-pub use self::alerts::{AlertFilter, AlertList, AlertStats, MOST_LISTED, TechniqueCount};
+pub use self::alerts::{
+    AlertFilter, AlertList, AlertRequest, AlertStats, AnalysisReport, AnalysisSummary, AnalyzeRequest, BulkReport,
+    BulkUpdate, MOST_LISTED, TechniqueCount, UpdateReport,
+};
+pub use self::audit::{AuditReport, AuditSummary, ChangeRecord, ThreatRow, UnusualRow};
+pub use self::cases::{
+    EraseReport, EraseRequest, EventList, KeptEvent, ResetReport, RotateReport, SourceList, SourceRow,
+};
 pub use self::detection::{DeniedUserRow, DetectionRow, FindingsRow, InputRow, UnparsedRow};
 pub use self::followed::{
     CrowdsecRow, EvidenceRow, FeedChange, FeedCheck, FeedRow, FeedState, GeoRow, ReachRow, RefreshReport, ReputationRow,
@@ -27,6 +38,7 @@ pub use self::followed::{
 pub use self::logs::{LogAlert, LogAnalysis, LogInput, Unparsed};
 pub use self::offenders::{LimitedRow, OffenderRow};
 pub use self::rules::{AnalyzerRow, AnalyzerRule, OverrideRequest, ParameterRow, RuleDetail, RuleReport, RuleRow};
+pub use self::security::{Component, IpEntry, IpRequest, Recent, SecurityStatus, Statistics, Threat};
 pub use self::top::{TopBy, TopGroup, TopReport, TopRow};
 
 /// Packets and bytes by what became of them. `seen = passed + dropped`.
@@ -142,7 +154,7 @@ pub struct Status {
     pub interfaces: Vec<InterfaceRow>,
     /// Emergency mode.
     pub emergency: EmergencyRow,
-    /// Not judged yet: `null`.
+    /// How bad the last day was, by the events that are kept: LOW, MEDIUM, HIGH or CRITICAL.
     pub threat_level: Option<String>,
     /// Packets.
     pub packets: Totals,
@@ -192,7 +204,7 @@ pub struct EntryRow {
 }
 
 /// One decision in the chain behind an explanation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainEntry {
     /// What it covers.
     pub prefix: String,
@@ -282,7 +294,7 @@ pub struct ChangeRequest {
 }
 
 /// What became of one prefix.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeRow {
     /// The prefix, canonical.
     pub prefix: String,
@@ -293,7 +305,7 @@ pub struct ChangeRow {
 }
 
 /// The answer to a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeReport {
     /// Whether anything changed (would change, with `dry_run`).
     pub changed: bool,
@@ -306,7 +318,7 @@ pub struct ChangeReport {
 }
 
 /// A line that was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectRow {
     /// Its number, from 1.
     pub line: u64,
@@ -375,7 +387,7 @@ pub struct ConfigReport {
 }
 
 /// The answer to a switch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SwitchReport {
     /// Whether it was in the other position before.
     pub changed: bool,
@@ -408,7 +420,7 @@ pub struct SampleRow {
 }
 
 /// An error, as RFC 9457 has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `about:blank`, or `urn:weir:refused` where a safety rule refused.
     #[serde(rename = "type")]
@@ -428,9 +440,10 @@ pub struct Problem {
 }
 
 /// Someone a denial would have hit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemHit {
     /// The protected prefix.
+    #[schema(value_type = String)]
     pub prefix: IpNet,
     /// Why it is.
     pub why: String,

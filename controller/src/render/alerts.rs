@@ -74,7 +74,7 @@ pub fn list(list: &AlertList, now: Timestamp, style: Style, into: &mut impl Writ
             whole(alert.count),
             times::ago(alert.last_seen, now),
             done(alert, now),
-            alert.status.to_string(),
+            alert.triage.status.to_string(),
             alert.id.to_string(),
         ]);
     }
@@ -115,7 +115,15 @@ pub fn alert(alert: &Alert, now: Timestamp, style: Style, into: &mut impl Write)
             None => format!("analyzer {}", plain::line(&alert.analyzer)),
         },
     );
-    row("status", alert.status.to_string());
+    let triage = &alert.triage;
+    let at = |time: Option<Timestamp>| time.map(|time| format!(", {}", times::ago(time, now))).unwrap_or_default();
+    let closed = if triage.status.is_closed() { at(triage.resolved_at) } else { at(triage.acknowledged_at) };
+    row("status", format!("{}{closed}", triage.status));
+    row("case", plain_of(&triage.case));
+    row("assignee", plain_of(&triage.assignee));
+    row("hunt", plain_of(&triage.hunt_id));
+    row("dataset", plain_of(&triage.dataset_id));
+    row("note", plain_of(&triage.note));
     row("confidence", format!("{} %", alert.confidence));
     row("source", plain_of(&alert.source));
     row("user", plain_of(&alert.user));
@@ -242,7 +250,7 @@ pub fn lifted(report: &SwitchReport, dry_run: bool, into: &mut impl Write) -> fm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::http::alert::{AlertId, Status};
+    use crate::domain::http::alert::{AlertId, Triage};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -255,7 +263,7 @@ mod tests {
             title: "SQL injection".to_owned(),
             description: String::new(),
             severity: Severity::High,
-            status: Status::New,
+            triage: Triage::default(),
             analyzer: "rules".to_owned(),
             rule: Some("sqli".to_owned()),
             score: 65,

@@ -95,7 +95,7 @@ fn network(asn: u32, name: Option<&str>) -> String {
 }
 
 fn reputation(reputation: &ReputationRow) -> String {
-    let evidence = reputation.evidence.iter().map(|row| format!("{} ({} %)", plain::line(&row.source), row.weight));
+    let evidence = reputation.evidence.iter().map(|row| format!("{} {}", plain::line(&row.source), row.points));
     format!("{} of 100: {}", reputation.score, evidence.collect::<Vec<_>>().join(", "))
 }
 

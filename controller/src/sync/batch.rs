@@ -11,7 +11,11 @@ use super::{Batch, Batched, Put, Reply, State, Sync, SyncError, answer};
 use crate::adapters::clock;
 use crate::adapters::store::{Change, ListHeader};
 use crate::domain::decision::{Decision, EntryInfo, Kind, ListId};
+use crate::domain::guard::bare;
 use crate::domain::listfile::Refused as _;
+
+/// Decisions whose prefixes and reasons the audit trail names; of more, it has the counts.
+const TOLD_ONE_BY_ONE: u64 = 64;
 
 /// What a batch comes to on a list as it is.
 struct Planned {
@@ -43,6 +47,7 @@ impl Sync {
         let planned = planned(&state, batch);
         let (puts, removals) = (planned.put.len() as u64, planned.remove.len() as u64);
         let generation = state.generation;
+        let told = told(&planned);
         let batched = Batched { put: puts, removed: removals, refused: planned.refused, generation };
         let many = planned.put.len() + planned.remove.len();
         if many == 0 || dry_run {
@@ -98,7 +103,10 @@ impl Sync {
             return Err(SyncError::Pending(until));
         }
         drop(state);
-        let detail = json!({"put": batched.put, "removed": batched.removed, "refused": batched.refused.len()});
+        let mut detail = json!({"put": batched.put, "removed": batched.removed, "refused": batched.refused.len()});
+        if batched.put + batched.removed <= TOLD_ONE_BY_ONE {
+            detail["entries"] = told;
+        }
         if live {
             self.unsaved.extend(saves);
             self.audit(actor, "decisions", &list, &detail);
@@ -111,6 +119,17 @@ impl Sync {
         });
         Ok((batched, Some(job)))
     }
+}
+
+/// The entries of a batch for the audit trail: whom, why, until when.
+fn told(planned: &Planned) -> serde_json::Value {
+    let most = usize::try_from(TOLD_ONE_BY_ONE).unwrap_or(usize::MAX);
+    let put = planned.put.iter().take(most).map(|(prefix, put)| {
+        let until = put.expiry.map(|expiry| expiry.wall.to_string());
+        json!({"prefix": bare(*prefix), "reason": &*put.reason, "until": until})
+    });
+    let gone = planned.remove.iter().take(most).map(|prefix| json!({"prefix": bare(*prefix), "removed": true}));
+    put.chain(gone).collect()
 }
 
 /// What of a batch may be done and would change something.

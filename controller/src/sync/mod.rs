@@ -12,6 +12,7 @@ mod policy;
 mod settings;
 mod state;
 pub mod takeover;
+mod trail;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use confirm::{CONFIG_KEY, ENFORCEMENT_KEY, GIVEN_UP, PENDING_KEY, REJ
 pub use policy::{BuildFailure, class_lists_of, totals_of};
 pub use settings::Settings;
 pub use state::{InterfaceState, ListTotals, Pending, Shared, State};
+pub use trail::{MOST as TRAIL, Trail};
 
 use crate::adapters::clock;
 use crate::adapters::kernel::writer::{KernelWriter, WriteError};
@@ -39,6 +41,9 @@ use crate::domain::time::Expiry;
 
 /// How long the task sleeps when nothing happens: expiries, deadlines and folds are looked at this often.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often records of changes that are past their time go.
+const TRIM_EVERY: Duration = Duration::from_mins(10);
 
 /// Commands that share one store transaction at the most.
 const GROUP: usize = 256;
@@ -223,6 +228,8 @@ pub enum Command {
         /// How many are left out.
         left_out: usize,
     },
+    /// Blot out these texts in the records of changes, wherever they are kept; in how many they stood.
+    Erase(Vec<String>, oneshot::Sender<Result<u64, String>>),
     /// A worker is done with a slot.
     Built(Box<policy::Built>),
     /// A worker has waited out the grace period of a slot.
@@ -290,6 +297,7 @@ pub struct Sync {
     last_expiry: std::time::Instant,
     last_sweep: std::time::Instant,
     last_copy: std::time::Instant,
+    last_trim: std::time::Instant,
 }
 
 impl std::fmt::Debug for Sync {
@@ -322,6 +330,7 @@ impl Sync {
             last_expiry: now,
             last_sweep: now,
             last_copy: now,
+            last_trim: now,
         };
         let thread = std::thread::spawn(move || task.run());
         (Handle { commands: sender }, thread)
@@ -346,6 +355,7 @@ impl Sync {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.tick();
+            self.trim_audit();
             self.save();
             if let Some(done) = stop {
                 self.save_totals();
@@ -394,6 +404,11 @@ impl Sync {
                     self.audit("limits", "offences", "", &serde_json::json!({"more": left_out}));
                 }
             }
+            Command::Erase(texts, reply) => {
+                let erased = self.erase(&texts);
+                // Who asked may have gone; what is erased stays so.
+                let _gone = reply.send(erased);
+            }
             Command::Built(built) => self.built(*built),
             Command::Retired(retired) => self.retired(&retired),
             Command::Stop(done) => return Some(done),
@@ -421,14 +436,43 @@ impl Sync {
 
     /// Notes an audit line with the next transaction.
     fn audit(&mut self, actor: &str, action: &str, target: &str, detail: &serde_json::Value) {
+        let names = &self.shared.detected.privacy.load().names;
+        let target = names.text(target).into_owned();
+        let detail = if names.is_plain() {
+            detail.clone()
+        } else {
+            // Names stand within the quotes that addresses stood in.
+            serde_json::from_str(&names.text(&detail.to_string())).unwrap_or_default()
+        };
         tracing::info!(actor, action, target, %detail, "changed");
-        self.unsaved.push(Change::Audit(AuditRecord {
-            at: clock::now().wall,
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            detail: detail.clone(),
-        }));
+        let (actor, action) = (actor.to_owned(), action.to_owned());
+        let record = AuditRecord { at: clock::now().wall, actor, action, target, detail };
+        self.shared.trail.push(record.clone());
+        self.unsaved.push(Change::Audit(record));
+    }
+
+    /// Lets go of records of changes that are past their time.
+    fn trim_audit(&mut self) {
+        if self.last_trim.elapsed() < TRIM_EVERY {
+            return;
+        }
+        self.last_trim = std::time::Instant::now();
+        let seconds = i64::try_from(self.shared.read().settled.audit.retention_s).unwrap_or(i64::MAX);
+        let oldest = clock::now().wall.checked_sub(jiff::SignedDuration::from_secs(seconds));
+        self.unsaved.push(Change::TrimAudit { oldest: oldest.unwrap_or(jiff::Timestamp::MIN) });
+    }
+
+    /// Blots out these texts in the records of changes, in the good copy as well.
+    fn erase(&mut self, texts: &[String]) -> Result<u64, String> {
+        self.unsaved.push(Change::EraseAudit { texts: texts.to_vec() });
+        self.save();
+        if !self.unsaved.is_empty() {
+            return Err("the records of changes could not be written; see `weir status`".to_owned());
+        }
+        let mut changed = 0;
+        self.shared.trail.rewrite(|record| changed += u64::from(record.blot(texts)));
+        self.store.forget_the_past().map_err(|error| error.to_string())?;
+        Ok(changed)
     }
 
     /// Answers once what is unsaved by now is in the store.

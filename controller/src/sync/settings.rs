@@ -8,7 +8,7 @@ use weir_common::rate;
 use zerocopy::FromZeros as _;
 
 use crate::adapters::rules::Files;
-use crate::config::{Crowdsec, Detection, Feed, Geo};
+use crate::config::{Audit, Crowdsec, Detection, Feed, Geo, Privacy, Reputation};
 use crate::domain::decision::{Enforcement, ListEnforcement};
 use crate::domain::desired::List;
 use crate::domain::floods::{Floods, TIGHT};
@@ -62,6 +62,12 @@ pub struct Settings {
     pub crowdsec: Option<Crowdsec>,
     /// What the web layer says, and what is made of it.
     pub detection: Arc<Detection>,
+    /// What evidence comes to.
+    pub reputation: Arc<Reputation>,
+    /// What is kept of events.
+    pub audit: Audit,
+    /// What of people is kept.
+    pub privacy: Privacy,
     /// The files of rules that were there when the settings were read.
     pub rule_files: Arc<Files>,
     /// What is wrong with rules: file, line, what.

@@ -19,6 +19,7 @@ use crate::domain::time::BootSeconds;
 use crate::followed::Followed;
 
 use super::settings::Settings;
+use super::trail::Trail;
 
 /// A settings change that is undone at its deadline.
 #[derive(Clone, Debug)]
@@ -116,6 +117,8 @@ pub struct Shared {
     pub followed: Arc<Followed>,
     /// What is known of detection.
     pub detected: Arc<Detected>,
+    /// The latest changes.
+    pub trail: Arc<Trail>,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -123,8 +126,8 @@ pub struct Shared {
 impl Shared {
     /// The state, shared.
     pub fn new(state: State, reader: Arc<KernelReader>, writer: Arc<KernelWriter>, followed: Arc<Followed>) -> Self {
-        let detected = Arc::default();
-        Self { state: Arc::new(RwLock::new(state)), reader, writer, followed, detected, started: Instant::now() }
+        let (detected, trail) = (Arc::default(), Arc::default());
+        Self { state: Arc::new(RwLock::new(state)), reader, writer, followed, detected, trail, started: Instant::now() }
     }
 
     /// Packets and bytes of each class of a slot.

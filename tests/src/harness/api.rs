@@ -206,7 +206,7 @@ impl Answer {
     /// Where it is an answer of failure, or another document.
     #[track_caller]
     pub fn document<T: DeserializeOwned>(&self) -> T {
-        assert_eq!(self.status, 200, "{}", self.text());
+        assert!(matches!(self.status, 200 | 201), "{}", self.text());
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 

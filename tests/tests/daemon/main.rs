@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "measured numbers are part of what the tests say")]
 mod attacks;
 mod capture;
+mod cases;
 mod confirm;
 mod crowdsec;
 mod detection;
@@ -26,7 +27,9 @@ mod inputs;
 mod interfaces;
 mod latency;
 mod lists;
+mod log_drills;
 mod lookup;
+mod openapi;
 mod rates;
 mod restart;
 mod starts;

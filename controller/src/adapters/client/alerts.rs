@@ -33,6 +33,8 @@ impl Client {
         query.extend(filter.analyzer.as_deref().map(|name| ("analyzer", name)));
         query.extend(filter.source.as_deref().map(|source| ("source", source)));
         query.extend(filter.user.as_deref().map(|user| ("user", user)));
+        query.extend(filter.hunt_id.as_deref().map(|hunt| ("hunt_id", hunt)));
+        query.extend(filter.dataset_id.as_deref().map(|dataset| ("dataset_id", dataset)));
         query.extend(since.as_deref().map(|since| ("since", since)));
         self.wait_for(self.document(self.request(Method::GET, &["alerts"], &query)))
     }

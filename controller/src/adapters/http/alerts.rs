@@ -4,6 +4,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Api;
 use super::error::ApiError;
@@ -11,23 +12,43 @@ use super::socket::Peer;
 use crate::adapters::clock;
 use crate::adapters::store::{EventReader, StoreError};
 use crate::domain::duration;
-use crate::domain::http::alert::{Alert, AlertId};
+use crate::domain::http::alert::{Alert, AlertId, Status};
+use crate::domain::http::severity::Severity;
+use crate::domain::privacy::is_name;
 use crate::domain::report::{AlertFilter, AlertList, AlertStats, DeniedUserRow, MOST_LISTED, SwitchReport};
 
 /// Alerts in an answer, unless asked for another number.
 const USUAL: usize = 100;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AlertsQuery {
+    /// How far people are with them.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
+    /// Exactly as bad.
+    #[param(value_type = Option<Severity>)]
     severity: Option<String>,
+    /// As bad or worse.
+    #[param(value_type = Option<Severity>)]
     min_severity: Option<String>,
+    /// Who found them: an analyzer, or `rules`, or a rule's id.
     analyzer: Option<String>,
+    /// Whose doing: an address, or the name that is kept of one.
     source: Option<String>,
+    /// Whose doing, or whose account.
     user: Option<String>,
+    /// The hunt they belong to.
+    hunt_id: Option<String>,
+    /// The dataset they were found in.
+    dataset_id: Option<String>,
+    /// Last seen then or later: a moment, or how long ago it was (`2026-11-28T12:00:00Z`, `24h`, `7d`).
     since: Option<String>,
+    /// How many, at the most.
+    #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
+    /// How many to leave out before them.
     #[serde(default)]
     offset: u64,
 }
@@ -35,6 +56,10 @@ pub(super) struct AlertsQuery {
 impl AlertsQuery {
     fn filter(&self, now: Timestamp) -> Result<AlertFilter, ApiError> {
         let source = self.source.as_deref().map(|text| {
+            // Where addresses are hashed, the name that is kept is as good.
+            if is_name(text) {
+                return Ok(text.to_owned());
+            }
             // As alerts have it.
             let address = text.parse::<std::net::IpAddr>();
             address
@@ -48,6 +73,8 @@ impl AlertsQuery {
             analyzer: self.analyzer.clone(),
             source: source.transpose()?,
             user: self.user.clone(),
+            hunt_id: self.hunt_id.clone(),
+            dataset_id: self.dataset_id.clone(),
             since: self.since.as_deref().map(|text| moment(text, now)).transpose()?,
         })
     }
@@ -62,12 +89,12 @@ impl AlertsQuery {
 }
 
 /// One of a set of words.
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<&str>) -> Result<Option<T>, ApiError> {
+pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<&str>) -> Result<Option<T>, ApiError> {
     text.map(str::parse).transpose().map_err(|error: T::Err| ApiError::bad_request(error.to_string()))
 }
 
 /// A moment, or how long ago it was.
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
@@ -81,10 +108,14 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
 }
 
 /// Asks the alerts, where they can be asked.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     api: &Api,
     question: impl FnOnce(&EventReader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    if api.shared.detected.alerts().is_none() {
+        // Asked for the first time, it is made. Why it could not be opened is told below, as it is everywhere else.
+        let _closed = api.keeper.ask(|_| Ok::<_, StoreError>(())).await;
+    }
     let Some(reader) = api.shared.detected.alerts() else {
         let why = "the alerts' database is not open; `weir status` says why, if it stays so";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why));
@@ -103,8 +134,13 @@ pub(super) async fn stats(State(api): State<Api>) -> Result<Json<AlertStats>, Ap
     ask(&api, EventReader::stats).await.map(Json)
 }
 
+/// What is no id is the id of no alert.
+pub(super) fn alert_id(text: &str) -> Result<AlertId, ApiError> {
+    text.parse().map_err(|error| ApiError::new(StatusCode::NOT_FOUND, format!("{error}")))
+}
+
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Alert>, ApiError> {
-    let id: AlertId = id.parse().map_err(|error| ApiError::new(StatusCode::NOT_FOUND, format!("{error}")))?;
+    let id = alert_id(&id)?;
     let found = ask(&api, move |alerts| alerts.get(id)).await?;
     let missing = || ApiError::new(StatusCode::NOT_FOUND, format!("there is no alert {id}; it may be past its time"));
     found.map(Json).ok_or_else(missing)
@@ -114,9 +150,11 @@ pub(super) async fn users(State(api): State<Api>) -> Json<Vec<DeniedUserRow>> {
     Json(api.shared.detected.user_rows())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct LiftQuery {
+    /// Say what would change, change nothing.
     #[serde(default)]
     dry_run: bool,
 }

@@ -1,14 +1,19 @@
 //! The HTTP API: everything on the UNIX socket, what is safe to read on TCP where configured.
 mod alerts;
+mod audit;
+mod cases;
 mod changes;
 mod error;
 mod events;
 mod feeds;
 mod files;
 mod lists;
+mod openapi;
 mod reads;
+mod reputation;
 mod rules;
 mod samples;
+mod security;
 mod socket;
 mod top;
 
@@ -55,6 +60,14 @@ pub struct Api {
     pub samples: crate::daemon::SamplesHandle,
     /// The way to detection.
     pub detection: crate::daemon::DetectionHandle,
+    /// The way to alerts, datasets and hunts, to change them.
+    pub cases: crate::daemon::Cases,
+    /// The way to what is kept of people.
+    pub privacy: crate::daemon::PrivacyDesk,
+    /// The way to the ledger of sources.
+    pub reputation: crate::daemon::ReputationHandle,
+    /// The way to the database of alerts and events.
+    pub keeper: crate::daemon::Keeper,
 }
 
 impl std::fmt::Debug for Api {
@@ -70,6 +83,7 @@ pub fn routes(api: Api) -> Router {
         .route("/api/allow/import", post(files::import_allow))
         .layer(DefaultBodyLimit::max(LIST_BODY));
     Router::new()
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/status", get(reads::status))
         .route("/api/top", get(top::top))
         .route("/api/top/live", get(top::live))
@@ -89,14 +103,29 @@ pub fn routes(api: Api) -> Router {
         .route("/api/config/apply", post(changes::apply))
         .route("/api/config/confirm", post(changes::confirm))
         .route("/api/config/rollback", post(changes::rollback))
-        .route("/api/events", post(events::submit))
-        .route("/api/alerts", get(alerts::list))
+        .route("/api/events", get(audit::events).post(events::submit))
+        .route("/api/audit", get(audit::report))
+        .route("/api/reputation", get(reputation::list))
+        .route("/api/reputation/{address}", get(reputation::show).delete(reputation::reset))
+        .route("/api/privacy/rotate", post(audit::rotate))
+        .route("/api/privacy/erase", post(audit::erase))
+        .route("/api/security/status", get(security::status))
+        .route("/api/security/threat/{ip}", get(security::threat))
+        .route("/api/security/ip/whitelist", get(security::allowed).post(security::allow).delete(security::disallow))
+        .route("/api/security/ip/blacklist", get(security::denied).post(security::deny).delete(security::lift))
+        .route("/api/datasets", get(cases::datasets).post(cases::add_dataset))
+        .route("/api/datasets/{id}", delete(cases::delete_dataset))
+        .route("/api/hunts", get(cases::hunts).post(cases::add_hunt))
+        .route("/api/hunts/{id}", delete(cases::delete_hunt))
+        .route("/api/alerts", get(alerts::list).post(cases::create))
+        .route("/api/alerts/bulk-update", post(cases::bulk_update))
+        .route("/api/alerts/analyze", post(cases::analyze))
         .route("/api/alerts/stats", get(alerts::stats))
         .route("/api/alerts/analyzers/list", get(rules::analyzers))
         .route("/api/alerts/rules", get(rules::list).post(rules::create))
         .route("/api/alerts/rules/list", get(rules::list))
         .route("/api/alerts/rules/{id}", get(rules::show).put(rules::update).delete(rules::delete))
-        .route("/api/alerts/{id}", get(alerts::show))
+        .route("/api/alerts/{id}", get(alerts::show).put(cases::update).delete(cases::delete))
         .route("/api/users/denied", get(alerts::users))
         .route("/api/users/denied/{user}", delete(alerts::lift))
         .route("/api/enforcement", post(changes::enforcement))

@@ -27,6 +27,49 @@ pub(super) fn append(ledger: &mut Ledger<'_>, record: &AuditRecord) -> rusqlite:
     Ok(())
 }
 
+/// Records that are let go of at once: nobody waits for longer.
+const TRIMMED_AT_ONCE: u64 = 5_000;
+
+/// Lets go of the oldest records, up to the first made at `oldest` or later.
+pub(super) fn trim(ledger: &mut Ledger<'_>, oldest: Timestamp) -> rusqlite::Result<()> {
+    let mut first = ledger.state.audit_first;
+    let mut statement = ledger.connection.prepare_cached(&format!("{SELECT} ORDER BY id LIMIT ?1"))?;
+    let mut rows = statement.query(params![TRIMMED_AT_ONCE.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        // One that is not what was written is told of at the next start, and stays until then.
+        match read(row)? {
+            Some(record) if record.at < oldest => first = row.get::<_, i64>(0)?.cast_unsigned() + 1,
+            _ => break,
+        }
+    }
+    if first == ledger.state.audit_first {
+        return Ok(());
+    }
+    ledger.connection.prepare_cached("DELETE FROM audit WHERE id < ?1")?.execute(params![first.cast_signed()])?;
+    ledger.state.audit_first = first;
+    ledger.dirty = true;
+    Ok(())
+}
+
+/// Blots out texts in all records; their numbers stay.
+pub(super) fn erase(ledger: &mut Ledger<'_>, texts: &[String]) -> rusqlite::Result<()> {
+    let mut changed = Vec::new();
+    let mut statement = ledger.connection.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(mut record) = read(row)?
+            && record.blot(texts)
+        {
+            changed.push((row.get::<_, i64>(0)?.cast_unsigned(), record));
+        }
+    }
+    for (id, record) in &changed {
+        write(ledger.connection, *id, record)?;
+        ledger.dirty = true;
+    }
+    Ok(())
+}
+
 fn write(connection: &Connection, id: u64, record: &AuditRecord) -> rusqlite::Result<()> {
     let columns: [Value; WIDTH] = [
         unsigned(id),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
+use crate::domain::erasure::{blot_value, blotted};
 use crate::domain::floods::TIGHT;
 use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::prefixes::Prefixes;
@@ -98,6 +99,16 @@ pub enum Change {
     },
     /// Adds a record to the audit trail, which keeps the latest 100,000.
     Audit(AuditRecord),
+    /// Lets go of the oldest records, up to the first made at `oldest` or later by the wall clock.
+    TrimAudit {
+        /// From when on they stay.
+        oldest: Timestamp,
+    },
+    /// Blots out texts in all records.
+    EraseAudit {
+        /// What is not to be found any more.
+        texts: Vec<String>,
+    },
 }
 
 impl Change {
@@ -192,6 +203,18 @@ pub struct AuditRecord {
     pub target: String,
     /// The rest.
     pub detail: serde_json::Value,
+}
+
+impl AuditRecord {
+    /// Blots out texts in it; whether one stood there.
+    pub fn blot(&mut self, texts: &[String]) -> bool {
+        let before = self.clone();
+        for text in texts {
+            self.target = blotted(&self.target, text);
+            blot_value(&mut self.detail, text);
+        }
+        *self != before
+    }
 }
 
 /// A stretch of the audit trail.

@@ -8,9 +8,16 @@
 //! The main store is read row by row at each start and copied as a whole, so that no decision is ever lost in silence;
 //! that bears what people and feeds decide, and not what logs bring: a hundred thousand alerts that change with each
 //! attack. Here each row is sealed by itself. A commit survives the death of the daemon, and is not waited for until it is
-//! on the disk: a power cut may cost the latest ones. What is damaged is left out and counted, and a database that cannot
-//! be used at all is put aside, with what can still be read of it taken over.
+//! on the disk: a power cut may cost the latest ones. What people change is waited for. What is damaged is left out and
+//! counted, and a database that cannot be used at all is put aside, with what can still be read of it taken over.
+//!
+//! Addresses are written here by the name that [`Privacy`] says they have.
+mod alerts;
+mod cases;
+mod documents;
+mod erase;
 mod query;
+mod recorded;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -18,17 +25,23 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipnet::IpNet;
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use super::files;
 use super::problem::{StoreError, Why, is_damage};
 use super::sealed::{damaged, seal};
-use crate::domain::http::alert::{Alert, AlertId, Status};
+use crate::domain::http::alert::{Alert, AlertId};
 use crate::domain::http::book;
+use crate::domain::privacy::Names;
 use crate::domain::report::{AlertFilter, AlertList, AlertStats};
+use crate::domain::reputation::Saved;
+
+pub use self::cases::{CaseError, Changed};
+pub use self::erase::Erased;
+pub use self::recorded::EventHead;
 
 const ALERTS: &str = "alerts";
 const NOTES: &str = "notes";
@@ -46,11 +59,24 @@ const MOST_DENIALS: u32 = 65_536;
 /// Largest note, in bytes.
 const LARGEST_NOTE: usize = 64 << 20;
 
+/// What of people is written down.
+#[derive(Clone, Debug, Default)]
+pub struct Privacy {
+    /// What addresses are called.
+    pub names: Names,
+    /// Whether nothing of requests is kept: no lines, no paths, no clients.
+    pub drop_requests: bool,
+}
+
+/// The same, to be changed while the database is open.
+pub type SharedPrivacy = Arc<ArcSwap<Privacy>>;
+
 /// The open database, to write to.
 #[derive(Debug)]
 pub struct EventStore {
     connection: Connection,
     path: PathBuf,
+    privacy: SharedPrivacy,
 }
 
 /// The same, to read from: copies share one connection.
@@ -58,6 +84,7 @@ pub struct EventStore {
 pub struct EventReader {
     connection: Arc<Mutex<Connection>>,
     path: PathBuf,
+    privacy: SharedPrivacy,
 }
 
 /// What is written together.
@@ -69,20 +96,25 @@ pub struct Save {
     pub notes: Vec<(String, String)>,
     /// Denials that were made.
     pub denials: Vec<PastDenial>,
+    /// What evidence there is of sources, as a whole each.
+    pub reputation: Vec<Saved>,
+    /// Sources that there is no evidence of any more, by name.
+    pub forgotten: Vec<Arc<str>>,
 }
 
 impl Save {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.alerts.is_empty() && self.notes.is_empty() && self.denials.is_empty()
+        let Self { alerts, notes, denials, reputation, forgotten } = self;
+        alerts.is_empty() && notes.is_empty() && denials.is_empty() && reputation.is_empty() && forgotten.is_empty()
     }
 }
 
 /// A denial that was made: it counts against its source when the next one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastDenial {
-    /// Who was denied.
-    pub prefix: IpNet,
+    /// Who was denied, by the name that is kept.
+    pub who: String,
     /// When, to the millisecond.
     pub denied_at: Timestamp,
     /// For how many seconds.
@@ -95,37 +127,47 @@ impl EventStore {
     ///
     /// # Errors
     /// [`StoreError`]: the folder can't be used, or the database is a later weir's.
-    pub fn open(folder: &Path) -> Result<(Self, Option<String>), StoreError> {
+    pub fn open(folder: &Path, privacy: SharedPrivacy) -> Result<(Self, Option<String>), StoreError> {
         let path = folder.join(FILE);
         if !files::exists(&path)? {
-            return Ok((Self::create(path)?, None));
+            return Ok((Self::create(path, privacy)?, None));
         }
         files::make_private(&path)?;
         let mut connection = super::schema::connect(&path)?;
         match schema::prepare(&mut connection) {
-            Ok(()) => Ok((Self { connection, path }, None)),
+            Ok(()) => Ok((Self { connection, path, privacy }, None)),
             Err(schema::Unfit::Newer { schema, written_by }) => {
                 Err(StoreError::Newer { path, found: schema, known: schema::KNOWN, written_by })
             }
             Err(schema::Unfit::Sql(error)) if is_damage(&error) => {
                 drop(connection);
-                Self::start_over(folder, &error)
+                Self::start_over(folder, privacy, &error)
             }
             Err(schema::Unfit::Sql(error)) => Err(read_failed(&path, &connection, error)),
         }
     }
 
-    fn create(path: PathBuf) -> Result<Self, StoreError> {
+    /// Whether there is a database in `folder`.
+    pub fn is_in(folder: &Path) -> bool {
+        // One that cannot be looked at is there: opening it says why.
+        files::exists(&folder.join(FILE)).unwrap_or(true)
+    }
+
+    fn create(path: PathBuf, privacy: SharedPrivacy) -> Result<Self, StoreError> {
         files::create_private(&path)?;
         let mut connection = super::schema::connect(&path)?;
         match schema::create(&mut connection) {
-            Ok(()) => Ok(Self { connection, path }),
+            Ok(()) => Ok(Self { connection, path, privacy }),
             Err(error) => Err(super::write::write_failed(&path, &connection, error)),
         }
     }
 
     /// Puts the database aside and goes on with what can be read of it.
-    fn start_over(folder: &Path, cause: &rusqlite::Error) -> Result<(Self, Option<String>), StoreError> {
+    fn start_over(
+        folder: &Path,
+        privacy: SharedPrivacy,
+        cause: &rusqlite::Error,
+    ) -> Result<(Self, Option<String>), StoreError> {
         let (path, broken) = (folder.join(FILE), folder.join(BROKEN));
         for end in ["", "-wal", "-shm"] {
             let name = |path: &Path| {
@@ -139,11 +181,11 @@ impl EventStore {
                 std::fs::rename(&from, &to).map_err(files::failed("move aside", &from))?;
             }
         }
-        let mut store = Self::create(path)?;
+        let mut store = Self::create(path, privacy)?;
         let kept = store.take_over(&broken);
         let text = format!(
-            "{} was unusable ({cause}) and is kept as {}: weir goes on with the {kept} alerts that could be read; denials \
-             are not kept there, and none is lost",
+            "{} was unusable ({cause}) and is kept as {}: weir goes on with the {kept} alerts and events that could be read; \
+             denials are not kept there, and none is lost",
             store.path.display(),
             broken.display()
         );
@@ -163,10 +205,11 @@ impl EventStore {
             kept += u64::from(self.save(&Save { alerts: vec![change], ..Save::default() }).is_ok());
         }
         let denials = query::denials_since(&connection, Timestamp::UNIX_EPOCH, MOST_DENIALS).unwrap_or_default();
-        if let Err(error) = self.save(&Save { notes, denials, ..Save::default() }) {
+        let reputation = documents::readable(&connection);
+        if let Err(error) = self.save(&Save { notes, denials, reputation, ..Save::default() }) {
             tracing::warn!(%error, "how far logs were read is not known any more");
         }
-        kept
+        kept + self.take_over_cases(&connection) + self.take_over_events(&connection)
     }
 
     /// A connection to read by, beside this one.
@@ -181,7 +224,7 @@ impl EventStore {
             Ok(connection)
         });
         let connection = opened.map_err(|error| StoreError::Read { path: path.clone(), why: Why::Other, error })?;
-        Ok(EventReader { connection: Arc::new(Mutex::new(connection)), path })
+        Ok(EventReader { connection: Arc::new(Mutex::new(connection)), path, privacy: Arc::clone(&self.privacy) })
     }
 
     /// Writes all of it, or nothing. What people changed about an alert that is written again stays.
@@ -192,25 +235,27 @@ impl EventStore {
         if save.is_empty() {
             return Ok(());
         }
+        let privacy = self.privacy.load();
         let outcome = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|tx| {
             for change in &save.alerts {
-                put_alert(&tx, change)?;
+                alerts::put(&tx, change, &privacy)?;
             }
             for (name, text) in &save.notes {
                 put_note(&tx, name, text)?;
             }
             let mut statement =
                 tx.prepare_cached("INSERT INTO denials (prefix, denied_at, for_s) VALUES (?1, ?2, ?3)")?;
-            for PastDenial { prefix, denied_at, for_s } in &save.denials {
-                statement.execute(params![prefix.to_string(), denied_at.as_millisecond(), for_s.cast_signed()])?;
+            for PastDenial { who, denied_at, for_s } in &save.denials {
+                statement.execute(params![who, denied_at.as_millisecond(), for_s.cast_signed()])?;
             }
             drop(statement);
+            documents::put_reputation(&tx, &save.reputation, &save.forgotten)?;
             tx.commit()
         });
         outcome.map_err(|error| super::write::write_failed(&self.path, &self.connection, error))
     }
 
-    /// Lets go of alerts last seen before `oldest`, and of the oldest where there are more than `most`; of so many at
+    /// Lets go of alerts neither seen nor changed since `oldest`, and of the oldest where there are more than `most`; of so many at
     /// once, and how many that was.
     ///
     /// # Errors
@@ -221,13 +266,13 @@ impl EventStore {
             let too_many = u64::try_from(count).unwrap_or(0).saturating_sub(most).min(DELETED_AT_ONCE);
             let mut gone = self.connection.execute(
                 "DELETE FROM alerts WHERE number IN
-                 (SELECT number FROM alerts WHERE last_seen < ?1 ORDER BY last_seen LIMIT ?2)",
+                 (SELECT number FROM alerts WHERE touched < ?1 ORDER BY touched LIMIT ?2)",
                 params![oldest.as_millisecond(), DELETED_AT_ONCE.cast_signed()],
             )?;
             let more = too_many.saturating_sub(gone as u64);
             if more > 0 {
                 gone += self.connection.execute(
-                    "DELETE FROM alerts WHERE number IN (SELECT number FROM alerts ORDER BY last_seen LIMIT ?1)",
+                    "DELETE FROM alerts WHERE number IN (SELECT number FROM alerts ORDER BY touched LIMIT ?1)",
                     params![more.cast_signed()],
                 )?;
             }
@@ -236,13 +281,19 @@ impl EventStore {
                 params![MOST_DENIALS],
             )?;
             if gone > 0 {
-                let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
-                let mut rows = statement.query([])?;
-                while rows.next()?.is_some() {}
+                self.free_pages()?;
             }
             Ok(gone as u64)
         })();
         outcome.map_err(|error| super::write::write_failed(&self.path, &self.connection, error))
+    }
+
+    /// Gives pages that nothing is in back to the disk.
+    fn free_pages(&self) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_AT_ONCE})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
     }
 
     /// The note of this name; `None` where there is none, or it is not what was written.
@@ -279,7 +330,9 @@ impl EventReader {
     /// [`StoreError::Read`].
     pub fn list(&self, filter: &AlertFilter, limit: usize, offset: u64) -> Result<AlertList, StoreError> {
         let connection = self.connection();
-        query::list(&connection, filter, limit, offset).map_err(|error| read_failed(&self.path, &connection, error))
+        let names = &self.privacy.load().names;
+        query::list(&connection, filter, names, limit, offset)
+            .map_err(|error| read_failed(&self.path, &connection, error))
     }
 
     /// An alert.
@@ -308,56 +361,6 @@ impl EventReader {
 
 fn read_failed(path: &Path, connection: &Connection, error: rusqlite::Error) -> StoreError {
     super::examine::read_failed(path, connection, error)
-}
-
-/// The columns of an alert's row, before its seal.
-fn columns(alert: &Alert, status: Status) -> rusqlite::Result<[Value; 10]> {
-    let mut document =
-        serde_json::to_value(alert).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    if let Some(place) = document.get_mut("status") {
-        *place = status.name().into();
-    }
-    let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, |text| Value::Text(text.clone()));
-    Ok([
-        Value::Text(alert.id.to_string()),
-        Value::Text(status.name().to_owned()),
-        Value::Integer(alert.severity as i64),
-        Value::Integer(i64::from(alert.score)),
-        Value::Text(alert.analyzer.clone()),
-        text(&alert.rule),
-        text(&alert.source),
-        text(&alert.user),
-        Value::Integer(alert.last_seen.as_millisecond()),
-        Value::Text(document.to_string()),
-    ])
-}
-
-fn put_alert(tx: &Transaction<'_>, change: &book::Change) -> rusqlite::Result<()> {
-    let alert = &change.alert;
-    let mut status = alert.status;
-    if !change.is_new {
-        let mut statement = tx.prepare_cached("SELECT status FROM alerts WHERE id = ?1")?;
-        let saved: Option<String> = statement.query_row([alert.id.to_string()], |row| row.get(0)).optional()?;
-        status = saved.and_then(|saved| saved.parse().ok()).unwrap_or(status);
-    }
-    let columns = columns(alert, status)?;
-    let seal = Value::Blob(seal(ALERTS, columns.iter().map(ValueRef::from)).to_vec());
-    let mut statement = tx.prepare_cached(
-        "INSERT INTO alerts (id, status, severity, score, analyzer, rule, source, user, last_seen, alert, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, severity = excluded.severity, score = excluded.score,
-         last_seen = excluded.last_seen, alert = excluded.alert, seal = excluded.seal
-         RETURNING number",
-    )?;
-    let values = columns.iter().chain([&seal]);
-    let number: i64 = statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?;
-    if change.is_new {
-        let mut statement = tx.prepare_cached("INSERT OR IGNORE INTO techniques (technique, alert) VALUES (?1, ?2)")?;
-        for technique in &alert.techniques {
-            statement.execute(params![technique, number])?;
-        }
-    }
-    Ok(())
 }
 
 fn put_note(tx: &Transaction<'_>, name: &str, text: &str) -> rusqlite::Result<()> {

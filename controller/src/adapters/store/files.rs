@@ -68,7 +68,8 @@ impl Files {
         self.named("weir.db.broken")
     }
 
-    fn broken_log(&self) -> PathBuf {
+    /// Its write-ahead log.
+    pub(super) fn broken_log(&self) -> PathBuf {
         self.named("weir.db.broken-wal")
     }
 

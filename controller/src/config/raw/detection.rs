@@ -118,6 +118,7 @@ pub(in crate::config) struct RawAlerts {
     pub(in crate::config) max: u64,
     pub(in crate::config) retention: String,
     pub(in crate::config) longest: String,
+    pub(in crate::config) dataset_dirs: Vec<String>,
 }
 
 impl Default for RawAlerts {
@@ -128,6 +129,7 @@ impl Default for RawAlerts {
             max: 100_000,
             retention: "7d".to_owned(),
             longest: "7d".to_owned(),
+            dataset_dirs: vec!["/var/log".to_owned()],
         }
     }
 }

@@ -95,7 +95,8 @@ fn every_setting_reaches_the_configuration() {
     assert_eq!((off.id.as_str(), off.enabled, off.response), ("a", false, None));
     let wanted = (Some(Severity::High), Some(7), Some(120), Some(Response::Limit { for_s: 180 }));
     assert_eq!((other.severity, other.threshold, other.within_s, other.response), wanted);
-    let AlertSettings { enforce, fold_s, most, retention_s, longest_s } = detection.alerts;
+    let AlertSettings { enforce, fold_s, most, retention_s, longest_s, dataset_dirs } = detection.alerts;
+    assert_eq!(dataset_dirs, [PathBuf::from("/var/log")]);
     assert_eq!((enforce, fold_s, most, retention_s, longest_s), (false, 7_200, 1_000, 86_400, 300));
 }
 

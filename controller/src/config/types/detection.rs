@@ -108,7 +108,7 @@ pub struct RuleOverride {
 }
 
 /// `[alerts]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertSettings {
     /// Whether denials and limits that follow are carried out; else they are only noted.
     pub enforce: bool,
@@ -120,4 +120,6 @@ pub struct AlertSettings {
     pub retention_s: u64,
     /// Seconds of the longest denial of one that comes again and again.
     pub longest_s: u64,
+    /// Folders that datasets may name files in; absolute.
+    pub dataset_dirs: Vec<PathBuf>,
 }

@@ -25,9 +25,9 @@ const MOST_STATE: u64 = 1 << 24;
 /// Most alerts that may be kept.
 const MOST_ALERTS: u64 = 10_000_000;
 /// Longest time that anything of this may take: ten years.
-const LONGEST_S: u64 = 3_650 * 86_400;
+pub(super) const LONGEST_S: u64 = 3_650 * 86_400;
 /// Longest denial that follows from an alert.
-const LONGEST_DENIAL_S: u64 = 366 * 86_400;
+pub(super) const LONGEST_DENIAL_S: u64 = 366 * 86_400;
 
 pub(super) fn detection(raw: &mut Raw) -> Result<Detection, Fault> {
     Ok(Detection {
@@ -212,7 +212,7 @@ fn rule_override(raw: &RawOverride, key: &dyn Fn(&str) -> String) -> Result<Rule
 }
 
 /// The fault of a word that is none of those there are.
-fn not_one_of(key: &str, error: &NotAName) -> Fault {
+pub(super) fn not_one_of(key: &str, error: &NotAName) -> Fault {
     let suggestion = suggest::nearest(&error.found, error.allowed.iter().copied()).map(|word| format!("{word:?}"));
     let problem = Problem::NotOneOf {
         key: key.to_owned(),
@@ -262,11 +262,12 @@ fn alerts(raw: &RawAlerts) -> Result<AlertSettings, Fault> {
         most: number("alerts.max", raw.max, 100, MOST_ALERTS)?,
         retention_s: span("alerts.retention", &raw.retention, 3_600, LONGEST_S)?,
         longest_s: span("alerts.longest", &raw.longest, 60, LONGEST_DENIAL_S)?,
+        dataset_dirs: each("alerts.dataset_dirs", &raw.dataset_dirs, absolute)?,
     })
 }
 
 /// Seconds of a duration that must be given.
-fn span(key: &str, text: &str, least: u64, most: u64) -> Result<u64, Fault> {
+pub(super) fn span(key: &str, text: &str, least: u64, most: u64) -> Result<u64, Fault> {
     let why = "a duration, as in 90s, 15m, 12h or 7d";
     seconds(key, text, least, most)?
         .ok_or_else(|| Fault { key: key.to_owned(), problem: Problem::Missing { key: key.to_owned(), why } })

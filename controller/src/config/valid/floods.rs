@@ -292,12 +292,14 @@ const LONGEST_DENIAL_S: u64 = 3_600;
 
 /// The list of sources that rules and analyzers limit.
 const LIMITED: &str = "rules-limit";
+/// The list of sources that have it for their score.
+const LIMITED_BY_SCORE: &str = "reputation-limit";
 
 /// What a source that rules and analyzers limit has where nothing is said of it: a page with all that belongs to it, and
 /// then one packet in twenty milliseconds.
 const LIMITED_RATE: (u64, u64) = (50, 500);
 
-/// Gives the sources that rules limit a limit, where the settings have none for them.
+/// Gives the sources that rules or their scores limit a limit, where the settings have none for them.
 pub(super) fn limit_of_rules(floods: &mut Floods, profiles: &mut BTreeMap<String, u32>) {
     if floods.tight.is_some() || profiles.contains_key(LIMITED) || floods.profiles.len() >= MOST_PROFILES {
         return;
@@ -309,7 +311,10 @@ pub(super) fn limit_of_rules(floods: &mut Floods, profiles: &mut BTreeMap<String
     if floods.profile(LIMITED).is_none() {
         floods.profiles.push((LIMITED.to_owned(), limit));
     }
-    profiles.extend(floods.profile(LIMITED).map(|number| (LIMITED.to_owned(), number)));
+    let number = floods.profile(LIMITED);
+    for list in [LIMITED, LIMITED_BY_SCORE] {
+        profiles.extend(number.filter(|_| !profiles.contains_key(list)).map(|number| (list.to_owned(), number)));
+    }
 }
 
 /// The limits that lists name, by number.

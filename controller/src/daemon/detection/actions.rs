@@ -32,10 +32,10 @@ pub(in crate::daemon) fn origin() -> Origin {
     Origin::Automation(Arc::from(ORIGIN))
 }
 
-/// Why a source must not be denied or limited, if it must not: the label of the reason, and in words.
-pub(super) fn guarded(shared: &Shared, prefix: IpNet) -> Option<(&'static str, String)> {
+/// Why a source must not be denied or limited on this word, if it must not: the label of the reason, and in words.
+pub(in crate::daemon) fn guarded(shared: &Shared, prefix: IpNet, origin: &Origin) -> Option<(&'static str, String)> {
     let state = shared.read();
-    let Err(refusal) = state.guards.admit(prefix, Kind::Deny, &origin(), false) else {
+    let Err(refusal) = state.guards.admit(prefix, Kind::Deny, origin, false) else {
         // A denial would change nothing, and would count against the source later.
         let allowed = state.desired.covering(prefix).into_iter().find(|decision| decision.kind == Kind::Allow)?;
         return Some(("allowed", format!("{} is on an allow list ({})", bare(prefix), bare(allowed.prefix))));
@@ -249,13 +249,18 @@ impl Actions {
                 let refused: BTreeMap<IpNet, &'static str> = batched.refused.iter().copied().collect();
                 if sent.list == DENIALS {
                     let made = sent.decisions.iter().filter(|(prefix, _)| !refused.contains_key(prefix));
-                    let made =
-                        made.map(|(prefix, (_, for_s))| PastDenial { prefix: *prefix, denied_at: now, for_s: *for_s });
+                    let names = &self.shared.detected.privacy.load().names;
+                    let made = made.map(|(prefix, (_, for_s))| PastDenial {
+                        who: names.prefix(*prefix),
+                        denied_at: now,
+                        for_s: *for_s,
+                    });
                     self.denials.extend(made);
                 }
                 let _stopping = self.sync.send(Command::Problem(PART.to_owned(), None));
-                let why =
-                    |prefix: IpNet| guarded(&self.shared, prefix).map_or_else(|| "refused".to_owned(), |(_, why)| why);
+                let why = |prefix: IpNet| {
+                    guarded(&self.shared, prefix, &origin()).map_or_else(|| "refused".to_owned(), |(_, why)| why)
+                };
                 refused.into_iter().filter_map(|(prefix, label)| not_done(prefix, label, why(prefix))).collect()
             }
             // In force all the same.

@@ -20,10 +20,11 @@ use crate::domain::http::severity::Severity;
 use crate::domain::report::{
     AnalyzerRow, AnalyzerRule, OverrideRequest, ParameterRow, RejectRow, RuleDetail, RuleReport, RuleRow,
 };
-use crate::sync::{Command, Handle, Shared, SyncError};
+use crate::sync::{Command, Handle, Settings, Shared, SyncError};
 
 pub(super) use self::compile::Compiled;
 pub(in crate::daemon) use self::compile::files;
+pub(in crate::daemon) use self::compile::given as parameter_given;
 
 /// Problems that are shown.
 const SHOWN: usize = 20;
@@ -116,6 +117,15 @@ impl RuleBook {
     }
 
     /// The rules in force.
+    /// The rules, to look at what is past: also where nothing is heard, and none is in force.
+    pub(in crate::daemon) fn set(&self, settings: &Settings) -> Arc<RuleSet> {
+        let detection = &settings.detection;
+        if detection.is_on() {
+            return Arc::clone(&self.compiled().set);
+        }
+        compile(detection, &settings.rule_files, &self.stored()).set
+    }
+
     pub(super) fn compiled(&self) -> Arc<Compiled> {
         Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -11,22 +11,25 @@ use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use self::saved::Kept;
 use super::actions::{self, Actions, Answered, NotDone};
 use super::engine::{Matcher, OwnAnalyzers};
-use super::keeper::Keeper;
 use super::lines::Lines;
 use super::rules::Compiled;
-use super::{Context, Rejections, Waiting};
+use super::{Context, Rejections, Told, Waiting};
 use crate::adapters::logs::{self, Batch, Inputs};
-use crate::adapters::store::Save;
+use crate::adapters::store::{Privacy, Save};
 use crate::adapters::{clock, random};
 use crate::config::AlertSettings;
+use crate::daemon::reputation::Found;
+use crate::domain::audit::Class;
 use crate::domain::http::alert::AlertId;
 use crate::domain::http::analyzers::Analyzers;
 use crate::domain::http::book::{Book, Folding};
 use crate::domain::http::detector::{Detector, Moment, Outcome};
 use crate::domain::http::event::Event;
 use crate::domain::http::follow::Checkpoint;
+use crate::domain::http::recorded::{self, Gathered, Recorded};
 use crate::domain::http::respond::{Consequence, Responder, Withheld};
 use crate::domain::http::rules::{Caps, Correlator, Matches};
 use crate::sync::{Command, Settings};
@@ -35,22 +38,18 @@ use crate::sync::{Command, Settings};
 const WRITE_EVERY: Duration = Duration::from_millis(100);
 /// How often reports are renewed, settings looked at and what is over forgotten.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often old alerts are let go.
-const LET_GO_EVERY: Duration = Duration::from_secs(30);
 /// How often it is judged what ended by time.
 const JUDGE_EVERY: Duration = Duration::from_mins(1);
-/// How often a database that cannot be opened is tried again.
-const OPEN_EVERY: Duration = Duration::from_secs(10);
+/// How often a database that is not open is asked again for what an earlier run left.
+const OPEN_EVERY: Duration = Duration::from_secs(1);
+/// How often events are handed over to be kept.
+const RECORD_EVERY: Duration = Duration::from_millis(500);
 /// How long is waited at start and end for what is on its way to be in force and written.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// Events after which decisions are sent off, however many are still to be judged.
 const SEND_AFTER: usize = 64;
 /// Alerts that wait for a database that takes none; of more, the first go.
 const MOST_UNSAVED: usize = 5_000;
-/// The part that problems with the database are noted under.
-const STORE_PART: &str = "events store";
-/// The part that problems with the database at its opening are noted under.
-const STORE_START_PART: &str = "events store at start";
 
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +74,16 @@ pub(super) struct Session<'a> {
     actions: Actions,
     inputs: Option<Inputs>,
     batches: mpsc::Receiver<Batch>,
-    keeper: Option<Keeper>,
+    /// Whether what an earlier run left is taken up: only then is anything written over it.
+    is_open: bool,
     is_saving: bool,
+    /// What came of what was to be written.
+    kept: mpsc::UnboundedReceiver<Kept>,
+    tell_kept: mpsc::UnboundedSender<Kept>,
+    /// Events that are to be kept.
+    gathered: Gathered,
+    /// What sources were last called.
+    privacy: Option<Arc<Privacy>>,
     /// What could not be written yet.
     unsaved: Save,
     /// How far logs are read and acted upon, and how far they are read.
@@ -137,6 +144,7 @@ impl<'a> Session<'a> {
         actions.set_enforce(detection.alerts.enforce);
         let (nobody, batches) = mpsc::channel(1);
         drop(nobody);
+        let (tell_kept, kept) = mpsc::unbounded_channel();
         let mut session = Self {
             context,
             lines: Lines::new(detection),
@@ -146,8 +154,12 @@ impl<'a> Session<'a> {
             actions,
             inputs: None,
             batches,
-            keeper: None,
+            is_open: false,
             is_saving: false,
+            kept,
+            tell_kept,
+            gathered: Gathered::default(),
+            privacy: None,
             unsaved: Save::default(),
             checkpoints: BTreeMap::new(),
             acting: Vec::new(),
@@ -160,7 +172,8 @@ impl<'a> Session<'a> {
             settings: Arc::clone(&settings),
         };
         session.adopt(&compiled);
-        session.open_store().await;
+        session.look_at_names();
+        session.take_up().await;
         session.start_inputs();
         session.begin().await;
         session.tell();
@@ -199,7 +212,7 @@ impl<'a> Session<'a> {
     /// Waits for what is being written.
     async fn written(&mut self) {
         if self.is_saving
-            && let Ok(Some(kept)) = tokio::time::timeout(STORE_PATIENCE, Self::kept(&mut self.keeper)).await
+            && let Ok(Some(kept)) = tokio::time::timeout(STORE_PATIENCE, self.kept.recv()).await
         {
             self.kept_one(kept);
         }
@@ -223,10 +236,10 @@ impl<'a> Session<'a> {
     pub(super) async fn run(&mut self, waiting: &mut Waiting, stop: &mut watch::Receiver<bool>) -> End {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut write = tokio::time::interval(WRITE_EVERY);
-        let mut let_go = tokio::time::interval(LET_GO_EVERY);
+        let mut record = tokio::time::interval(RECORD_EVERY);
         let mut judge = tokio::time::interval(JUDGE_EVERY);
         let mut open = tokio::time::interval(OPEN_EVERY);
-        for ticks in [&mut look, &mut write, &mut let_go, &mut judge, &mut open] {
+        for ticks in [&mut look, &mut write, &mut record, &mut judge, &mut open] {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         }
         open.reset();
@@ -235,16 +248,17 @@ impl<'a> Session<'a> {
                 biased;
                 _ = stop.changed() => return End::Stop,
                 Some(answered) = self.actions.answers.recv() => self.answered(answered),
-                Some(kept) = Self::kept(&mut self.keeper) => self.kept_one(kept),
+                Some(kept) = self.kept.recv() => self.kept_one(kept),
                 _ = look.tick() => {
                     if let Some(end) = self.look().await {
                         return end;
                     }
                 }
                 _ = write.tick() => self.write(),
-                _ = let_go.tick() => self.let_go(),
+                _ = record.tick() => self.record(),
                 _ = judge.tick() => self.tick(),
-                _ = open.tick(), if self.keeper.is_none() => self.open_store().await,
+                _ = open.tick(), if !self.is_open => self.take_up().await,
+                Some(told) = waiting.triaged.recv() => self.told(told).await,
                 Some(events) = waiting.events.recv() => self.submitted(events),
                 Some(compiled) = waiting.rules.recv() => self.adopt(&compiled),
                 Some(batch) = self.batches.recv(), if self.inputs.is_some() => self.batch(&batch),
@@ -304,17 +318,51 @@ impl<'a> Session<'a> {
                 .take()
                 .or_else(|| self.context.shared.followed.place(client).country.map(|country| country.to_string()));
         }
-        self.judged(is_history, |detector, own, moment| {
+        let found = self.judged(is_history, |detector, own, moment| {
             let mut outcomes = detector.observe(event, matches, moment);
             let withheld = is_history.then_some(Withheld::History);
             outcomes.extend(detector.answered(own.observe(event), withheld, moment));
             outcomes
         });
+        let settings = &self.settings;
+        let class = recorded::class_of(event);
+        if settings.audit.events.keeps(class, found > 0) {
+            self.gathered.add(Recorded::of(event, class, !settings.privacy.drop_requests));
+        }
+        // Who signed in rightly, here and now, has a good name.
+        if class == Class::SignIn && !is_history && event.doubt.is_none() {
+            self.context.reputation.signed_in(event.client, event.time);
+        }
+    }
+
+    /// People changed an alert or took it away, or had somebody forgotten.
+    async fn told(&mut self, told: Told) {
+        let triaged = match told {
+            Told::Triaged(triaged) => triaged,
+            Told::Erased { names, user, done } => {
+                self.detector.alerts.forget_about(&names, user.as_deref());
+                for name in &names {
+                    self.detector.responder.forget_name(name);
+                }
+                // What waits is written before it is erased there.
+                self.record();
+                self.write();
+                self.written().await;
+                let _gone = done.send(());
+                return;
+            }
+        };
+        if triaged.is_closed {
+            self.detector.alerts.forget(triaged.id);
+        }
+        for (action, prefix) in triaged.lifted {
+            self.detector.responder.lifted(action, prefix, clock::now());
+        }
     }
 
     /// What ended by time, and what follows.
     fn tick(&mut self) {
-        self.judged(false, |detector, own, moment| {
+        let _found = self.judged(false, |detector, own, moment| {
             let mut outcomes = detector.tick(moment);
             outcomes.extend(detector.answered(own.tick(moment.now.wall), None, moment));
             outcomes
@@ -327,18 +375,19 @@ impl<'a> Session<'a> {
         &mut self,
         is_history: bool,
         judge: impl FnOnce(&mut Detector, &mut OwnAnalyzers, &Moment<'_>) -> Vec<Outcome>,
-    ) {
+    ) -> usize {
         let label = std::cell::Cell::new(None);
-        let shared = &self.context.shared;
+        let (shared, origin) = (&self.context.shared, actions::origin());
         let guard = |prefix: IpNet| {
-            let (reason, why) = actions::guarded(shared, prefix)?;
+            let (reason, why) = actions::guarded(shared, prefix, &origin)?;
             label.set(Some(reason));
             Some(why)
         };
         let outcomes = judge(&mut self.detector, &mut self.own, &Moment::live(clock::now(), is_history, &guard));
-        for outcome in outcomes {
-            self.follow(&outcome, label.get());
+        for outcome in &outcomes {
+            self.follow(outcome, label.get());
         }
+        outcomes.len()
     }
 
     fn follow(&mut self, outcome: &Outcome, guarded: Option<&'static str>) {
@@ -356,9 +405,28 @@ impl<'a> Session<'a> {
             Consequence::Notify if outcome.folded.is_new => self.notify(outcome.folded.id),
             _ => {}
         }
+        self.weigh(outcome);
         if let Err(not_done) = self.actions.carry_out(outcome) {
             self.not_done(&not_done);
         }
+    }
+
+    /// Tells who keeps the ledger of sources what was found. What is past, and what somebody else may have written, is held
+    /// against nobody.
+    fn weigh(&self, outcome: &Outcome) {
+        let finding = &outcome.finding;
+        let (Some(address), None) = (finding.source, outcome.withheld) else { return };
+        let Some(alert) = self.detector.alerts.get(outcome.folded.id) else { return };
+        self.context.reputation.found(Found {
+            address,
+            detector: finding.detector.name().into(),
+            alert: alert.id,
+            severity: alert.severity,
+            confidence: alert.confidence,
+            count: alert.count,
+            at: finding.time,
+            spoofable: finding.spoofable,
+        });
     }
 
     fn notify(&self, id: AlertId) {
@@ -383,6 +451,7 @@ impl<'a> Session<'a> {
 
     /// Renews the report, and takes over other settings.
     async fn look(&mut self) -> Option<End> {
+        self.look_at_names();
         self.actions.sweep_users();
         self.detector.responder.sweep(clock::now());
         self.slow_rules();
@@ -392,6 +461,17 @@ impl<'a> Session<'a> {
             return self.change(now).await;
         }
         None
+    }
+
+    /// Has sources called as they are called where they are kept.
+    fn look_at_names(&mut self) {
+        let privacy = self.context.shared.detected.privacy.load_full();
+        if self.privacy.as_ref().is_some_and(|before| Arc::ptr_eq(before, &privacy)) {
+            return;
+        }
+        self.detector.alerts.set_names(privacy.names.clone());
+        self.detector.responder.set_names(privacy.names.clone());
+        self.privacy = Some(privacy);
     }
 
     /// Other settings: only what they are about changes.
@@ -478,10 +558,9 @@ impl<'a> Session<'a> {
         self.written().await;
         let changed = self.detector.alerts.take_all(clock::now().wall);
         self.hand_over(changed);
-        self.context.shared.detected.set_alerts(None);
-        if let Some(keeper) = self.keeper.take() {
-            keeper.stop().await;
-        }
+        self.record();
+        // What is handed over later is in this queue as well: it is written before another run asks.
+        self.written().await;
         for part in std::mem::take(&mut self.troubled) {
             self.problem(&part, None);
         }

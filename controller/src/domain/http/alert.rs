@@ -1,14 +1,19 @@
 //! Alerts: what was found, as people are told of it and as it is kept.
+mod triage;
+
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::book::Taken;
 use super::finding::{Detector, Finding, NotAName};
 use super::redact::redacted;
 use super::severity::Severity;
+
+pub use self::triage::{AlertUpdate, Triage, TriageError};
 
 /// The analyzer that alerts of rules are counted under.
 pub const RULES: &str = "rules";
@@ -29,7 +34,8 @@ pub const DESCRIPTION_CHARS: usize = 2_048;
 pub const MOST_LABELS: usize = 32;
 
 /// An alert's identity: a version 7 UUID, so that later ones sort behind earlier ones.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, format = "uuid")]
 pub struct AlertId(u128);
 
 /// A text that is not an alert's identity.
@@ -95,8 +101,9 @@ impl<'de> Deserialize<'de> for AlertId {
 }
 
 /// How far people are with an alert.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = AlertStatus)]
 pub enum Status {
     /// Nobody looked yet.
     #[default]
@@ -157,7 +164,7 @@ impl<'de> Deserialize<'de> for Status {
 }
 
 /// What was done about an alert: the strongest of what was, the weakest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Nothing but the alert.
@@ -196,7 +203,7 @@ impl fmt::Display for Action {
 }
 
 /// An alert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// Its identity.
     pub id: AlertId,
@@ -206,8 +213,9 @@ pub struct Alert {
     pub description: String,
     /// How bad it is: the worst of what was folded into it.
     pub severity: Severity,
-    /// How far people are with it.
-    pub status: Status,
+    /// What people make of it.
+    #[serde(flatten)]
+    pub triage: Triage,
     /// The analyzer that found it; [`RULES`] if it was a rule.
     pub analyzer: String,
     /// The rule that found it, by id.
@@ -272,7 +280,7 @@ impl Alert {
             title: cut(&finding.title, NAME_CHARS),
             description: cut(&finding.description, DESCRIPTION_CHARS),
             severity: finding.severity,
-            status: Status::New,
+            triage: Triage::default(),
             analyzer,
             rule,
             score: 0,
@@ -334,6 +342,22 @@ impl Alert {
             let before = self.action_for_s.filter(|_| !is_stronger);
             (self.action_for_s, self.action_until) = (taken.for_s.or(before), taken.until);
         }
+    }
+
+    /// Takes over what people say of it `now`, all of it or nothing; whether anything is other than before.
+    ///
+    /// # Errors
+    /// [`TriageError`].
+    pub fn change(&mut self, update: &AlertUpdate, now: Timestamp) -> Result<bool, TriageError> {
+        let mut changed = self.triage.apply(update, now)?;
+        if let Some(tags) = update.tags.as_ref().filter(|tags| **tags != self.tags) {
+            self.tags.clone_from(tags);
+            changed = true;
+        }
+        if changed {
+            self.updated_at = self.updated_at.max(now);
+        }
+        Ok(changed)
     }
 
     /// The rule's id, else the analyzer's name.

@@ -8,6 +8,7 @@ use super::alert::{Action, Alert, AlertId, NAME_CHARS, RULES, cut};
 use super::finding::{Detector, Finding};
 use super::redact::redacted;
 use super::source;
+use crate::domain::privacy::Names;
 
 /// The label of an alert that stands for subjects there was no room to tell apart.
 pub const REST: &str = "overflow";
@@ -83,36 +84,41 @@ struct Subject {
 struct Origin {
     is_rule: bool,
     detector: String,
-    source: Option<IpAddr>,
+    /// By the name that is kept of it.
+    source: Option<String>,
 }
 
 impl Origin {
-    fn of(finding: &Finding) -> Self {
+    fn of(finding: &Finding, names: &Names) -> Self {
         Self {
             is_rule: matches!(finding.detector, Detector::Rule(_)),
             detector: cut(finding.detector.name(), NAME_CHARS),
-            source: finding.source.map(|address| source::prefix(address).addr()),
+            source: finding.source.map(|address| names.prefix(source::prefix(address))),
         }
     }
 }
 
 impl Subject {
-    fn of(finding: &Finding) -> Self {
+    fn of(finding: &Finding, names: &Names) -> Self {
         Self {
-            origin: Origin::of(finding),
+            origin: Origin::of(finding, names),
             user: finding.user.as_deref().map(|user| cut(user, NAME_CHARS)),
             about: finding.about.as_deref().map(|about| redacted(&cut(about, NAME_CHARS)).into_owned()),
             is_rest: false,
         }
     }
 
-    fn of_alert(alert: &Alert) -> Self {
-        let address = alert.source.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
+    fn of_alert(alert: &Alert, names: &Names) -> Self {
+        // What is kept is an address, or a name already.
+        let source = alert.source.as_deref().map(|text| match text.parse::<IpAddr>() {
+            Ok(address) => names.prefix(source::prefix(address)),
+            Err(_) => text.to_owned(),
+        });
         Self {
             origin: Origin {
                 is_rule: alert.rule.is_some() && alert.analyzer == RULES,
                 detector: alert.detector().to_owned(),
-                source: address.map(|address| source::prefix(address).addr()),
+                source,
             },
             user: alert.user.clone(),
             about: alert.about.clone(),
@@ -149,6 +155,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Book {
     folding: Folding,
+    names: Names,
     seed: u64,
     made: u64,
     entries: BTreeMap<AlertId, Entry>,
@@ -166,6 +173,7 @@ impl Book {
     pub fn new(folding: Folding, seed: u64) -> Self {
         Self {
             folding,
+            names: Names::plain(),
             seed,
             made: 0,
             entries: BTreeMap::new(),
@@ -181,6 +189,11 @@ impl Book {
     /// How findings are folded from now on.
     pub fn set_folding(&mut self, folding: Folding) {
         self.folding = folding;
+    }
+
+    /// What sources are called from now on.
+    pub fn set_names(&mut self, names: Names) {
+        self.names = names;
     }
 
     /// Alerts that are open.
@@ -207,7 +220,7 @@ impl Book {
     /// file's own times.
     pub fn fold(&mut self, finding: &Finding, taken: &Taken, now: Timestamp) -> Folded {
         self.sweep(now);
-        let mut subject = Subject::of(finding);
+        let mut subject = Subject::of(finding, &self.names);
         if let Some(folded) = self.repeat(&subject, finding, taken, now) {
             return folded;
         }
@@ -280,7 +293,7 @@ impl Book {
     /// Opens an alert of an earlier run again, as it was written, if it can still be repeated and there is room.
     pub fn adopt(&mut self, alert: Alert, now: Timestamp) {
         let is_over = now.duration_since(alert.last_seen) > seconds(self.folding.window_s);
-        let subject = Subject::of_alert(&alert);
+        let subject = Subject::of_alert(&alert, &self.names);
         if is_over || self.entries.len() >= self.folding.most || self.subjects.contains_key(&subject) {
             return;
         }
@@ -307,6 +320,19 @@ impl Book {
     /// Takes an alert out, as when somebody has resolved or deleted it: what comes next alerts anew.
     pub fn forget(&mut self, id: AlertId) {
         self.remove(id);
+    }
+
+    /// Takes out all alerts about sources of these names, or about this user.
+    pub fn forget_about(&mut self, names: &[String], user: Option<&str>) {
+        let is_meant = |subject: &Subject| {
+            let by_source = subject.origin.source.as_ref().is_some_and(|source| names.contains(source));
+            by_source || user.is_some() && subject.user.as_deref() == user
+        };
+        let meant: Vec<AlertId> =
+            self.subjects.iter().filter(|(subject, _)| is_meant(subject)).map(|(_, id)| *id).collect();
+        for id in meant {
+            self.remove(id);
+        }
     }
 
     fn remove(&mut self, id: AlertId) -> Option<Entry> {

@@ -65,6 +65,8 @@ pub struct Outcome {
     pub folded: Folded,
     /// What is to be done.
     pub consequence: Consequence,
+    /// Why nothing is done about it, whatever it is.
+    pub withheld: Option<Withheld>,
 }
 
 /// What went through, since the start.
@@ -189,7 +191,7 @@ impl Detector {
             self.counters.finding(&finding);
             let consequence = self.responder.respond(&finding, moment.now, withheld, moment.guard);
             let folded = self.alerts.fold(&finding, &consequence.taken(), moment.now.wall);
-            Outcome { finding, folded, consequence }
+            Outcome { finding, folded, consequence, withheld }
         };
         found.into_iter().map(outcome).collect()
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::severity::Severity;
 
@@ -64,8 +65,9 @@ impl Detector {
 }
 
 /// What a rule or an analyzer wants done about what it found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "do")]
+#[schema(as = RuleResponse)]
 pub enum Response {
     /// An alert, and nothing else.
     Observe,

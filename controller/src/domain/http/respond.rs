@@ -8,6 +8,7 @@ use super::alert::{Action, NAME_CHARS, cut};
 use super::book::Taken;
 use super::finding::{Finding, Response};
 use super::source;
+use crate::domain::privacy::Names;
 use crate::domain::time::{Expiry, Now};
 
 /// The longest that evidence which anybody can forge denies for, in seconds.
@@ -167,14 +168,26 @@ impl Past {
 #[derive(Clone, Debug)]
 pub struct Responder {
     responses: Responses,
-    sources: BTreeMap<IpNet, Past>,
-    by_end: BTreeSet<(i64, IpNet)>,
+    names: Names,
+    /// By the name that is kept of each.
+    sources: BTreeMap<String, Past>,
+    by_end: BTreeSet<(i64, String)>,
 }
 
 impl Responder {
     /// One that remembers nobody.
     pub fn new(responses: Responses) -> Self {
-        Self { responses, sources: BTreeMap::new(), by_end: BTreeSet::new() }
+        Self { responses, names: Names::plain(), sources: BTreeMap::new(), by_end: BTreeSet::new() }
+    }
+
+    /// What sources are called from now on; who was called otherwise is found by that.
+    pub fn set_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// The name that is kept of a source.
+    pub fn name(&self, prefix: IpNet) -> String {
+        self.names.prefix(prefix)
     }
 
     /// What follows from now on; what is remembered stays.
@@ -281,40 +294,58 @@ impl Responder {
 
     /// What counts against a source now.
     fn past(&self, prefix: IpNet, now_s: i64) -> Past {
-        let past = self.sources.get(&prefix).copied().unwrap_or(Past::NONE);
+        self.past_of(&self.names.all_of(prefix), now_s)
+    }
+
+    fn past_of(&self, called: &[String], now_s: i64) -> Past {
+        let past = called.iter().find_map(|name| self.sources.get(name)).copied().unwrap_or(Past::NONE);
         let is_forgotten = now_s.saturating_sub(past.until()) > signed(self.responses.memory_s);
         if is_forgotten { Past::NONE } else { past }
     }
 
     fn remember(&mut self, prefix: IpNet, past: Past) {
         self.forget(prefix);
+        self.remember_name(self.names.prefix(prefix), past);
+    }
+
+    fn remember_name(&mut self, name: String, past: Past) {
+        self.forget_name(&name);
         while self.sources.len() >= self.responses.most_sources.max(1) {
             let Some((_, first)) = self.by_end.pop_first() else { break };
             self.sources.remove(&first);
         }
-        self.by_end.insert((past.until(), prefix));
-        self.sources.insert(prefix, past);
+        self.by_end.insert((past.until(), name.clone()));
+        self.sources.insert(name, past);
     }
 
     fn forget(&mut self, prefix: IpNet) {
-        if let Some(past) = self.sources.remove(&prefix) {
-            self.by_end.remove(&(past.until(), prefix));
+        for name in self.names.all_of(prefix) {
+            self.forget_name(&name);
         }
     }
 
-    /// Takes in a denial of an earlier run, in the order they were made: it counts against its source as it did.
-    pub fn record(&mut self, prefix: IpNet, denied_at: Timestamp, for_s: u64, now: Now) {
+    /// Forgets what is remembered under a name.
+    pub fn forget_name(&mut self, name: &str) {
+        if let Some(past) = self.sources.remove(name) {
+            self.by_end.remove(&(past.until(), name.to_owned()));
+        }
+    }
+
+    /// Takes in a denial of an earlier run, in the order they were made: it counts against its source, which goes by the
+    /// name that was kept of it, as it did.
+    pub fn record(&mut self, who: &str, denied_at: Timestamp, for_s: u64, now: Now) {
         let ago = now.wall.duration_since(denied_at).as_secs().max(0);
         let until = boot(now).saturating_sub(ago).saturating_add(signed(for_s));
-        let past = self.past(prefix, boot(now));
+        let past = self.past_of(&[who.to_owned()], boot(now));
         let denials = past.denials.saturating_add(1);
-        self.remember(prefix, Past { denials, denied_until: past.denied_until.max(until), ..past });
+        self.remember_name(who.to_owned(), Past { denials, denied_until: past.denied_until.max(until), ..past });
     }
 
     /// A denial or limit was lifted, or refused at the door: it is not in force, and a denial does not count against its
     /// source. Denials before it do.
     pub fn lifted(&mut self, action: Action, prefix: IpNet, now: Now) {
-        let Some(mut past) = self.sources.get(&prefix).copied() else { return };
+        let called = self.names.all_of(prefix);
+        let Some(mut past) = called.iter().find_map(|name| self.sources.get(name)).copied() else { return };
         if action == Action::Limit {
             past.limited_until = i64::MIN;
         } else {
@@ -331,12 +362,10 @@ impl Responder {
     /// Forgets whom nothing counts against any more.
     pub fn sweep(&mut self, now: Now) {
         let oldest = boot(now).saturating_sub(signed(self.responses.memory_s));
-        while let Some((until, prefix)) = self.by_end.first().copied() {
-            if until >= oldest {
-                break;
+        while self.by_end.first().is_some_and(|(until, _)| *until < oldest) {
+            if let Some((_, name)) = self.by_end.pop_first() {
+                self.sources.remove(&name);
             }
-            self.by_end.pop_first();
-            self.sources.remove(&prefix);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::event::{Event, EventKind};
 
@@ -88,10 +89,12 @@ pub enum SubmitError {
 }
 
 /// An event as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Given {
+#[schema(as = Event)]
+pub(crate) struct Given {
     #[serde(rename = "type")]
+    #[schema(value_type = EventKind)]
     kind: String,
     time: Option<Moment>,
     user: Option<String>,
@@ -109,9 +112,10 @@ struct Given {
 }
 
 /// A moment, as text or as seconds since 1970.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Moment {
+    #[schema(format = DateTime)]
     Text(String),
     Seconds(f64),
 }
@@ -242,7 +246,7 @@ fn details(given: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<String
 }
 
 /// The answer to events that were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmitReport {
     /// How many were taken.
     pub accepted: u64,
@@ -251,7 +255,7 @@ pub struct SubmitReport {
 }
 
 /// An event that was not taken, in an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectedRow {
     /// Its place among those that were sent, from 0.
     pub index: usize,

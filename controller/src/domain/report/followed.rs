@@ -3,27 +3,46 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::RejectRow;
+use crate::domain::http::alert::AlertId;
 
 /// One piece of evidence against an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EvidenceRow {
-    /// What it is: `feed`.
+    /// What it is: `alert`, `offence`, `sign_in`, `calm`, `correction`, `merged`, `feed`, `country`, `asn` or `network`.
     pub kind: String,
-    /// The feed's name.
+    /// Whose word: a rule, an analyzer, a limit, a feed, a country, a network.
     pub source: String,
-    /// What of it covers the address.
-    pub prefix: String,
-    /// How much it says, in percent.
-    pub weight: u8,
+    /// The alert behind it.
+    #[serde(default)]
+    pub alert: Option<AlertId>,
+    /// How much it weighed when it came, all in all.
+    pub weight: f64,
+    /// What is left of that: these add up to the sum.
+    pub points: f64,
+    /// How often it came; 0: it is not counted.
+    #[serde(default)]
+    pub count: u64,
+    /// When it came first.
+    #[serde(default)]
+    pub first: Option<Timestamp>,
+    /// When it came last.
+    #[serde(default)]
+    pub last: Option<Timestamp>,
+    /// Whether anybody could have forged it: then no long denial follows from it.
+    #[serde(default)]
+    pub spoofable: bool,
 }
 
 /// What is known of an address's behaviour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReputationRow {
-    /// 0 is good, 100 is bad.
+    /// 0 is good, 100 is bad: the sum, within these bounds.
     pub score: u8,
+    /// What the points come to.
+    pub sum: f64,
     /// What it comes from.
     pub evidence: Vec<EvidenceRow>,
 }

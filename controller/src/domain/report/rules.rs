@@ -1,12 +1,13 @@
 //! Rules and analyzers, as the API lists and changes them.
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::RejectRow;
 use crate::domain::http::finding::Response;
 use crate::domain::http::severity::Severity;
 
 /// A rule, as it is listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleRow {
     /// Its id.
     pub id: String,
@@ -49,7 +50,7 @@ pub struct RuleRow {
 }
 
 /// A rule with all of its text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleDetail {
     /// The rule.
     #[serde(flatten)]
@@ -61,7 +62,7 @@ pub struct RuleDetail {
 }
 
 /// What is to be other about a rule than its author wrote it; absent: as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OverrideRequest {
     /// Whether it is run.
@@ -101,7 +102,7 @@ impl OverrideRequest {
 }
 
 /// A rule that uses an analyzer with settings of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnalyzerRule {
     /// Its name.
@@ -127,7 +128,7 @@ const fn yes() -> bool {
 }
 
 /// The answer to a change of a rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleReport {
     /// The rule.
     pub id: String,
@@ -140,7 +141,7 @@ pub struct RuleReport {
 }
 
 /// An analyzer, as it is listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnalyzerRow {
     /// Its name.
     pub name: String,
@@ -153,7 +154,7 @@ pub struct AnalyzerRow {
 }
 
 /// A setting of an analyzer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ParameterRow {
     /// Its name.
     pub name: String,

@@ -1,4 +1,6 @@
 //! Questions about what was found.
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -7,18 +9,20 @@ use super::super::sealed::{damaged, unseal};
 use super::{ALERTS, NOTES, PastDenial};
 use crate::domain::http::alert::{Alert, AlertId, Status};
 use crate::domain::http::severity::Severity;
+use crate::domain::http::source;
+use crate::domain::privacy::Names;
 use crate::domain::report::{AlertFilter, AlertList, AlertStats, TechniqueCount};
 
 /// Columns of an alert's row before its seal.
 const WIDTH: usize = 10;
-const COLUMNS: &str = "id, status, severity, score, analyzer, rule, source, user, last_seen, alert, seal";
+pub(super) const COLUMNS: &str = "id, status, severity, score, analyzer, rule, source, user, last_seen, alert, seal";
 /// Techniques that the statistics name.
 const TOP_TECHNIQUES: i64 = 20;
 /// The first index that answers, where no source or user narrows it down.
 const IN_ORDER: &str = "INDEXED BY alerts_in_order";
 
 /// The alert of a row, if it is as it was written.
-fn alert(row: &Row<'_>) -> rusqlite::Result<Option<Alert>> {
+pub(super) fn alert(row: &Row<'_>) -> rusqlite::Result<Option<Alert>> {
     let Some((columns, _)) = unseal(ALERTS, WIDTH, row)? else { return Ok(None) };
     let document = columns.last().and_then(|column| column.as_str().ok());
     Ok(document.and_then(|document| serde_json::from_str(document).ok()))
@@ -32,17 +36,27 @@ struct Where {
 }
 
 impl Where {
-    fn of(filter: &AlertFilter) -> Self {
+    fn of(filter: &AlertFilter, names: &Names) -> Self {
         let mut made = Self { index: IN_ORDER, terms: Vec::new(), values: Vec::new() };
-        if let Some(source) = &filter.source {
-            made.index = "INDEXED BY alerts_by_source";
-            made.and("source = ?", [Value::Text(source.clone())]);
+        // The last that is given is looked up, from the one that fits most alerts to the one that fits fewest.
+        if let Some(dataset) = &filter.dataset_id {
+            made.index = "INDEXED BY alerts_by_dataset";
+            made.and("dataset = ?", [Value::Text(dataset.clone())]);
+        }
+        if let Some(hunt) = &filter.hunt_id {
+            made.index = "INDEXED BY alerts_by_hunt";
+            made.and("hunt = ?", [Value::Text(hunt.clone())]);
         }
         if let Some(user) = &filter.user {
-            if filter.source.is_none() {
-                made.index = "INDEXED BY alerts_by_user";
-            }
+            made.index = "INDEXED BY alerts_by_user";
             made.and("user = ?", [Value::Text(user.clone())]);
+        }
+        if let Some(source) = &filter.source {
+            made.index = "INDEXED BY alerts_by_source";
+            let called = source_names(names, source);
+            let places = vec!["?"; called.len()].join(", ");
+            made.terms.push(format!("source IN ({places})"));
+            made.values.extend(called.into_iter().map(Value::Text));
         }
         if let Some(status) = filter.status {
             made.and("status = ?", [Value::Text(status.name().to_owned())]);
@@ -73,13 +87,27 @@ impl Where {
     }
 }
 
+/// Every name that what is kept of an address may stand under; what is no address is a name itself.
+pub(super) fn source_names(names: &Names, source: &str) -> Vec<String> {
+    let Ok(address) = source.parse::<IpAddr>() else { return vec![source.to_owned()] };
+    let mut called = vec![names.address(address)];
+    if !names.is_plain() {
+        called.extend(names.all_of(source::prefix(address)));
+    }
+    called.push(address.to_canonical().to_string());
+    called.sort();
+    called.dedup();
+    called
+}
+
 pub(super) fn list(
     connection: &Connection,
     filter: &AlertFilter,
+    names: &Names,
     limit: usize,
     offset: u64,
 ) -> rusqlite::Result<AlertList> {
-    let wanted = Where::of(filter);
+    let wanted = Where::of(filter, names);
     let (index, terms) = (wanted.index, wanted.text());
     let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM alerts {index} {terms}"))?;
     let total: i64 = count.query_row(params_from_iter(&wanted.values), |row| row.get(0))?;
@@ -157,12 +185,10 @@ pub(super) fn denials_since(connection: &Connection, since: Timestamp, most: u32
     let mut rows = statement.query(params![since.as_millisecond(), most])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let (prefix, at, for_s): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (who, at, for_s): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         // One that is not what was written counts against nobody.
-        if let (Ok(prefix), Ok(denied_at), Ok(for_s)) =
-            (prefix.parse(), Timestamp::from_millisecond(at), u64::try_from(for_s))
-        {
-            found.push(PastDenial { prefix, denied_at, for_s });
+        if let (Ok(denied_at), Ok(for_s)) = (Timestamp::from_millisecond(at), u64::try_from(for_s)) {
+            found.push(PastDenial { who, denied_at, for_s });
         }
     }
     found.reverse();

@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::super::sealed::{damaged, seal, unseal};
 
 /// The latest schema.
-pub(super) const KNOWN: i64 = 1;
+pub(super) const KNOWN: i64 = 2;
 
 // Alerts are listed by score, then the newest in front, and nearly every question names one of these columns: one index
 // in that order answers all of them without a look at the rows themselves, which are a hundred times as long.
@@ -58,6 +58,47 @@ CREATE TABLE notes (
 ) STRICT, WITHOUT ROWID;
 ";
 
+// What hunt and dataset an alert belongs to, and when it last changed, stands in its document too: here it is looked for.
+// What is found in the past is not past its time at once, so alerts go by when they were last touched. Of events nothing is looked
+// for here: an index in memory knows their numbers, and each index of a table would cost as much as the row itself.
+const SECOND: &str = "
+ALTER TABLE alerts ADD COLUMN hunt TEXT;
+ALTER TABLE alerts ADD COLUMN dataset TEXT;
+ALTER TABLE alerts ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
+UPDATE alerts SET touched = last_seen;
+CREATE INDEX alerts_by_touch ON alerts (touched);
+CREATE INDEX alerts_by_hunt ON alerts (hunt, score DESC, last_seen DESC) WHERE hunt IS NOT NULL;
+CREATE INDEX alerts_by_dataset ON alerts (dataset, score DESC, last_seen DESC) WHERE dataset IS NOT NULL;
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    class TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    source TEXT,
+    user TEXT,
+    country TEXT,
+    endpoint TEXT,
+    particulars TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT;
+CREATE TABLE datasets (
+    id TEXT PRIMARY KEY,
+    document TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hunts (
+    id TEXT PRIMARY KEY,
+    document TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reputation (
+    id TEXT PRIMARY KEY,
+    document TEXT NOT NULL,
+    seal BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Why a database is not used as it is.
 #[derive(Debug)]
 pub(super) enum Unfit {
@@ -74,7 +115,10 @@ impl From<rusqlite::Error> for Unfit {
 }
 
 fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up_with_hook(FIRST, |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 1)?))])
+    Migrations::new(vec![
+        M::up_with_hook(FIRST, |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 1)?)),
+        M::up_with_hook(SECOND, |tx: &rusqlite::Transaction<'_>| Ok(stamp(tx, 2)?)),
+    ])
 }
 
 fn stamp(connection: &Connection, schema: i64) -> rusqlite::Result<()> {
@@ -130,6 +174,8 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is erased is not to be found in the file either.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)
 }
 

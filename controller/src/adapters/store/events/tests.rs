@@ -1,4 +1,7 @@
 //! Alerts as they come and go.
+mod cases;
+mod recorded;
+
 use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -7,6 +10,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::http::alert::{AlertUpdate, Status};
 use crate::domain::http::finding::{Detector, Finding};
 use crate::domain::http::severity::Severity;
 
@@ -15,7 +19,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn open(folder: &Path) -> EventStore {
-    let (store, problem) = EventStore::open(folder).unwrap();
+    let (store, problem) = EventStore::open(folder, SharedPrivacy::default()).unwrap();
     assert_eq!(problem, None);
     store
 }
@@ -93,11 +97,13 @@ fn check(reader: &EventReader, filter: &AlertFilter, fits: impl Fn(&Alert) -> bo
 fn each_filter_leaves_what_fits_and_all_of_it() {
     let (_folder, mut store) = filled(200);
     let mut done = alert(7, severity(7));
-    done.status = Status::Resolved;
+    done.triage.status = Status::Resolved;
     store.save(&new([done])).unwrap();
     let reader = store.reader().unwrap();
     let filter = AlertFilter::default;
-    check(&reader, &AlertFilter { status: Some(Status::Resolved), ..filter() }, |a| a.status == Status::Resolved);
+    check(&reader, &AlertFilter { status: Some(Status::Resolved), ..filter() }, |a| {
+        a.triage.status == Status::Resolved
+    });
     check(&reader, &AlertFilter { severity: Some(Severity::High), ..filter() }, |a| a.severity == Severity::High);
     check(&reader, &AlertFilter { min_severity: Some(Severity::High), ..filter() }, |a| a.severity >= Severity::High);
     let by = |name: &str| AlertFilter { analyzer: Some(name.to_owned()), ..filter() };
@@ -136,9 +142,14 @@ fn statistics_name_every_severity_and_status() {
 #[test]
 fn an_alert_that_counts_up_keeps_what_people_said_of_it() {
     let (folder, mut store) = filled(1);
-    let mut seen = alert(0, severity(0));
-    seen.status = Status::Investigating;
-    store.save(&new([seen])).unwrap();
+    let update = AlertUpdate {
+        status: Some(Status::Investigating),
+        tags: Some(vec!["mine".to_owned()]),
+        ..AlertUpdate::default()
+    };
+    let changed = store.change_alerts(&[alert(0, severity(0)).id], &update, at(30), false).unwrap();
+    let Changed { before, after, .. } = changed.into_iter().next().unwrap();
+    assert_eq!((before.triage.status, after.triage.acknowledged_at), (Status::New, Some(at(30))));
     let mut again = alert(0, severity(0));
     again.repeat(&finding(60, Severity::High), at(60));
     store
@@ -146,15 +157,15 @@ fn an_alert_that_counts_up_keeps_what_people_said_of_it() {
         .unwrap();
     drop(store);
     let found = open(folder.path()).reader().unwrap().get(again.id).unwrap().unwrap();
-    assert_eq!((found.status, found.count, found.severity), (Status::Investigating, 2, Severity::High));
-    assert_eq!(found, Alert { status: Status::Investigating, ..again });
+    assert_eq!((found.triage.status, found.count, found.severity), (Status::Investigating, 2, Severity::High));
+    assert_eq!(found, Alert { triage: after.triage, tags: after.tags, ..again });
 }
 
 #[test]
 fn notes_and_denials_are_there_after_a_restart() {
     let (folder, mut store) = filled(3);
     let denial = |number: u8| PastDenial {
-        prefix: IpNet::from(IpAddr::from([192, 0, 2, number])),
+        who: IpAddr::from([192, 0, 2, number]).to_string(),
         denied_at: at(i64::from(number)),
         for_s: 60,
     };
@@ -195,7 +206,7 @@ fn a_database_that_is_damaged_is_put_aside_and_what_can_be_read_is_taken_over() 
         let until = (from + 4_096).min(bytes.len());
         bytes[from..until].fill(0x55);
         fs::write(&path, bytes).unwrap();
-        let (store, problem) = EventStore::open(folder.path()).unwrap();
+        let (store, problem) = EventStore::open(folder.path(), SharedPrivacy::default()).unwrap();
         let total = store.reader().unwrap().list(&AlertFilter::default(), 500, 0).unwrap().alerts.len();
         if let Some(problem) = &problem {
             assert!(problem.contains("was unusable") && problem.contains(&format!("the {total} alerts")), "{problem}");
@@ -217,7 +228,7 @@ fn every_truncation_is_noticed() {
     for part in 0..20 {
         let other = TempDir::new().unwrap();
         fs::write(other.path().join(FILE), &whole[..whole.len() * part / 20]).unwrap();
-        let (store, problem) = EventStore::open(other.path()).unwrap();
+        let (store, problem) = EventStore::open(other.path(), SharedPrivacy::default()).unwrap();
         assert!(problem.is_some(), "{part}");
         assert!(store.reader().unwrap().stats().unwrap().total < 200);
     }
@@ -241,12 +252,12 @@ fn the_database_of_a_later_weir_is_left_alone() {
     let (folder, store) = filled(1);
     drop(store);
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
-    let seal = seal("events", [ValueRef::Integer(2), ValueRef::Text(b"9.8.7")]);
-    connection.execute("UPDATE format SET schema = 2, written_by = '9.8.7', seal = ?1", params![seal]).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
+    let seal = seal("events", [ValueRef::Integer(3), ValueRef::Text(b"9.8.7")]);
+    connection.execute("UPDATE format SET schema = 3, written_by = '9.8.7', seal = ?1", params![seal]).unwrap();
     connection.close().unwrap();
-    let error = EventStore::open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    let error = EventStore::open(folder.path(), SharedPrivacy::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
     assert!(!folder.path().join(BROKEN).exists());
 }
 

@@ -214,3 +214,44 @@ fn read_only_disk_is_named() {
         assert_eq!(open(folder).load(now(), BOOT).unwrap().desired.len(), 322);
     });
 }
+
+#[test]
+fn events_on_a_full_disk_are_written_once_there_is_room_and_what_was_there_stays() {
+    use crate::domain::http::event::{Event, EventKind};
+    use crate::domain::http::recorded::{self, Recorded};
+
+    on_small_disk("size=1m,mode=0700", |folder| {
+        let (mut store, problem) = EventStore::open(folder, SharedPrivacy::default()).unwrap();
+        assert_eq!(problem, None);
+        let events = |from: u32| -> Vec<Recorded> {
+            let event = |number: u32| {
+                let mut event = Event::new(Timestamp::from_second(1_790_000_000).unwrap(), EventKind::AuthFailed);
+                event.user = Some(format!("user{number}"));
+                event.message = Some("why ".repeat(50));
+                Recorded::of(&event, recorded::class_of(&event), true)
+            };
+            (from..from + 50).map(event).collect()
+        };
+        let mut kept = store.record(&events(0)).unwrap().len();
+        fill(folder);
+        let error = loop {
+            match store.record(&events(u32::try_from(kept).unwrap())) {
+                Ok(heads) => kept += heads.len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("no space is left"), "{error}");
+        let count = |store: &EventStore| {
+            let mut count = 0;
+            store.event_heads(|_| count += 1).unwrap();
+            count
+        };
+        assert_eq!(count(&store), kept, "all of it or nothing");
+        relieve(folder);
+        kept += store.record(&events(u32::try_from(kept).unwrap())).unwrap().len();
+        assert_eq!(count(&store), kept);
+        drop(store);
+        let (store, problem) = EventStore::open(folder, SharedPrivacy::default()).unwrap();
+        assert_eq!((problem, count(&store)), (None, kept));
+    });
+}

@@ -122,7 +122,7 @@ pub(super) fn of_analyzer(id: &str, rule: &AnalyzerRule, usual: &Settings) -> Re
     })
 }
 
-fn given(value: &serde_json::Value) -> Option<Given> {
+pub(in crate::daemon) fn given(value: &serde_json::Value) -> Option<Given> {
     Some(match value {
         serde_json::Value::Bool(flag) => Given::Flag(*flag),
         serde_json::Value::Number(number) => Given::Number(number.as_f64()?),

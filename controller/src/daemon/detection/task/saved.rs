@@ -2,61 +2,76 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{MOST_UNSAVED, STORE_PART, STORE_START_PART, Session, span};
+use super::{MOST_UNSAVED, Session, span};
 use crate::adapters::clock;
-use crate::adapters::store::Save;
-use crate::daemon::detection::keeper::{self, CHECKPOINTS, Keeper, Kept};
-use crate::domain::http::alert::AlertId;
+use crate::adapters::store::{EventStore, PastDenial, Save, StoreError};
+use crate::domain::http::alert::{Alert, AlertId};
 use crate::domain::http::book::{self, Folding};
 use crate::domain::http::follow::Checkpoint;
 
-impl Session<'_> {
-    /// Opens the database, and takes up what an earlier run left there.
-    pub(super) async fn open_store(&mut self) {
-        let now = clock::now();
-        let responses = self.detector.responder.responses();
-        let spans = (span(self.settings.detection.alerts.fold_s), span(responses.memory_s));
-        let (folder, most) = (self.context.state.clone(), Folding::default().most);
-        let opened = tokio::task::spawn_blocking(move || keeper::open(&folder, now.wall, spans, most)).await;
-        match opened.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok((keeper, past)) => {
-                for alert in past.alerts {
-                    self.detector.alerts.adopt(alert, now.wall);
-                }
-                for denial in past.denials {
-                    self.detector.responder.record(denial.prefix, denial.denied_at, denial.for_s, now);
-                }
-                let stored: Vec<(Arc<str>, Checkpoint)> =
-                    past.checkpoints.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-                for (input, checkpoint) in stored {
-                    self.checkpoints.entry((input, Arc::clone(&checkpoint.path))).or_insert(checkpoint);
-                }
-                // What was in work when the task before this one failed is not read again.
-                if let Some((input, checkpoint)) = self.context.in_work() {
-                    self.checkpoints.insert((input, Arc::clone(&checkpoint.path)), checkpoint);
-                    self.has_new_checkpoints = true;
-                }
-                self.context.shared.detected.set_alerts(past.reader);
-                self.keeper = Some(keeper);
-                self.problem(STORE_PART, None);
-                if let Some(problem) = past.problem {
-                    self.problem(STORE_START_PART, Some(problem));
-                }
-            }
-            Err(problem) => {
-                let text = format!("alerts are made and acted upon, and not kept: {problem}");
-                self.problem(STORE_PART, Some(text));
-            }
-        }
-    }
+/// What an earlier run left.
+#[derive(Debug)]
+struct Past {
+    /// Alerts that may still be repeated.
+    alerts: Vec<Alert>,
+    /// Denials that count against their sources, in the order they were made.
+    denials: Vec<PastDenial>,
+    /// How far logs were read.
+    checkpoints: Option<String>,
+}
 
-    pub(super) async fn kept(keeper: &mut Option<Keeper>) -> Option<Kept> {
-        match keeper {
-            Some(keeper) => keeper.kept.recv().await,
-            None => std::future::pending().await,
+/// What came of what was to be written.
+#[derive(Debug)]
+pub(in crate::daemon::detection) enum Kept {
+    /// All of it is written.
+    Saved,
+    /// Nothing of it is; it comes back.
+    NotSaved(Box<Save>),
+}
+
+/// Alerts last seen within `fold`, denials within `memory`.
+fn past(store: &EventStore, now: Timestamp, fold: SignedDuration, memory: SignedDuration) -> Result<Past, StoreError> {
+    let ago = |span: SignedDuration| now.checked_sub(span).unwrap_or(Timestamp::MIN);
+    Ok(Past {
+        alerts: store.open_since(ago(fold), Folding::default().most)?,
+        denials: store.denials_since(ago(memory))?,
+        checkpoints: store.note(CHECKPOINTS)?,
+    })
+}
+
+/// The note that checkpoints are kept under.
+const CHECKPOINTS: &str = "checkpoints";
+
+impl Session<'_> {
+    /// Takes up what an earlier run left in the database, if it is open.
+    pub(super) async fn take_up(&mut self) {
+        let now = clock::now();
+        let (fold, memory) =
+            (span(self.settings.detection.alerts.fold_s), span(self.detector.responder.responses().memory_s));
+        let Ok(past) = self.context.keeper.ask(move |store| past(store, now.wall, fold, memory)).await else { return };
+        for alert in past.alerts {
+            self.detector.alerts.adopt(alert, now.wall);
         }
+        for denial in past.denials {
+            // An earlier weir wrote the prefix itself.
+            let prefix = denial.who.parse::<IpNet>().ok();
+            let who = prefix.map_or(denial.who, |prefix| self.detector.responder.name(prefix));
+            self.detector.responder.record(&who, denial.denied_at, denial.for_s, now);
+        }
+        let stored: Vec<(Arc<str>, Checkpoint)> =
+            past.checkpoints.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        for (input, checkpoint) in stored {
+            self.checkpoints.entry((input, Arc::clone(&checkpoint.path))).or_insert(checkpoint);
+        }
+        // What was in work when the task before this one failed is not read again.
+        if let Some((input, checkpoint)) = self.context.in_work() {
+            self.checkpoints.insert((input, Arc::clone(&checkpoint.path)), checkpoint);
+            self.has_new_checkpoints = true;
+        }
+        self.is_open = true;
     }
 
     /// Takes over how far logs are acted upon.
@@ -97,10 +112,34 @@ impl Session<'_> {
             return;
         }
         // Until a database can be opened, what is to be written waits.
-        let Some(keeper) = &self.keeper else { return self.keep_for_later(save) };
-        match keeper.save(save) {
-            Ok(()) => self.is_saving = true,
-            Err(save) => self.keep_for_later(*save),
+        if !self.is_open {
+            return self.keep_for_later(save);
+        }
+        self.is_saving = true;
+        let (keeper, tell) = (self.context.keeper.clone(), self.tell_kept.clone());
+        tokio::spawn(async move {
+            let save = Arc::new(save);
+            let written = Arc::clone(&save);
+            let outcome = keeper.ask(move |store| store.save(&written)).await;
+            let kept = match outcome {
+                Ok(()) => Kept::Saved,
+                Err(_noted) => Kept::NotSaved(Box::new(Arc::unwrap_or_clone(save))),
+            };
+            // Who handed it over may have gone.
+            let _gone = tell.send(kept);
+        });
+    }
+
+    /// Hands over the events to be kept.
+    pub(super) fn record(&mut self) {
+        let (events, left_out) = self.gathered.take();
+        if events.is_empty() && left_out == 0 {
+            return;
+        }
+        if let Err((events, _)) = self.context.keeper.record(events, left_out) {
+            for event in events {
+                self.gathered.add(event);
+            }
         }
     }
 
@@ -116,28 +155,9 @@ impl Session<'_> {
     }
 
     pub(super) fn kept_one(&mut self, kept: Kept) {
-        match kept {
-            Kept::Saved => {
-                self.is_saving = false;
-                self.problem(STORE_PART, None);
-            }
-            Kept::NotSaved(save, why) => {
-                self.is_saving = false;
-                self.keep_for_later(*save);
-                self.problem(STORE_PART, Some(format!("alerts are made and acted upon, and not kept: {why}")));
-            }
-            Kept::LetGo(Ok(0)) => {}
-            // There may be more of them.
-            Kept::LetGo(Ok(_)) => self.let_go(),
-            Kept::LetGo(Err(why)) => tracing::warn!(why, "old alerts stay"),
-        }
-    }
-
-    pub(super) fn let_go(&self) {
-        let alerts = &self.settings.detection.alerts;
-        let oldest = clock::now().wall.checked_sub(span(alerts.retention_s)).unwrap_or(Timestamp::MIN);
-        if let Some(keeper) = &self.keeper {
-            keeper.let_go(alerts.most, oldest);
+        self.is_saving = false;
+        if let Kept::NotSaved(save) = kept {
+            self.keep_for_later(*save);
         }
     }
 }

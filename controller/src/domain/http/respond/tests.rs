@@ -180,11 +180,10 @@ fn a_limit_that_could_not_be_made_takes_no_denial_back() {
 #[test]
 fn denials_of_an_earlier_run_count() {
     let mut responder = Responder::new(Responses::default());
-    let prefix = "192.0.2.7/32".parse().unwrap();
     // The machine was started again 100 seconds ago.
     let ago = |seconds: i64| now(100).wall - jiff::SignedDuration::from_secs(seconds);
-    responder.record(prefix, ago(100_000), 3_600, now(100));
-    responder.record(prefix, ago(7_000), 7_200, now(100));
+    responder.record("192.0.2.7", ago(100_000), 3_600, now(100));
+    responder.record("192.0.2.7", ago(7_000), 7_200, now(100));
     let found = finding("a", "192.0.2.7", Some(Response::Deny { for_s: 60 }));
     assert_eq!(denied_for(&mut responder, &found, 200), None);
     assert_eq!(denied_for(&mut responder, &found, 301), Some(240));

@@ -1,5 +1,6 @@
 //! Rules as people fill them in: a name, what fields must be, how bad it is.
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use yaml_serde::{Mapping, Value};
 
 use super::fields;
@@ -8,8 +9,9 @@ use crate::domain::http::finding::Response;
 use crate::domain::http::severity::Severity;
 
 /// A rule filled in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RuleForm)]
 pub struct Form {
     /// Its name, in a few words.
     pub name: String,
@@ -32,8 +34,9 @@ pub struct Form {
 }
 
 /// How a field is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RuleCompare)]
 pub enum Compare {
     /// It is one of the values.
     Is,
@@ -54,8 +57,9 @@ pub enum Compare {
 }
 
 /// What must be so of one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RuleCondition)]
 pub struct Condition {
     /// The field.
     pub field: String,

@@ -14,7 +14,7 @@ const BUFFER: usize = 1 << 18;
 const PACKED: [(&[u8], &str); 3] = [(b"BZh", "bzcat"), (b"\xfd7zXZ\0", "xzcat"), (b"\x28\xb5\x2f\xfd", "zstdcat")];
 
 /// The lines of a file.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     bytes: Box<dyn BufRead + 'a>,
 }
 
@@ -23,7 +23,7 @@ impl Lines<'static> {
     ///
     /// # Errors
     /// It cannot be opened, or is packed in a way that is not known.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         if file.metadata()?.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name the files in it"));
@@ -37,7 +37,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// It cannot be read, or is packed in a way that is not known.
-    pub(super) fn of(bytes: impl Read + 'a) -> io::Result<Self> {
+    pub(crate) fn of(bytes: impl Read + 'a) -> io::Result<Self> {
         let mut bytes = BufReader::with_capacity(BUFFER, bytes);
         let start = bytes.fill_buf()?;
         if let Some((_, tool)) = PACKED.iter().find(|(magic, _)| start.starts_with(magic)) {
@@ -55,7 +55,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// The file cannot be read on.
-    pub(super) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+    pub(crate) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         let mut is_there = false;
         loop {

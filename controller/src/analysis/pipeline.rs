@@ -16,7 +16,7 @@ type Judged<M> = Vec<(Box<Event>, M)>;
 
 /// Takes each event that `next` gives through `judge`, on so many threads, and then in the order they came to `observe`,
 /// on a thread of its own.
-pub(super) fn run<M: Send>(
+pub(crate) fn run<M: Send>(
     threads: usize,
     mut next: impl FnMut() -> Option<Box<Event>>,
     judge: impl Fn(&Event) -> M + Sync,

@@ -37,7 +37,7 @@ struct Input<'a> {
 
 /// Events of all files. A file is opened when the others have come to its first time, so that of a set that was rotated
 /// only one or two are open at once.
-pub(super) struct Merged<'a> {
+pub(crate) struct Merged<'a> {
     inputs: Vec<Input<'a>>,
     /// The last is the next to be opened.
     waiting: Vec<Waiting>,
@@ -51,7 +51,7 @@ impl<'a> Merged<'a> {
     ///
     /// # Errors
     /// Lines cannot be read as chosen.
-    pub(super) fn new(
+    pub(crate) fn new(
         files: &[PathBuf],
         choice: &Choice,
         zone: &TimeZone,
@@ -88,7 +88,7 @@ impl<'a> Merged<'a> {
     }
 
     /// The next event, and the number of its file.
-    pub(super) fn next(&mut self) -> Option<Box<Event>> {
+    pub(crate) fn next(&mut self) -> Option<Box<Event>> {
         loop {
             let next = self.open.peek().map(|Reverse((time, _))| *time);
             let is_due = |waiting: &Waiting| next.is_none_or(|next| waiting.first <= next);
@@ -113,7 +113,7 @@ impl<'a> Merged<'a> {
     }
 
     /// What was read, file by file.
-    pub(super) fn rows(self) -> Vec<LogInput> {
+    pub(crate) fn rows(self) -> Vec<LogInput> {
         let row = |mut input: Input<'_>| {
             let formats: Vec<_> = input.reader.formats().iter().map(|format| format.name()).collect();
             input.row.format = if formats.is_empty() { "unknown".to_owned() } else { formats.join(", ") };

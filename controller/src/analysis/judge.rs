@@ -17,7 +17,6 @@ use crate::domain::http::detector::{Detector, Moment};
 use crate::domain::http::event::Event;
 use crate::domain::http::respond::{Responder, Responses};
 use crate::domain::http::rules::{Caps, Correlator, Matches, RuleSet, SAMPLE_EVERY, SlowRule};
-use crate::domain::report::LogAlert;
 
 /// Alerts that are open to repeats at once: twice those of the daemon, as nobody waits for them.
 const OPEN: usize = 20_000;
@@ -31,14 +30,14 @@ const TAKEN_EVERY: u64 = 1_024;
 const TICK: SignedDuration = SignedDuration::from_secs(60);
 
 /// What rules see in events, each alone: for several threads.
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     rules: Option<Arc<RuleSet>>,
     seen: AtomicU64,
 }
 
 impl Matcher {
     /// What they see in one; some are timed, so that a slow rule is found.
-    pub(super) fn matches(&self, event: &Event) -> Option<Matches> {
+    pub(crate) fn matches(&self, event: &Event) -> Option<Matches> {
         let rules = self.rules.as_ref()?;
         if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
             return Some(rules.timed(event, &|| clock::monotonic().0));
@@ -48,7 +47,7 @@ impl Matcher {
 }
 
 /// Judges events in their order.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     rules: Option<Arc<RuleSet>>,
     detector: Detector,
     guard: &'a (dyn Fn(IpNet) -> Option<String> + Sync),
@@ -62,18 +61,18 @@ pub(super) struct Judge<'a> {
 }
 
 /// What came of them.
-pub(super) struct Observed {
-    pub(super) alerts: Vec<LogAlert>,
-    pub(super) left_out: u64,
-    pub(super) overflowed: u64,
-    pub(super) sources: u64,
-    pub(super) first: Option<Timestamp>,
-    pub(super) last: Option<Timestamp>,
-    pub(super) slow: Vec<SlowRule>,
+pub(crate) struct Observed {
+    pub(crate) alerts: Vec<Alert>,
+    pub(crate) left_out: u64,
+    pub(crate) overflowed: u64,
+    pub(crate) sources: u64,
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+    pub(crate) slow: Vec<SlowRule>,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         rules: Option<Arc<RuleSet>>,
         analyzers: Option<Analyzers>,
         responses: Responses,
@@ -99,12 +98,12 @@ impl<'a> Judge<'a> {
     }
 
     /// What the first stage needs.
-    pub(super) fn matcher(&self) -> Matcher {
+    pub(crate) fn matcher(&self) -> Matcher {
         Matcher { rules: self.rules.clone(), seen: AtomicU64::new(0) }
     }
 
     /// Takes in the next event.
-    pub(super) fn observe(&mut self, mut event: Box<Event>, matches: Option<Matches>) {
+    pub(crate) fn observe(&mut self, mut event: Box<Event>, matches: Option<Matches>) {
         let time = event.time;
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
@@ -131,14 +130,14 @@ impl<'a> Judge<'a> {
     }
 
     /// What came of all of them.
-    pub(super) fn finish(mut self) -> Observed {
+    pub(crate) fn finish(mut self) -> Observed {
         let end = self.last.unwrap_or(Timestamp::UNIX_EPOCH);
         drop(self.detector.finish(&Moment::replayed(end, self.guard)));
         self.kept.take(self.detector.alerts.take_all(end));
         let slow = self.detector.rules.as_mut().map(Correlator::take_slow).unwrap_or_default();
         let (alerts, left_out) = self.kept.sorted();
         Observed {
-            alerts: alerts.into_iter().map(LogAlert::from).collect(),
+            alerts,
             left_out,
             overflowed: self.detector.alerts.overflowed(),
             sources: self.sources.len() as u64,

@@ -1,0 +1,310 @@
+//! What people do with alerts, datasets and hunts: what follows is carried out first, then it is kept, then answered.
+mod analyze;
+mod problem;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+pub use self::analyze::Analysis;
+pub use self::problem::CaseFault;
+use super::detection::{self, DetectionHandle, Triaged};
+use super::keeper::Keeper;
+use super::reputation::ReputationHandle;
+use crate::adapters::store::{CaseError, Changed};
+use crate::adapters::{clock, random};
+use crate::domain::decision::ListEnforcement;
+use crate::domain::http::alert::{Action, Alert, AlertId, AlertUpdate};
+use crate::domain::http::dataset::{Content, Dataset, DatasetRequest, Hunt, HuntRequest};
+use crate::domain::report::{AlertRequest, BulkReport, BulkUpdate, MOST_LISTED, UpdateReport};
+use crate::sync::{Batch, Command, Handle, Shared, SyncError};
+
+/// The way to alerts, datasets and hunts, to change them.
+#[derive(Clone, Debug)]
+pub struct Cases {
+    shared: Shared,
+    sync: Handle,
+    keeper: Keeper,
+    reputation: ReputationHandle,
+    detection: DetectionHandle,
+    /// An analysis takes all of a CPU: one at a time.
+    analysis: Arc<Semaphore>,
+}
+
+/// What was undone with alerts that were nothing.
+#[derive(Debug, Default)]
+struct Lifted {
+    prefixes: Vec<(AlertId, Action, IpNet)>,
+    users: Vec<String>,
+    score: Option<u8>,
+}
+
+impl Lifted {
+    fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.prefixes.iter().map(|(_, _, prefix)| prefix.to_string()).collect();
+        words.extend(self.users.iter().cloned());
+        words.sort();
+        words.dedup();
+        words
+    }
+}
+
+fn new_id() -> AlertId {
+    let random = u128::from(random::number()) << 64 | u128::from(random::number());
+    AlertId::v7(clock::now().wall, random)
+}
+
+impl Cases {
+    pub(super) fn new(
+        shared: &Shared,
+        sync: &Handle,
+        keeper: &Keeper,
+        reputation: &ReputationHandle,
+        detection: &DetectionHandle,
+    ) -> Self {
+        Self {
+            shared: shared.clone(),
+            sync: sync.clone(),
+            keeper: keeper.clone(),
+            reputation: reputation.clone(),
+            detection: detection.clone(),
+            analysis: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Changes an alert. One that becomes a false positive has the decision it caused lifted, and what it weighed taken
+    /// back, before that is kept.
+    ///
+    /// # Errors
+    /// [`CaseFault`]: nothing is kept of the change.
+    pub async fn update(
+        &self,
+        id: AlertId,
+        update: AlertUpdate,
+        actor: String,
+        dry_run: bool,
+    ) -> Result<UpdateReport, CaseFault> {
+        let (changed, lifted) = self.changed(&[id], update, actor, dry_run).await?;
+        let changed = changed.into_iter().next().ok_or(CaseError::NoAlert(id))?;
+        let (score, lifted) = (lifted.score, lifted.words());
+        Ok(UpdateReport { changed: changed.is_changed, dry_run, lifted, score, alert: changed.after })
+    }
+
+    /// Changes several alerts, all of them or none.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn bulk_update(&self, bulk: BulkUpdate, actor: String, dry_run: bool) -> Result<BulkReport, CaseFault> {
+        if bulk.ids.is_empty() || bulk.ids.len() > MOST_LISTED {
+            return Err(CaseFault::Bad(format!(
+                "{} ids; from 1 to {MOST_LISTED} are changed together",
+                bulk.ids.len()
+            )));
+        }
+        let mut ids = bulk.ids;
+        ids.sort();
+        ids.dedup();
+        let (changed, lifted) = self.changed(&ids, bulk.update, actor, dry_run).await?;
+        let updated = changed.iter().filter(|changed| changed.is_changed).count() as u64;
+        let unchanged = changed.len() as u64 - updated;
+        Ok(BulkReport { updated, unchanged, dry_run, lifted: lifted.words() })
+    }
+
+    async fn changed(
+        &self,
+        ids: &[AlertId],
+        update: AlertUpdate,
+        actor: String,
+        dry_run: bool,
+    ) -> Result<(Vec<Changed>, Lifted), CaseFault> {
+        update.check().map_err(|error| CaseFault::Bad(error.to_string()))?;
+        let now = clock::now().wall;
+        let change = |dry_run| {
+            let (ids, update) = (ids.to_vec(), update.clone());
+            self.keeper.ask(move |store| store.change_alerts(&ids, &update, now, dry_run))
+        };
+        // What cannot be kept has no consequences either.
+        let planned = change(true).await?;
+        if dry_run || planned.iter().all(|changed| !changed.is_changed) {
+            return Ok((planned, Lifted::default()));
+        }
+        let mut lifted = Lifted::default();
+        for changed in planned.iter().filter(|changed| update.clears(&changed.before.triage)) {
+            self.lift(&changed.before, &actor, &mut lifted).await?;
+        }
+        let done = change(false).await?;
+        for changed in done.iter().filter(|changed| changed.is_changed) {
+            let id = changed.after.id;
+            // What was lifted for the score is no business of rules.
+            let by_rules = |action: Action| matches!(action, Action::Deny | Action::Limit);
+            let of_alert = lifted.prefixes.iter().filter(|(alert, action, _)| *alert == id && by_rules(*action));
+            let lifted = of_alert.map(|(_, action, prefix)| (*action, *prefix)).collect();
+            let is_closed = changed.after.triage.status.is_closed();
+            self.detection.triaged(Triaged { id, is_closed, lifted }).await;
+            let detail = json!({
+                "status": [changed.before.triage.status, changed.after.triage.status],
+                "update": update,
+                "title": changed.after.title,
+                "source": changed.after.source,
+            });
+            self.audited(&actor, "alert update", &id.to_string(), detail).await?;
+        }
+        Ok((done, lifted))
+    }
+
+    /// Undoes what an alert caused: in force is then only what others cause.
+    async fn lift(&self, alert: &Alert, actor: &str, lifted: &mut Lifted) -> Result<(), CaseFault> {
+        let mark = format!("alert {}", alert.id);
+        for (action, list) in [(Action::Deny, detection::DENIALS), (Action::Limit, detection::LIMITS)] {
+            let caused: Vec<IpNet> = {
+                let state = self.shared.read();
+                let entries = state.desired.named(list).map(|list| &list.entries);
+                let caused = entries.into_iter().flatten().filter(|(_, info)| info.reason.contains(&mark));
+                caused.map(|(prefix, _)| *prefix).collect()
+            };
+            if caused.is_empty() {
+                continue;
+            }
+            let usual = if action == Action::Limit { ListEnforcement::Limit } else { ListEnforcement::Enforce };
+            let batch = Batch {
+                list: list.to_owned(),
+                origin: detection::origin(),
+                usual,
+                put: Vec::new(),
+                remove: caused.clone(),
+                replace: false,
+                dry_run: false,
+            };
+            self.sync.ask(|reply| Command::Batch(batch, actor.to_owned(), reply)).await?;
+            lifted.prefixes.extend(caused.into_iter().map(|prefix| (alert.id, action, prefix)));
+        }
+        let users: Vec<String> = {
+            let users = self.shared.detected.users();
+            let denied = users.list(clock::now().boot).filter(|denied| denied.reason.contains(&mark));
+            denied.map(|denied| denied.user.clone()).collect()
+        };
+        for user in users {
+            if self.detection.lift(user.clone(), actor.to_owned()).await? {
+                lifted.users.push(user);
+            }
+        }
+        if alert.source.is_some() {
+            let cleared = self.reputation.cleared(alert.clone()).await;
+            lifted.score = Some(lifted.score.unwrap_or(0).max(cleared.score));
+            lifted.prefixes.extend(cleared.lifted.into_iter().map(|prefix| (alert.id, Action::Observe, prefix)));
+        }
+        Ok(())
+    }
+
+    /// Has a change noted, and waits until that is saved.
+    async fn audited(
+        &self,
+        actor: &str,
+        action: &str,
+        target: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), SyncError> {
+        let record = (actor.to_owned(), action.to_owned(), target.to_owned(), detail);
+        self.sync.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await
+    }
+
+    /// Makes an alert that a person asks for.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn create(&self, request: AlertRequest, actor: String, dry_run: bool) -> Result<Alert, CaseFault> {
+        let alert = analyze::made(request, new_id(), clock::now().wall)?;
+        if dry_run {
+            return Ok(alert);
+        }
+        let new = vec![alert.clone()];
+        self.keeper.ask(move |store| store.add_alerts(&new)).await?;
+        let detail = json!({"title": alert.title, "severity": alert.severity});
+        self.audited(&actor, "alert create", &alert.id.to_string(), detail).await?;
+        Ok(alert)
+    }
+
+    /// Takes an alert away; what it caused stays in force, as it does when an alert is past its time.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn delete(&self, id: AlertId, actor: String, dry_run: bool) -> Result<Alert, CaseFault> {
+        let alert = self.keeper.ask(move |store| store.delete_alert(id, dry_run)).await?;
+        if !dry_run {
+            self.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
+            let detail = json!({"title": alert.title, "severity": alert.severity, "count": alert.count});
+            self.audited(&actor, "alert delete", &id.to_string(), detail).await?;
+        }
+        Ok(alert)
+    }
+
+    /// Keeps a dataset.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn add_dataset(
+        &self,
+        request: DatasetRequest,
+        actor: String,
+        dry_run: bool,
+    ) -> Result<Dataset, CaseFault> {
+        let now = clock::now().wall;
+        let dataset = request.made(new_id().to_string(), actor.clone(), now);
+        let dataset = dataset.map_err(|error| CaseFault::Bad(error.to_string()))?;
+        if let Content::Log { path, zone, .. } = &dataset.content {
+            analyze::allowed(&self.shared, Path::new(path))?;
+            analyze::zone(zone.as_deref())?;
+        }
+        if dry_run {
+            return Ok(dataset);
+        }
+        let kept = dataset.clone();
+        self.keeper.ask(move |store| store.add_dataset(&kept)).await?;
+        let detail = serde_json::to_value(&dataset.content).unwrap_or_default();
+        self.audited(&actor, "dataset create", &dataset.name, detail).await?;
+        Ok(dataset)
+    }
+
+    /// Takes a dataset away; its alerts stay.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn delete_dataset(&self, id: String, actor: String, dry_run: bool) -> Result<Dataset, CaseFault> {
+        let dataset = self.keeper.ask(move |store| store.delete_dataset(&id, dry_run)).await?;
+        if !dry_run {
+            self.audited(&actor, "dataset delete", &dataset.name, json!({"id": dataset.id})).await?;
+        }
+        Ok(dataset)
+    }
+
+    /// Keeps a hunt.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn add_hunt(&self, request: HuntRequest, actor: String, dry_run: bool) -> Result<Hunt, CaseFault> {
+        let hunt = request.made(new_id().to_string(), actor.clone(), clock::now().wall);
+        let hunt = hunt.map_err(|error| CaseFault::Bad(error.to_string()))?;
+        if dry_run {
+            return Ok(hunt);
+        }
+        let kept = hunt.clone();
+        self.keeper.ask(move |store| store.add_hunt(&kept)).await?;
+        self.audited(&actor, "hunt create", &hunt.name, json!({"id": hunt.id})).await?;
+        Ok(hunt)
+    }
+
+    /// Takes a hunt away; its datasets and alerts stay.
+    ///
+    /// # Errors
+    /// [`CaseFault`].
+    pub async fn delete_hunt(&self, id: String, actor: String, dry_run: bool) -> Result<Hunt, CaseFault> {
+        let hunt = self.keeper.ask(move |store| store.delete_hunt(&id, dry_run)).await?;
+        if !dry_run {
+            self.audited(&actor, "hunt delete", &hunt.name, json!({"id": hunt.id})).await?;
+        }
+        Ok(hunt)
+    }
+}

@@ -1,0 +1,152 @@
+//! What is kept of people: keys that addresses are hashed with, and erasure.
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::cases::CaseFault;
+use super::detection::DetectionHandle;
+use super::keeper::Keeper;
+use super::reputation::ReputationHandle;
+use crate::adapters::store::{Erased, Privacy, StoreError};
+use crate::adapters::{clock, privacy_key};
+use crate::domain::http::source;
+use crate::domain::prefixes::single;
+use crate::domain::report::{EraseReport, EraseRequest, RotateReport};
+use crate::sync::{Command, Handle, Shared, SyncError};
+
+/// The way to what is kept of people.
+#[derive(Clone, Debug)]
+pub struct PrivacyDesk {
+    shared: Shared,
+    sync: Handle,
+    keeper: Keeper,
+    reputation: ReputationHandle,
+    detection: DetectionHandle,
+    state: PathBuf,
+}
+
+impl PrivacyDesk {
+    pub(super) fn new(
+        shared: &Shared,
+        sync: &Handle,
+        keeper: &Keeper,
+        reputation: &ReputationHandle,
+        detection: &DetectionHandle,
+        state: &Path,
+    ) -> Self {
+        Self {
+            shared: shared.clone(),
+            sync: sync.clone(),
+            keeper: keeper.clone(),
+            reputation: reputation.clone(),
+            detection: detection.clone(),
+            state: state.to_owned(),
+        }
+    }
+
+    /// Has addresses hashed with another key from now on. What is kept under those before is still found by its address,
+    /// until nothing is kept under them any more; with `forget`, it is nobody's from now on.
+    ///
+    /// # Errors
+    /// [`CaseFault`]: the keys are those before.
+    pub async fn rotate(&self, forget: bool, actor: String, dry_run: bool) -> Result<RotateReport, CaseFault> {
+        let before = self.shared.detected.privacy.load_full();
+        if before.names.is_plain() {
+            let why = "addresses are not hashed here; `hash_addresses = true` under [privacy] has them hashed";
+            return Err(CaseFault::Conflict(why.to_owned()));
+        }
+        let mut report = RotateReport { changed: true, dry_run, keys: before.names.keys().len() + 1 };
+        if forget {
+            report.keys = 1;
+        }
+        if dry_run {
+            return Ok(report);
+        }
+        let (folder, now) = (self.state.clone(), clock::now().wall);
+        let old = before.names.clone();
+        let names = tokio::task::spawn_blocking(move || privacy_key::rotate(&folder, &old, forget, now)).await;
+        let names = names.map_err(|error| CaseFault::Failed(error.to_string()))?;
+        let names = names.map_err(|error| CaseFault::Failed(error.to_string()))?;
+        self.shared.detected.privacy.store(Arc::new(Privacy { names, ..*before }));
+        self.audited(&actor, "privacy rotate", json!({"forget": forget})).await?;
+        Ok(report)
+    }
+
+    /// Erases what is kept of an address or a user: alerts, events, evidence, past denials, and mentions elsewhere. What is
+    /// in force stays so until it ends.
+    ///
+    /// # Errors
+    /// [`CaseFault`]: what was erased by then stays erased.
+    pub async fn erase(&self, request: EraseRequest, actor: String) -> Result<EraseReport, CaseFault> {
+        let user = request.user.filter(|user| !user.is_empty());
+        let address = request.address.filter(|address| !address.is_empty()).map(|text| {
+            let parsed = text.trim().parse::<IpAddr>();
+            parsed.map_err(|_error| CaseFault::Bad(format!("{text:?} is not an address")))
+        });
+        let address = address.transpose()?.map(|address| address.to_canonical());
+        if address.is_some() == user.is_some() {
+            return Err(CaseFault::Bad("say whose: address or user, one of them".to_owned()));
+        }
+        let names = self.shared.detected.privacy.load().names.clone();
+        let mut called: Vec<String> = Vec::new();
+        for prefix in address.into_iter().flat_map(|address| [single(address), source::prefix(address)]) {
+            called.extend(names.all_of(prefix));
+            // As an earlier weir wrote it.
+            called.push(prefix.to_string());
+        }
+        called.sort();
+        called.dedup();
+        let (dry_run, asked) = (request.dry_run, user.clone());
+        if !dry_run {
+            // First those who would write it again; what they have in hand is written, so that it is found here.
+            self.detection.erased(called.clone(), user.clone()).await;
+            self.reputation.erased(called.clone()).await;
+            self.keeper.ask(|_| Ok::<_, StoreError>(())).await?;
+        }
+        let numbers = self.shared.detected.tally().numbers_of(&called, user.as_deref());
+        let erased = if dry_run {
+            let (called, numbers) = (called.clone(), numbers.len() as u64);
+            let reader = self.shared.detected.alerts();
+            let reader = reader.ok_or_else(|| CaseFault::Closed("the database of alerts is not open".to_owned()))?;
+            let counted = tokio::task::spawn_blocking(move || reader.named(&called, asked.as_deref())).await;
+            let counted = counted.map_err(|error| CaseFault::Failed(error.to_string()))?;
+            let alerts = counted.map_err(|error| CaseFault::Failed(error.to_string()))?;
+            Erased { alerts, events: numbers, ..Erased::default() }
+        } else {
+            let (names, numbers) = (called.clone(), numbers.clone());
+            self.keeper.ask(move |store| store.erase(&names, asked.as_deref(), &numbers)).await?
+        };
+        let mut changes = 0;
+        if !dry_run {
+            self.shared.detected.tally_mut().remove(&numbers);
+            let mut texts = called;
+            texts.extend(user.clone());
+            let (tell, told) = oneshot::channel();
+            self.sync.send(Command::Erase(texts, tell))?;
+            changes = told.await.map_err(|_gone| SyncError::Stopping)?.map_err(CaseFault::Failed)?;
+            // Whose it was is what was to be forgotten.
+            let what = if user.is_some() { "a user" } else { "an address" };
+            let detail = json!({"what": what, "alerts": erased.alerts, "events": erased.events});
+            self.audited(&actor, "privacy erase", detail).await?;
+        }
+        let any = erased != Erased::default() || changes > 0;
+        Ok(EraseReport {
+            changed: any,
+            dry_run,
+            alerts: erased.alerts,
+            mentions: erased.mentions,
+            events: erased.events,
+            denials: erased.denials,
+            reputation: erased.reputation,
+            changes,
+        })
+    }
+
+    async fn audited(&self, actor: &str, action: &str, detail: serde_json::Value) -> Result<(), SyncError> {
+        let record = (actor.to_owned(), action.to_owned(), String::new(), detail);
+        self.sync.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await
+    }
+}

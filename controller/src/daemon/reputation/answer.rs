@@ -1,0 +1,154 @@
+//! What a score asks for, carried out: denials and limits by the sync task.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::problem;
+use crate::adapters::clock;
+use crate::daemon::detection::guarded;
+use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
+use crate::domain::reputation::{Answer, Answers, Assessment};
+use crate::domain::time::Now;
+use crate::sync::{Batch, Command, Handle, Put, Shared};
+
+/// The list of denials.
+pub(in crate::daemon) const DENIALS: &str = "reputation";
+/// The list of those that have the tighter limit.
+pub(in crate::daemon) const LIMITS: &str = "reputation-limit";
+/// Lines of the ledger that a reason names.
+const REASONS: usize = 3;
+
+/// Decisions that are to be sent.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    shared: Shared,
+    sync: Handle,
+    waiting: BTreeMap<&'static str, BTreeMap<IpNet, (Arc<str>, Put)>>,
+}
+
+impl Decisions {
+    pub(super) fn new(shared: Shared, sync: Handle) -> Self {
+        Self { shared, sync, waiting: BTreeMap::new() }
+    }
+
+    /// Notes what an assessment asks for.
+    pub(super) fn answer(
+        &mut self,
+        prefix: IpNet,
+        key: &Arc<str>,
+        assessment: &Assessment,
+        answers: &mut Answers,
+        now: Now,
+    ) {
+        let boot = super::signed(now.boot.0);
+        let past = answers.past(key);
+        let is_answered =
+            past.is_some_and(|past| [past.long, past.short, past.limit].iter().any(|step| step.until > boot));
+        if is_answered && !self.is_in_force(prefix) {
+            // Somebody lifted it: it does not count.
+            answers.lifted(key, boot);
+        }
+        let (list, for_s) = match answers.answer(key, assessment, boot) {
+            Answer::Nothing => return,
+            Answer::Limit { for_s } => (LIMITS, for_s),
+            Answer::Short { for_s } | Answer::Long { for_s } => (DENIALS, for_s),
+        };
+        let has_limit = {
+            let state = self.shared.read();
+            state.settings.floods.tight.is_some() || state.settings.profiles.contains_key(LIMITS)
+        };
+        if guarded(&self.shared, prefix, &Origin::Reputation).is_some() || list == LIMITS && !has_limit {
+            answers.lifted(key, boot);
+            return;
+        }
+        let enforce = self.shared.read().settled.reputation.policy.enforce;
+        let enforcement = if enforce { Enforcement::Enforce } else { Enforcement::Observe };
+        let put = Put { expiry: Some(now.after(for_s)), reason: reason(assessment).into(), enforcement };
+        self.waiting.entry(list).or_default().insert(prefix, (Arc::clone(key), put));
+    }
+
+    fn is_in_force(&self, prefix: IpNet) -> bool {
+        let waits = self.waiting.values().any(|waiting| waiting.contains_key(&prefix));
+        waits || !self.lists_with(|entry| entry == prefix).is_empty()
+    }
+
+    /// The entries for a score that fit, each with its list.
+    fn lists_with(&self, fits: impl Fn(IpNet) -> bool) -> Vec<(&'static str, IpNet)> {
+        let state = self.shared.read();
+        let mut found = Vec::new();
+        for name in [DENIALS, LIMITS] {
+            let Some(list) = state.desired.named(name) else { continue };
+            found.extend(list.entries.keys().filter(|prefix| fits(**prefix)).map(|prefix| (name, *prefix)));
+        }
+        found
+    }
+
+    /// Sends what waits, and takes in what the sync task says; whether there was anything.
+    pub(super) async fn send(&mut self, answers: &mut Answers) -> bool {
+        let waiting = std::mem::take(&mut self.waiting);
+        let any = !waiting.is_empty();
+        for (list, entries) in waiting {
+            let put = entries.iter().map(|(prefix, (_, put))| (*prefix, put.clone())).collect();
+            let batch = batch(list, put, Vec::new());
+            let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
+            let boot = super::signed(clock::now().boot.0);
+            match answer {
+                Ok(batched) => {
+                    for (prefix, _) in &batched.refused {
+                        if let Some((key, _)) = entries.get(prefix) {
+                            answers.lifted(key, boot);
+                        }
+                    }
+                    problem(&self.sync, None);
+                }
+                // In force all the same.
+                Err(crate::sync::SyncError::NotSaved(_)) => {}
+                Err(error) => {
+                    for (key, _) in entries.values() {
+                        answers.lifted(key, boot);
+                    }
+                    problem(&self.sync, Some(format!("what scores ask for is not carried out: {error}")));
+                }
+            }
+        }
+        any
+    }
+
+    /// Lifts what is in force for the score of a source, unless a score of `Some` still asks for it.
+    pub(super) async fn lift(&mut self, name: &str, score: Option<u8>, answers: &mut Answers) -> Vec<IpNet> {
+        let (policy, names) = {
+            let policy = self.shared.read().settled.reputation.policy;
+            (policy, self.shared.detected.privacy.load().names.clone())
+        };
+        let is_asked_for = |list: &str| {
+            let at = if list == LIMITS { policy.limit_at } else { policy.short_at.max(1).min(policy.deny_at.max(1)) };
+            score.is_some_and(|score| at > 0 && score >= at)
+        };
+        let entries = self.lists_with(|prefix| names.all_of(prefix).iter().any(|called| called == name));
+        let mut lifted = Vec::new();
+        for (list, prefix) in entries.into_iter().filter(|(list, _)| !is_asked_for(list)) {
+            let batch = batch(list, Vec::new(), vec![prefix]);
+            let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
+            if answer.is_ok() || matches!(answer, Err(crate::sync::SyncError::NotSaved(_))) {
+                lifted.push(prefix);
+            }
+        }
+        if !lifted.is_empty() {
+            answers.lifted(&name.into(), super::signed(clock::now().boot.0));
+        }
+        lifted
+    }
+}
+
+fn batch(list: &str, put: Vec<(IpNet, Put)>, remove: Vec<IpNet>) -> Batch {
+    let usual = if list == LIMITS { ListEnforcement::Limit } else { ListEnforcement::Enforce };
+    Batch { list: list.to_owned(), origin: Origin::Reputation, usual, put, remove, replace: false, dry_run: false }
+}
+
+/// The score, and what weighs most in it.
+fn reason(assessment: &Assessment) -> String {
+    let lines = assessment.lines.iter().filter(|line| line.points > 0.0).take(REASONS);
+    let most: Vec<String> = lines.map(|line| format!("{} {:.0}", line.source, line.points)).collect();
+    format!("score {}: {}", assessment.score, most.join(", "))
+}

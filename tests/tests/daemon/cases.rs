@@ -1,0 +1,204 @@
+//! What people do with alerts, datasets and hunts, and what is kept of events and people.
+mod kept;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use weir::domain::http::alert::Alert;
+use weir::domain::report::{AlertList, AnalysisReport, AuditReport};
+use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
+
+/// A daemon that takes events, with this besides.
+fn site(settings: &str) -> Site {
+    let mut site = Site::idle(&Plan::default());
+    let folder = site.place.folder().display().to_string();
+    site.place.configure(&format!(
+        "[rules]\nshipped = false\n[events]\napplication = true\n[alerts]\ndataset_dirs = [\"{folder}\"]\n{settings}\n"
+    ));
+    site.start();
+    site
+}
+
+fn failed(address: &str, user: &str) -> Value {
+    json!({"type": "auth_failed", "address": address, "user": user, "endpoint": "/login"})
+}
+
+#[track_caller]
+fn tell(site: &Site, events: &[Value]) {
+    let answer: Value = site.api().post("/api/events", &events);
+    assert_eq!(answer["accepted"], events.len(), "{answer}");
+}
+
+#[track_caller]
+fn wait_for_alerts(site: &Site, query: &str, total: u64) -> Vec<Alert> {
+    wait_for(&format!("{total} alerts of {query}"), PATIENCE, || {
+        let list: AlertList = site.api().get(&format!("/api/alerts?{query}"));
+        (list.total == total).then_some(list.alerts)
+    })
+}
+
+/// Asks, and expects this status and these words; the words that came.
+#[track_caller]
+fn refused(site: &Site, method: &str, path: &str, body: &Value, status: u16, words: &str) {
+    let answer = site.api().ask(method, path, body.to_string().as_bytes());
+    let problem = answer.problem(status);
+    assert!(problem.detail.contains(words), "{}", problem.detail);
+}
+
+fn made(site: &Site, title: &str, severity: &str) -> String {
+    let alert: Value = site.api().post("/api/alerts", &json!({"title": title, "severity": severity}));
+    alert["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_alert_is_a_case_that_people_take_up_and_close() {
+    let site = site("");
+    let id = made(&site, "Somebody rang", "warning");
+    let alert: Alert = site.api().get(&format!("/api/alerts/{id}"));
+    assert_eq!((alert.severity.name(), alert.triage.status.name()), ("medium", "new"));
+    let hunt: Value = site.api().post("/api/hunts", &json!({"name": "April"}));
+    let hunt = hunt["id"].as_str().unwrap();
+    let args =
+        ["alerts", "update", &id, "--status", "investigating", "--assignee", "bob", "--case", "C-7", "--hunt", hunt];
+    site.weir(&args).well();
+    let alert: Alert = site.api().get(&format!("/api/alerts/{id}"));
+    let triage = &alert.triage;
+    assert_eq!((triage.assignee.as_deref(), triage.case.as_deref()), (Some("bob"), Some("C-7")));
+    assert!(triage.acknowledged_at.is_some() && triage.resolved_at.is_none());
+    assert_eq!(wait_for_alerts(&site, &format!("hunt_id={hunt}"), 1)[0].id, alert.id);
+    let shown = site.weir(&["alerts", "show", &id]).well();
+    assert!(shown.contains("investigating") && shown.contains("C-7") && shown.contains("bob"), "{shown}");
+    site.weir(&["alerts", "update", &id, "--status", "resolved", "--note", "a test"]).well();
+    let after: Alert = site.api().get(&format!("/api/alerts/{id}"));
+    assert_eq!((after.triage.acknowledged_at, after.triage.note.as_deref()), (triage.acknowledged_at, Some("a test")));
+    assert!(after.triage.resolved_at.is_some());
+    // Impossible, unknown, too large, not understood: each says so, and changes nothing.
+    let path = format!("/api/alerts/{id}");
+    refused(&site, "PUT", &path, &json!({"status": "new"}), 409, "cannot become new");
+    refused(&site, "PUT", &path, &json!({"status": "done"}), 400, "false-positive");
+    refused(&site, "PUT", &path, &json!({"hunt_id": "none"}), 404, "there is no hunt");
+    refused(&site, "PUT", &path, &json!({}), 400, "nothing is to be changed");
+    refused(&site, "PUT", &path, &json!({"note": "x".repeat(3_000)}), 400, "2000 are the most");
+    refused(&site, "PUT", &path, &json!({"note": "x".repeat(2 << 20)}), 413, "");
+    let unknown = "0192f0c1-7e2a-7c3b-9d4e-5f6a7b8c9d0e";
+    refused(&site, "PUT", &format!("/api/alerts/{unknown}"), &json!({"case": "x"}), 404, "there is no alert");
+    refused(&site, "GET", "/api/alerts?severity=dire", &json!(null), 400, "critical");
+    refused(&site, "GET", "/api/alerts?colour=red", &json!(null), 400, "");
+    assert_eq!(site.api().get::<Alert>(&path), after);
+    site.weir(&["alerts", "show", unknown]).badly(3, &["there is no alert"]);
+    site.weir(&["alerts", "delete", &id]).well();
+    refused(&site, "GET", &path, &json!(null), 404, "there is no alert");
+    let audit: AuditReport = site.api().get("/api/audit");
+    let done: Vec<&str> = audit.changes.iter().map(|change| change.action.as_str()).collect();
+    assert_eq!(done, ["alert delete", "alert update", "alert update", "hunt create", "alert create"]);
+}
+
+#[test]
+fn several_alerts_are_changed_together_or_not_at_all() {
+    let site = site("");
+    let ids = ["one", "two", "three"].map(|title| made(&site, title, "low"));
+    site.weir(&["alerts", "update", &ids[0], "--status", "false-positive"]).well();
+    let bulk = |ids: &[String], status: &str| json!({"ids": ids, "update": {"status": status}});
+    refused(&site, "POST", "/api/alerts/bulk-update", &bulk(&ids, "resolved"), 409, &ids[0]);
+    let stats: Value = site.api().get("/api/alerts/stats");
+    assert_eq!(stats["status_counts"]["new"], 2);
+    let done: Value = site.api().post("/api/alerts/bulk-update", &bulk(&ids[1..], "resolved"));
+    assert_eq!((&done["updated"], &done["unchanged"]), (&json!(2), &json!(0)));
+    let done: Value = site.api().post("/api/alerts/bulk-update", &bulk(&ids[1..], "resolved"));
+    assert_eq!((&done["updated"], &done["unchanged"]), (&json!(0), &json!(2)));
+    refused(&site, "POST", "/api/alerts/bulk-update", &bulk(&[], "resolved"), 400, "from 1 to 500");
+}
+
+/// A log with somebody who looks for passwords.
+fn log(site: &Site, name: &str) -> String {
+    let line = |number: u32| {
+        format!(
+            "203.0.113.9 - - [28/Nov/2026:12:00:{:02} +0000] \"POST /login HTTP/1.1\" 401 15 \"-\" \"x\"\n",
+            number % 60
+        )
+    };
+    site.place.file(name, (0..40).map(line).collect::<String>())
+}
+
+#[test]
+fn a_log_file_is_analysed_and_what_is_found_becomes_alerts_that_deny_nobody() {
+    let site = site("");
+    let path = log(&site, "old.log");
+    site.weir(&["hunts", "create", "April", "--description", "who looked for passwords"]).well();
+    let hunts: Value = site.api().get("/api/hunts");
+    let hunt = hunts[0]["id"].as_str().unwrap();
+    site.weir(&["datasets", "create", "old", "--file", &path, "--hunt", hunt]).well();
+    let datasets: Value = site.api().get("/api/datasets");
+    let dataset = datasets[0]["id"].as_str().unwrap();
+    let tried: AnalysisReport =
+        site.api().post("/api/alerts/analyze", &json!({"dataset_id": dataset, "auto_create": false}));
+    assert!(tried.candidates_found > 0 && tried.alerts_created == 0, "{tried:?}");
+    assert_eq!(tried.summary.rows_analyzed, 40);
+    wait_for_alerts(&site, "", 0);
+    let only = json!({"hunt_id": hunt, "analyzers": ["brute_force"], "config": {"brute_force": {"threshold": 30}}});
+    let found: AnalysisReport = site.api().post("/api/alerts/analyze", &only);
+    assert_eq!(found.summary.by_analyzer.keys().collect::<Vec<_>>(), ["brute_force"]);
+    let alerts = wait_for_alerts(&site, &format!("dataset_id={dataset}&hunt_id={hunt}"), found.alerts_created);
+    assert_eq!(alerts[0].source.as_deref(), Some("203.0.113.9"));
+    assert!(alerts[0].refused.as_deref().is_some_and(|why| why.contains("past")), "{alerts:?}");
+    assert_eq!(site.api().explain("203.0.113.9").verdict, "pass");
+    let text = site.weir(&["alerts", "analyze", "--dataset", dataset, "--no-alerts"]).well();
+    assert!(text.contains("40 events looked at"), "{text}");
+    // What cannot be analysed says so, with the way out.
+    let analyze = "/api/alerts/analyze";
+    refused(&site, "POST", analyze, &json!({}), 400, "dataset_id or hunt_id");
+    refused(&site, "POST", analyze, &json!({"dataset_id": "none"}), 404, "there is no dataset");
+    refused(&site, "POST", analyze, &json!({"dataset_id": dataset, "analyzers": ["x"]}), 400, "brute_force");
+    let config = json!({"dataset_id": dataset, "config": {"brute_force": {"thresold": 1}}});
+    refused(&site, "POST", analyze, &config, 400, "threshold");
+    fs::remove_file(&path).unwrap();
+    refused(&site, "POST", analyze, &json!({"dataset_id": dataset}), 404, "there is no file");
+    refused(&site, "POST", "/api/datasets", &json!({"name": "x", "path": "/etc/shadow"}), 400, "dataset_dirs");
+    refused(&site, "POST", "/api/datasets", &json!({"name": "x", "path": path}), 404, "there is no file");
+    site.weir(&["hunts", "delete", hunt]).well();
+    assert_eq!(site.api().get::<Value>("/api/datasets")[0]["hunt_id"], Value::Null);
+    site.weir(&["datasets", "delete", dataset]).well();
+    site.weir(&["datasets", "delete", dataset]).badly(3, &["there is no dataset"]);
+}
+
+#[test]
+fn a_span_of_kept_events_is_analysed_with_other_settings() {
+    let site = site("[analyzers.brute_force]\nthreshold = 50\n");
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 12]);
+    wait_for("they are kept", PATIENCE, || {
+        (site.api().get::<Value>("/api/events?class=failed_sign_in")["total"].as_u64() > Some(0)).then_some(())
+    });
+    let dataset: Value = site.api().post("/api/datasets", &json!({"name": "today", "from": "2020-01-01T00:00:00Z"}));
+    let request = json!({"dataset_id": dataset["id"], "analyzers": ["brute_force"],
+        "config": {"brute_force": {"threshold": 10}}});
+    let found: AnalysisReport = site.api().post("/api/alerts/analyze", &request);
+    assert_eq!((found.alerts_created > 0, found.summary.rows_analyzed), (true, 12), "{found:?}");
+    let empty: Value = site.api().post(
+        "/api/datasets",
+        &json!({"name": "long ago", "from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"}),
+    );
+    refused(&site, "POST", "/api/alerts/analyze", &json!({"dataset_id": empty["id"]}), 404, "no rows");
+}
+
+#[test]
+fn lists_answer_to_their_other_names_too() {
+    let site = site("");
+    let (white, black) = ("/api/security/ip/whitelist", "/api/security/ip/blacklist");
+    let _: Value = site.api().post(black, &json!({"ip": "198.51.100.0/24", "reason": "a test", "ttl": 3600}));
+    let _: Value = site.api().post(white, &json!({"ip": "198.51.100.9"}));
+    assert_eq!(site.api().explain("198.51.100.8").verdict, "denied");
+    assert_eq!(site.api().explain("198.51.100.9").verdict, "allowed");
+    let rows: Value = site.api().get(black);
+    assert_eq!((&rows[0]["ip"], &rows[0]["reason"]), (&json!("198.51.100.0/24"), &json!("a test")));
+    refused(&site, "POST", black, &json!({"ip": "nowhere"}), 400, "no address");
+    let gone = site.api().ask("DELETE", &format!("{black}?ip=198.51.100.0/24"), b"");
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    let gone = site.api().ask("DELETE", white, json!({"ip": "198.51.100.9"}).to_string().as_bytes());
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    assert_eq!(site.api().explain("198.51.100.9").verdict, "pass");
+    let status: Value = site.api().get("/api/security/status");
+    assert_eq!((&status["components"]["filter"]["state"], &status["ok"]), (&json!("ok"), &json!(true)), "{status}");
+    for key in ["total_requests", "blocked_requests", "rate_limited", "ddos_blocked", "ip_blocked", "threat_detected"] {
+        assert!(status["statistics"][key].is_u64(), "{status}");
+    }
+}
