@@ -6,7 +6,7 @@ use crate::adapters::clock;
 use crate::adapters::store::{AuditRecord, StoreError};
 use crate::domain::audit::ThreatLevel;
 use crate::domain::http::recorded::{Recorded, Source};
-use crate::domain::report::{AlertFilter, AuditReport, AuditSummary, ChangeRecord, KeptEvent, ThreatRow, UnusualRow};
+use crate::domain::report::{AuditReport, AuditSummary, ChangeRecord, KeptEvent, ThreatRow, UnusualRow};
 use crate::sync::Shared;
 
 /// Rows of each part.
@@ -87,8 +87,7 @@ fn unusual(shared: &Shared, since: Timestamp) -> Result<Vec<UnusualRow>, StoreEr
     let Some(reader) = shared.detected.alerts() else { return Ok(Vec::new()) };
     let mut alerts = Vec::new();
     for analyzer in LEARNING {
-        let filter = AlertFilter { analyzer: Some(analyzer.to_owned()), since: Some(since), ..AlertFilter::default() };
-        alerts.extend(reader.list(&filter, ROWS, 0)?.alerts);
+        alerts.extend(reader.worst_of(analyzer, since, ROWS)?);
     }
     alerts.sort_by_key(|alert| std::cmp::Reverse((alert.score, alert.last_seen)));
     alerts.truncate(ROWS);

@@ -15,6 +15,7 @@ use weir::domain::http::event::{Event, EventKind};
 use weir::domain::http::finding::{Detector, Finding};
 use weir::domain::http::recorded::{self, Recorded};
 use weir::domain::http::severity::Severity;
+use weir::domain::reputation::{Evidence, Kind, Ledger, Limits, Who};
 
 use super::add::{Times, times};
 use super::import::milliseconds;
@@ -52,6 +53,21 @@ pub struct History {
     pub file_mib: [f64; 2],
     /// MiB of memory the daemon has after.
     pub memory_mib: f64,
+    /// Ten million forged sources in the ledger of reputation.
+    pub forged: Forged,
+}
+
+/// What ten million sources leave of which nothing is proven.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Forged {
+    /// Sources with a ledger after.
+    pub sources: usize,
+    /// Those that were there before and of whom something is proven, of a thousand.
+    pub proven_left: usize,
+    /// MiB that the ledger takes.
+    pub mib: f64,
+    /// Nanoseconds for each.
+    pub nanoseconds: f64,
 }
 
 /// A question, and how soon it is answered.
@@ -61,6 +77,38 @@ pub struct Question {
     pub path: String,
     /// How soon.
     pub answered_ms: Times,
+}
+
+/// Ten million forged sources against a ledger with a thousand proven ones.
+fn forged() -> Forged {
+    const FORGED: u32 = 10_000_000;
+    let mut ledger = Ledger::new(Limits { most_sources: 65_536, half_life_s: 86_400 });
+    let now = Timestamp::now();
+    let evidence = |key: String, spoofable| Evidence {
+        who: Who {
+            network: key.rsplit_once('.').map_or("", |(network, _)| network).into(),
+            key: key.into(),
+            asn: None,
+        },
+        kind: if spoofable { Kind::Offence } else { Kind::Alert },
+        source: "bench".into(),
+        alert: None,
+        points: 10.0,
+        at: now,
+        spoofable,
+    };
+    for number in 0..1_000 {
+        ledger.add(&evidence(format!("proven{number}"), false));
+    }
+    let start = Instant::now();
+    for number in 0..FORGED {
+        ledger.add(&evidence(IpAddr::from((0x0b00_0000 + number).to_be_bytes()).to_string(), true));
+    }
+    let nanoseconds = start.elapsed().as_secs_f64() * 1e9 / f64::from(FORGED);
+    let proven_left = (0..1_000).filter(|number| ledger.contains(&format!("proven{number}"))).count();
+    #[expect(clippy::cast_precision_loss, reason = "a size in MiB")]
+    let mib = ledger.bytes() as f64 / f64::from(1 << 20);
+    Forged { sources: ledger.len(), proven_left, mib, nanoseconds }
 }
 
 fn address(number: u32) -> IpAddr {
@@ -161,6 +209,8 @@ fn questions() -> Vec<String> {
 /// Where something is not answered.
 pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> Result<History> {
     super::rig::require_root()?;
+    writeln!(progress, "history: ten million forged sources")?;
+    let forged = forged();
     writeln!(progress, "history: filling a database with {EVENTS} events and {ALERTS} alerts")?;
     let mut site = Site::idle(&Plan { alone: true, ..Plan::default() });
     let max = EVENTS;
@@ -241,6 +291,7 @@ pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> R
         meanwhile_ms: times(meanwhile),
         file_mib: [before, mib(&file)?],
         memory_mib: site.daemon().kibibytes("VmRSS") as f64 / 1_024.0,
+        forged,
     })
 }
 
@@ -286,5 +337,11 @@ pub fn print(measured: &History, out: &mut impl Write) -> Result<()> {
         meanwhile_ms.p50, meanwhile_ms.p99, meanwhile_ms.max
     )?;
     writeln!(out, "file {before:.0} MiB before, {after:.0} after; memory {memory_mib:.0} MiB")?;
+    let Forged { sources, proven_left, mib, nanoseconds } = measured.forged;
+    writeln!(
+        out,
+        "ten million forged sources: {sources} have a ledger, {proven_left} of 1,000 proven ones are left, {mib:.1} MiB, \
+         {nanoseconds:.0} ns each"
+    )?;
     Ok(())
 }

@@ -181,6 +181,23 @@ fn a_span_of_kept_events_is_analysed_with_other_settings() {
 }
 
 #[test]
+fn alerts_of_a_rule_that_belongs_to_a_hunt_belong_to_it_too() {
+    let site = site("");
+    let hunt: Value = site.api().post("/api/hunts", &json!({"name": "April"}));
+    let rule = json!({"name": "Two sign-ins", "analyzer": "brute_force", "config": {"threshold": 2},
+        "hunt_id": hunt["id"], "severity_override": "critical"});
+    let _: Value = site.api().post("/api/alerts/rules", &rule);
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 3]);
+    let id = hunt["id"].as_str().unwrap();
+    let alerts = wait_for("its alerts", PATIENCE, || {
+        let list: AlertList = site.api().get(&format!("/api/alerts?hunt_id={id}"));
+        (list.total > 0).then_some(list.alerts)
+    });
+    assert!(alerts.iter().all(|alert| alert.rule.as_deref() == Some("two-sign-ins")), "{alerts:?}");
+    assert_eq!(alerts[0].severity.name(), "critical");
+}
+
+#[test]
 fn lists_answer_to_their_other_names_too() {
     let site = site("");
     let (white, black) = ("/api/security/ip/whitelist", "/api/security/ip/blacklist");

@@ -36,6 +36,7 @@ pub(super) struct AlertsQuery {
     /// Who found them: an analyzer, or `rules`, or a rule's id.
     analyzer: Option<String>,
     /// Whose doing: an address, or the name that is kept of one.
+    #[param(example = "192.0.2.1")]
     source: Option<String>,
     /// Whose doing, or whose account.
     user: Option<String>,
@@ -44,6 +45,7 @@ pub(super) struct AlertsQuery {
     /// The dataset they were found in.
     dataset_id: Option<String>,
     /// Last seen then or later: a moment, or how long ago it was (`2026-11-28T12:00:00Z`, `24h`, `7d`).
+    #[param(example = "24h")]
     since: Option<String>,
     /// How many, at the most.
     #[param(minimum = 1, maximum = 500, default = 100)]

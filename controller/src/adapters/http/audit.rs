@@ -28,6 +28,7 @@ const USUAL_EVENTS: usize = 100;
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// A moment, or how long ago it was: `2026-11-28T12:00:00Z`, `24h`, `7d`.
+    #[param(example = "24h")]
     since: Option<String>,
 }
 
@@ -48,12 +49,15 @@ pub(super) struct EventsQuery {
     #[param(value_type = Option<Class>)]
     class: Option<String>,
     /// Who sent them: an address, or the name that is kept of one.
+    #[param(example = "192.0.2.1")]
     source: Option<String>,
     /// Who they say they are.
     user: Option<String>,
     /// A moment, or how long ago it was: `2026-11-28T12:00:00Z`, `24h`, `7d`.
+    #[param(example = "24h")]
     since: Option<String>,
     /// As `since`: the end.
+    #[param(example = "1h")]
     until: Option<String>,
     /// How many, at the most.
     #[param(minimum = 1, maximum = 500, default = 100)]

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use axum::Json;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
 use utoipa::openapi::{
     Content, HttpMethod, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response, Schema, Server,
 };
@@ -126,15 +126,13 @@ impl Route {
     }
 
     /// The part of its path that is a name.
-    fn named(self, name: &str, what: &str, format: Option<&str>) -> Self {
-        let format = format.map(|format| SchemaFormat::Custom(format.to_owned()));
-        let schema = ObjectBuilder::new().schema_type(Type::String).format(format);
+    fn named(self, name: &str, what: &str, schema: RefOr<Schema>) -> Self {
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(what))
-            .schema(Some(schema.min_length(Some(1))));
+            .schema(Some(schema));
         self.with(|operation, _| operation.parameter(parameter)).problems(&[400])
     }
 
@@ -196,6 +194,23 @@ impl Route {
             operation
         })
     }
+}
+
+/// A word that is not empty.
+fn word() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).into()
+}
+
+fn text_of(format: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom(format.to_owned())))
+}
+
+fn uuid() -> RefOr<Schema> {
+    text_of("uuid").into()
+}
+
+fn address() -> RefOr<Schema> {
+    OneOfBuilder::new().item(text_of("ipv4")).item(text_of("ipv6")).into()
 }
 
 fn list(of: Ref) -> RefOr<Schema> {

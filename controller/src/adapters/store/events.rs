@@ -335,6 +335,16 @@ impl EventReader {
             .map_err(|error| read_failed(&self.path, &connection, error))
     }
 
+    /// The worst alerts of an analyzer that were seen at `since` or later.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn worst_of(&self, analyzer: &str, since: Timestamp, most: usize) -> Result<Vec<Alert>, StoreError> {
+        let connection = self.connection();
+        let found = query::worst_of(&connection, analyzer, since, most);
+        found.map_err(|error| read_failed(&self.path, &connection, error))
+    }
+
     /// An alert.
     ///
     /// # Errors

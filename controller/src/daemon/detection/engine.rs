@@ -40,6 +40,8 @@ pub(super) struct Own {
     pub(super) name: Arc<str>,
     pub(super) description: Arc<str>,
     pub(super) severity: Option<Severity>,
+    /// The hunt that its alerts belong to.
+    pub(super) hunt_id: Option<String>,
     pub(super) settings: Settings,
 }
 
@@ -69,6 +71,11 @@ impl OwnAnalyzers {
             let analyzers = known.map(|at| before.swap_remove(at).1);
             self.0.push((own.clone(), analyzers.unwrap_or_else(|| Analyzers::new(&own.settings))));
         }
+    }
+
+    /// The hunt that alerts of a rule belong to.
+    pub(super) fn hunt_of(&self, rule: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| *own.id == *rule)?.0.hunt_id.as_deref()
     }
 
     /// What stands out in an event.

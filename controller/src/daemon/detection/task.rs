@@ -392,6 +392,9 @@ impl<'a> Session<'a> {
 
     fn follow(&mut self, outcome: &Outcome, guarded: Option<&'static str>) {
         if outcome.folded.is_new {
+            if let Some(hunt) = self.own.hunt_of(outcome.finding.detector.name()) {
+                self.detector.alerts.put_to_hunt(outcome.folded.id, hunt);
+            }
             *self.alerts.entry(outcome.finding.severity.name()).or_default() += 1;
         }
         match &outcome.consequence {

@@ -317,6 +317,13 @@ impl Book {
         }
     }
 
+    /// Has a new alert belong to a hunt, before it is written for the first time.
+    pub fn put_to_hunt(&mut self, id: AlertId, hunt: &str) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.written.is_none()) {
+            entry.alert.triage.hunt_id = Some(hunt.to_owned());
+        }
+    }
+
     /// Takes an alert out, as when somebody has resolved or deleted it: what comes next alerts anew.
     pub fn forget(&mut self, id: AlertId) {
         self.remove(id);

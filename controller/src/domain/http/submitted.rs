@@ -100,6 +100,7 @@ pub(crate) struct Given {
     user: Option<String>,
     session: Option<String>,
     api_key_id: Option<String>,
+    #[schema(examples("192.0.2.1"))]
     address: Option<String>,
     agent: Option<String>,
     method: Option<String>,

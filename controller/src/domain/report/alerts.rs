@@ -82,6 +82,7 @@ pub struct AlertRequest {
     #[schema(maximum = 255)]
     pub confidence: Option<u8>,
     /// Whose doing it is, by address.
+    #[schema(examples("192.0.2.1"))]
     pub source: Option<String>,
     /// Whose doing it is, or whose account it is about.
     pub user: Option<String>,

@@ -39,6 +39,7 @@ pub struct ResetReport {
 #[serde(default, deny_unknown_fields)]
 pub struct EraseRequest {
     /// The address.
+    #[schema(examples("192.0.2.1"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// The user.

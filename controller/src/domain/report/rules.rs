@@ -118,6 +118,9 @@ pub struct AnalyzerRule {
     /// How bad what it finds is; absent: as the analyzer says.
     #[serde(default)]
     pub severity_override: Option<Severity>,
+    /// The hunt that its alerts belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunt_id: Option<String>,
     /// Whether it is run.
     #[serde(default = "yes")]
     pub enabled: bool,

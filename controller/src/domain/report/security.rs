@@ -104,7 +104,7 @@ pub struct Threat {
 #[serde(default, deny_unknown_fields)]
 pub struct IpRequest {
     /// An address or a prefix.
-    #[schema(required)]
+    #[schema(required, examples("192.0.2.1", "2001:db8::/48"))]
     pub ip: String,
     /// Why.
     #[schema(max_length = 500)]

@@ -100,9 +100,9 @@ fn feeds_of_evidence_make_a_score_and_drop_nothing() {
     site.saw(&[("pass", 4)]);
     let score = |address: &str| site.api().explain(address).reputation.map(|row| (row.score, row.evidence.len()));
     let scores = ["45.1.0.1", "45.1.0.11", "45.2.0.1", "45.3.0.1"].map(score);
-    assert_eq!(scores, [Some((70, 2)), Some((50, 1)), Some((40, 1)), None]);
+    assert_eq!(scores, [Some((90, 2)), Some((50, 1)), Some((40, 1)), None]);
     let said = site.weir(&["explain", "45.1.0.1"]).well();
-    assert!(said.contains("70") && said.contains("one") && said.contains("two"), "{said}");
+    assert!(said.contains("90") && said.contains("one") && said.contains("two"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Alerts, and users that are denied.
-use super::{QueryTypes, Route, Schemas};
+use super::{QueryTypes, Route, Schemas, uuid, word};
 use crate::adapters::http::alerts::{AlertsQuery, LiftQuery};
 use crate::adapters::http::cases::Try;
 use crate::domain::http::alert::{Alert, AlertUpdate, Status};
@@ -21,7 +21,7 @@ impl QueryTypes for Try {}
 
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/api/alerts/{id}";
-    let alert = |route: Route| route.named("id", "The alert's id.", Some("uuid")).problems(&[404, 500]);
+    let alert = |route: Route| route.named("id", "The alert's id.", uuid()).problems(&[404, 500]);
     vec![
         Route::get("/api/alerts", "list_alerts", "Alerts, by score, then the newest in front")
             .query::<AlertsQuery>()
@@ -56,7 +56,7 @@ pub(super) fn of_users() -> Vec<Route> {
     vec![
         Route::get("/api/users/denied", "list_denied_users", "Users that are denied").lists::<DeniedUserRow>(),
         Route::delete("/api/users/denied/{user}", "lift_denied_user", "Let a user in again")
-            .named("user", "The user.", None)
+            .named("user", "The user.", word())
             .query::<LiftQuery>()
             .answers::<SwitchReport>()
             .problems(&[500]),

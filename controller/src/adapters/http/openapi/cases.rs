@@ -1,7 +1,7 @@
 //! Datasets, hunts, events, and what is kept of people.
 use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
 
-use super::{QueryTypes, Route, Schemas};
+use super::{QueryTypes, Route, Schemas, uuid};
 use crate::adapters::http::audit::{AuditQuery, EventsQuery, RotateQuery};
 use crate::adapters::http::cases::Try;
 use crate::domain::audit::Class;
@@ -27,7 +27,7 @@ pub(super) fn of_datasets() -> Vec<Route> {
             .makes::<Dataset>()
             .problems(&[404, 500, 507]),
         Route::delete("/api/datasets/{id}", "delete_dataset", "Take a dataset away; its alerts stay")
-            .named("id", "The dataset's id.", Some("uuid"))
+            .named("id", "The dataset's id.", uuid())
             .query::<Try>()
             .answers::<SwitchReport>()
             .problems(&[404, 500]),
@@ -43,7 +43,7 @@ pub(super) fn of_hunts() -> Vec<Route> {
             .makes::<Hunt>()
             .problems(&[500, 507]),
         Route::delete("/api/hunts/{id}", "delete_hunt", "Take a hunt away; its datasets and alerts stay")
-            .named("id", "The hunt's id.", Some("uuid"))
+            .named("id", "The hunt's id.", uuid())
             .query::<Try>()
             .answers::<SwitchReport>()
             .problems(&[404, 500]),

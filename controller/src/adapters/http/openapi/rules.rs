@@ -2,7 +2,7 @@
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::{QueryTypes, Route, Schemas};
+use super::{QueryTypes, Route, Schemas, word};
 use crate::adapters::http::rules::{ChangeQuery, ListQuery};
 use crate::domain::http::rules::Form;
 use crate::domain::report::{AnalyzerRow, AnalyzerRule, OverrideRequest, RuleDetail, RuleReport, RuleRow};
@@ -14,7 +14,7 @@ pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/api/alerts/rules";
     const ONE: &str = "/api/alerts/rules/{id}";
     let rules = |path, id| Route::get(path, id, "All rules").query::<ListQuery>().lists::<RuleRow>();
-    let rule = |route: Route| route.named("id", "The rule's id.", None).problems(&[404]);
+    let rule = |route: Route| route.named("id", "The rule's id.", word()).problems(&[404]);
     vec![
         Route::get("/api/alerts/analyzers/list", "list_analyzers", "Analyzers and their settings")
             .lists::<AnalyzerRow>(),

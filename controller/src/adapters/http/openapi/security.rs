@@ -1,5 +1,5 @@
 //! The ledger of sources, and the security view.
-use super::{QueryTypes, Route};
+use super::{QueryTypes, Route, address};
 use crate::adapters::http::reputation::{ListQuery, Try};
 use crate::adapters::http::security::IpQuery;
 use crate::domain::report::{
@@ -17,10 +17,10 @@ pub(super) fn of_reputation() -> Vec<Route> {
             .query::<ListQuery>()
             .answers::<SourceList>(),
         Route::get(ONE, "show_source", "What is known of an address")
-            .named("address", "An IPv4 or IPv6 address.", None)
+            .named("address", "An IPv4 or IPv6 address.", address())
             .answers::<ReputationRow>(),
         Route::delete(ONE, "reset_source", "Forget the evidence against an address")
-            .named("address", "An IPv4 or IPv6 address.", None)
+            .named("address", "An IPv4 or IPv6 address.", address())
             .query::<Try>()
             .answers::<ResetReport>()
             .problems(&[500]),
@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/security/status", "security_status", "How the parts do, and what was stopped")
             .answers::<SecurityStatus>(),
         Route::get("/api/security/threat/{ip}", "show_threat", "All that is known of an address")
-            .named("ip", "An IPv4 or IPv6 address.", None)
+            .named("ip", "An IPv4 or IPv6 address.", address())
             .answers::<Threat>(),
     ];
     for (path, ids, what) in [

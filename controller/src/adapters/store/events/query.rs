@@ -129,6 +129,27 @@ pub(super) fn list(
     Ok(list)
 }
 
+/// The worst alerts of an analyzer that were seen at `since` or later, by score, then the newest in front.
+pub(super) fn worst_of(
+    connection: &Connection,
+    analyzer: &str,
+    since: Timestamp,
+    most: usize,
+) -> rusqlite::Result<Vec<Alert>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM alerts WHERE number IN
+         (SELECT number FROM alerts INDEXED BY alerts_by_kind WHERE analyzer = ?1 AND last_seen >= ?2
+          ORDER BY score DESC, last_seen DESC LIMIT ?3) ORDER BY score DESC, last_seen DESC"
+    ))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![analyzer, since.as_millisecond(), most])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.extend(alert(row)?);
+    }
+    Ok(found)
+}
+
 pub(super) fn get(connection: &Connection, id: AlertId) -> rusqlite::Result<Option<Alert>> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM alerts WHERE id = ?1"))?;
     let mut rows = statement.query([id.to_string()])?;
@@ -155,9 +176,11 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<AlertStats> {
     let mut counted = AlertStats::default();
     counted.severity_counts.extend(Severity::ALL.map(|severity| (severity.name().to_owned(), 0)));
     counted.status_counts.extend(Status::ALL.map(|status| (status.name().to_owned(), 0)));
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT severity, status, analyzer, count(*) FROM alerts {IN_ORDER} GROUP BY severity, status, analyzer"
-    ))?;
+    // In the order of an index, so that nothing is sorted.
+    let mut statement = connection.prepare_cached(
+        "SELECT severity, status, analyzer, count(*) FROM alerts INDEXED BY alerts_by_kind
+         GROUP BY analyzer, severity, status",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (severity, status, analyzer): (u32, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);

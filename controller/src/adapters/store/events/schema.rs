@@ -67,6 +67,7 @@ ALTER TABLE alerts ADD COLUMN dataset TEXT;
 ALTER TABLE alerts ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
 UPDATE alerts SET touched = last_seen;
 CREATE INDEX alerts_by_touch ON alerts (touched);
+CREATE INDEX alerts_by_kind ON alerts (analyzer, severity, status, score DESC, last_seen DESC);
 CREATE INDEX alerts_by_hunt ON alerts (hunt, score DESC, last_seen DESC) WHERE hunt IS NOT NULL;
 CREATE INDEX alerts_by_dataset ON alerts (dataset, score DESC, last_seen DESC) WHERE dataset IS NOT NULL;
 CREATE TABLE events (

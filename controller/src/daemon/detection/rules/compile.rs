@@ -118,6 +118,7 @@ pub(super) fn of_analyzer(id: &str, rule: &AnalyzerRule, usual: &Settings) -> Re
         name: Arc::from(rule.name.as_str()),
         description: Arc::from(rule.description.as_str()),
         severity: rule.severity_override,
+        hunt_id: rule.hunt_id.clone(),
         settings: own,
     })
 }
