@@ -16,6 +16,7 @@ pub(super) const NOT_SETTINGS: [&str; 9] = [
     "WEIR_SKIPPED",
     "WEIR_SEED",
     "WEIR_TEST_CROWDSEC",
+    "WEIR_TEST_SCHEMATHESIS",
     "WEIR_TEST_GEO",
     "WEIR_SOCKET",
     "WEIR_CONFIG",
