@@ -32,6 +32,7 @@ pub struct Detected {
     left_out: AtomicU64,
     /// What of people is written down.
     pub privacy: SharedPrivacy,
+    keys: Mutex<()>,
     notices: broadcast::Sender<Arc<Alert>>,
 }
 
@@ -46,6 +47,7 @@ impl Default for Detected {
             tally: RwLock::new(Tally::new()),
             left_out: AtomicU64::new(0),
             privacy: SharedPrivacy::default(),
+            keys: Mutex::default(),
             notices: broadcast::channel(MOST_NOTICES).0,
         }
     }
@@ -70,6 +72,11 @@ impl Detected {
     /// Says where the alerts are.
     pub fn set_alerts(&self, reader: Option<EventReader>) {
         *self.alerts.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    /// Held by who changes the keys that addresses are hashed with, from reading them to having them in use.
+    pub fn keys(&self) -> MutexGuard<'_, ()> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What evidence there is of sources, to ask and to add to. Never held across a wait.

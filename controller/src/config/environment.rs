@@ -10,7 +10,7 @@ use super::suggest;
 const PREFIX: &str = "WEIR_";
 
 /// Variables that are somebody else's: the command line's and the tests'.
-pub(super) const NOT_SETTINGS: [&str; 9] = [
+pub(super) const NOT_SETTINGS: [&str; 10] = [
     "WEIR_BLESS",
     "WEIR_DATA",
     "WEIR_SKIPPED",

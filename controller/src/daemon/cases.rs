@@ -133,6 +133,9 @@ impl Cases {
         }
         let mut lifted = Lifted::default();
         for changed in planned.iter().filter(|changed| update.clears(&changed.before.triage)) {
+            // What is found from here on is another alert's, and caused by that.
+            let id = changed.before.id;
+            self.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
             self.lift(&changed.before, &actor, &mut lifted).await?;
         }
         let done = change(false).await?;

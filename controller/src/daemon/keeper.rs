@@ -2,6 +2,7 @@
 //! waits for a disk.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -58,6 +59,8 @@ pub enum KeepError<E> {
 #[derive(Clone, Debug)]
 pub struct Keeper {
     orders: mpsc::Sender<Order>,
+    /// Events that are on their way.
+    queued: Arc<AtomicUsize>,
 }
 
 impl Keeper {
@@ -88,6 +91,19 @@ impl Keeper {
 
     /// Has events written; `left_out` more were not kept. They come back where the thread is too busy to take them.
     pub(super) fn record(&self, events: Vec<Recorded>, left_out: u64) -> Result<(), (Vec<Recorded>, u64)> {
+        if self.queued.load(Ordering::Relaxed) >= MOST_UNSAVED {
+            return Err((events, left_out));
+        }
+        self.queued.fetch_add(events.len(), Ordering::Relaxed);
+        let count = events.len();
+        let given = self.give(events, left_out);
+        if given.is_err() {
+            self.queued.fetch_sub(count, Ordering::Relaxed);
+        }
+        given
+    }
+
+    fn give(&self, events: Vec<Recorded>, left_out: u64) -> Result<(), (Vec<Recorded>, u64)> {
         self.orders.try_send(Order::Record(events, left_out)).map_err(|error| match error.into_inner() {
             Order::Record(events, left_out) => (events, left_out),
             Order::Do(_) | Order::Stop(_) => (Vec::new(), 0),
@@ -109,6 +125,7 @@ impl Keeper {
 /// There can be no thread.
 pub(super) fn start(shared: &Shared, sync: &Handle, folder: &Path) -> std::io::Result<Keeper> {
     let (orders, given) = mpsc::channel(QUEUE);
+    let queued = Arc::new(AtomicUsize::new(0));
     let runtime = tokio::runtime::Handle::current();
     let work = Work {
         shared: shared.clone(),
@@ -120,9 +137,12 @@ pub(super) fn start(shared: &Shared, sync: &Handle, folder: &Path) -> std::io::R
         left_out: 0,
         told: None,
         settings: None,
+        queued: Arc::clone(&queued),
+        looked: Instant::now(),
+        let_go: Instant::now(),
     };
     std::thread::Builder::new().name("weir-events".to_owned()).spawn(move || runtime.block_on(work.run(given)))?;
-    Ok(Keeper { orders })
+    Ok(Keeper { orders, queued })
 }
 
 struct Work {
@@ -139,6 +159,10 @@ struct Work {
     told: Option<String>,
     /// The settings that were last looked at.
     settings: Option<Arc<Settings>>,
+    queued: Arc<AtomicUsize>,
+    /// When it was last looked, and when what is past its time last went.
+    looked: Instant,
+    let_go: Instant,
 }
 
 impl Work {
@@ -169,6 +193,7 @@ impl Work {
                     None => return,
                 },
                 _ = look.tick() => {
+                    self.looked = Instant::now();
                     self.look_at_settings();
                     if self.store.is_err() && self.opened_at.is_some_and(|at| at.elapsed() >= OPEN_EVERY) {
                         self.open();
@@ -176,6 +201,14 @@ impl Work {
                     self.flush();
                 }
                 _ = let_go.tick() => self.let_go(),
+            }
+            // However many orders wait.
+            if self.looked.elapsed() >= 4 * LOOK_EVERY {
+                self.looked = Instant::now();
+                self.look_at_settings();
+            }
+            if self.let_go.elapsed() >= LET_GO_EVERY {
+                self.let_go();
             }
         }
     }
@@ -200,15 +233,21 @@ impl Work {
         if self.settings.as_ref().is_some_and(|before| Arc::ptr_eq(before, &settings)) {
             return;
         }
-        let is_first = self.settings.replace(Arc::clone(&settings)).is_none();
+        let is_first = self.settings.is_none();
         let privacy = &self.shared.detected.privacy;
         let wanted = settings.privacy;
         let is_hashed = !privacy.load().names.is_plain();
         if is_first || (is_hashed, privacy.load().drop_requests) == (wanted.hash_addresses, wanted.drop_requests) {
+            self.settings = Some(settings);
             return;
         }
         match load::names(&settings, &self.folder) {
-            Ok(names) => privacy.store(Arc::new(Privacy { names, drop_requests: wanted.drop_requests })),
+            Ok(names) => {
+                privacy.store(Arc::new(Privacy { names, drop_requests: wanted.drop_requests }));
+                self.settings = Some(settings);
+                self.problem("privacy", None);
+            }
+            // Tried again at the next look.
             Err(error) => self.problem("privacy", Some(format!("addresses are kept as before: {error:#}"))),
         }
     }
@@ -258,6 +297,7 @@ impl Work {
     }
 
     fn record(&mut self, events: Vec<Recorded>, left_out: u64) {
+        self.queued.fetch_sub(events.len(), Ordering::Relaxed);
         self.left_out = self.left_out.saturating_add(left_out);
         self.unsaved.extend(events);
         self.open_first();
@@ -302,6 +342,7 @@ impl Work {
 
     /// Lets go of what is past its time or too much.
     fn let_go(&mut self) {
+        self.let_go = Instant::now();
         let settings = Arc::clone(&self.shared.read().settled);
         let (alerts, audit) = (&settings.detection.alerts, &settings.audit);
         let now = clock::now().wall;
@@ -326,13 +367,15 @@ impl Work {
 impl Work {
     /// Forgets keys that nothing is kept under any more.
     fn forget_keys(&self, settings: &Settings) {
+        let _one = self.shared.detected.keys();
         let privacy = self.shared.detected.privacy.load_full();
         if privacy.names.is_plain() {
             return;
         }
         // Past denials count for longest; see `Responses`.
         let (alerts, audit) = (settings.detection.alerts.retention_s, settings.audit.retention_s);
-        let longest = alerts.max(audit).max(settings.detection.responses().memory_s);
+        let past = settings.detection.responses().memory_s.max(settings.reputation.policy.memory_s);
+        let longest = alerts.max(audit).max(past);
         let oldest = clock::now().wall.checked_sub(span(longest)).unwrap_or(Timestamp::MIN);
         match privacy_key::forget_before(&self.folder, &privacy.names, oldest) {
             Ok(Some(names)) => self.shared.detected.privacy.store(Arc::new(Privacy { names, ..*privacy })),

@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SWEEP_AFTER: u32 = 600;
 /// The list that denials are on, and the part that problems are noted under.
 const NAME: &str = "offenders";
+/// Offences that move scores at one look.
+const MOST_WEIGHED: usize = 1_000;
 /// Offences that are kept as events at one look.
 const MOST_EVENTS: usize = 10_000;
 /// Offences that are written into the audit trail at one look: a flood of offenders is not to be one of records.
@@ -80,9 +82,13 @@ pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputati
 fn tell(shared: &Shared, keeper: &Keeper, reputation: &ReputationHandle, offences: &[Offence]) {
     let now = clock::now().wall;
     let mut events = Vec::new();
-    for offence in offences.iter().filter(|offence| offence.key.scope & 0xff != Scope::Network.slot()) {
+    let single = offences.iter().filter(|offence| offence.key.scope & 0xff != Scope::Network.slot());
+    for (at, offence) in single.enumerate() {
         let (address, limit) = (prefix(offence).addr(), unit(offence.dimension));
-        reputation.offended(address, limit, now);
+        // What anybody can forge does not push out what is proven.
+        if at < MOST_WEIGHED {
+            reputation.offended(address, limit, now);
+        }
         let country = shared.followed.place(address).country.map(|country| country.to_string());
         let message = format!("over its limit of {limit}: {} of {} packets refused", offence.refused, offence.offered);
         events.push(Recorded::offence(now, address, country, message, 1));

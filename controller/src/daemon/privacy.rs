@@ -65,12 +65,16 @@ impl PrivacyDesk {
         if dry_run {
             return Ok(report);
         }
-        let (folder, now) = (self.state.clone(), clock::now().wall);
-        let old = before.names.clone();
-        let names = tokio::task::spawn_blocking(move || privacy_key::rotate(&folder, &old, forget, now)).await;
-        let names = names.map_err(|error| CaseFault::Failed(error.to_string()))?;
-        let names = names.map_err(|error| CaseFault::Failed(error.to_string()))?;
-        self.shared.detected.privacy.store(Arc::new(Privacy { names, ..*before }));
+        let (folder, shared, now) = (self.state.clone(), self.shared.clone(), clock::now().wall);
+        let rotated = tokio::task::spawn_blocking(move || {
+            let _one = shared.detected.keys();
+            let before = shared.detected.privacy.load_full();
+            let names = privacy_key::rotate(&folder, &before.names, forget, now)?;
+            shared.detected.privacy.store(Arc::new(Privacy { names, ..*before }));
+            Ok::<_, privacy_key::KeyFileError>(())
+        });
+        let rotated = rotated.await.map_err(|error| CaseFault::Failed(error.to_string()))?;
+        rotated.map_err(|error| CaseFault::Failed(error.to_string()))?;
         self.audited(&actor, "privacy rotate", json!({"forget": forget})).await?;
         Ok(report)
     }

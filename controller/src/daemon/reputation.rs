@@ -1,7 +1,7 @@
 //! Reputation: evidence into the ledger, and what the score asks for into the sync task.
 mod answer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use self::answer::Decisions;
 pub(super) use self::answer::LIMITS;
@@ -79,7 +80,7 @@ enum Note {
     /// A source is to be forgotten; or would be.
     Reset(IpNet, bool, oneshot::Sender<Cleared>),
     /// All that is kept under these names is to be forgotten.
-    Erased(Vec<String>),
+    Erased(Vec<String>, oneshot::Sender<()>),
     /// Nothing more is to be written.
     Stop(oneshot::Sender<()>),
 }
@@ -132,9 +133,12 @@ impl ReputationHandle {
         told.await.unwrap_or_default()
     }
 
-    /// Forgets all that is kept under these names; what is in force stays.
+    /// Forgets all that is kept under these names, and has that written; what is in force stays.
     pub(super) async fn erased(&self, names: Vec<String>) {
-        let _stopping = self.notes.send(Note::Erased(names)).await;
+        let (tell, told) = oneshot::channel();
+        if self.notes.send(Note::Erased(names, tell)).await.is_ok() {
+            let _stopped = told.await;
+        }
     }
 
     /// Writes what is not written yet, and ends the task.
@@ -180,6 +184,7 @@ pub(super) fn start(shared: &Shared, sync: &Handle, keeper: &Keeper) -> Reputati
         is_open: false,
         unsaved: Save::default(),
         answers_changed: false,
+        looked: Instant::now(),
         signed_in: BTreeMap::new(),
     };
     tokio::spawn(task.run(given));
@@ -197,6 +202,8 @@ struct Task {
     /// What could not be written yet.
     unsaved: Save,
     answers_changed: bool,
+    /// When it was last looked.
+    looked: Instant,
     /// When a sign-in last spoke for a source.
     signed_in: BTreeMap<Arc<str>, Timestamp>,
 }
@@ -222,16 +229,40 @@ impl Task {
                     if self.take(notes.drain(..)).await {
                         return;
                     }
+                    // However much comes.
+                    if self.looked.elapsed() >= LOOK_EVERY {
+                        self.take_up().await;
+                        self.look().await;
+                    }
                 }
-                _ = look.tick() => self.look().await,
+                _ = look.tick() => drop(self.look().await),
                 _ = open.tick(), if !self.is_open => self.take_up().await,
                 _ = calm.tick() => self.calm(),
             }
         }
     }
 
+    fn forget(&mut self, names: &[String]) {
+        let mut ledger = self.shared.detected.ledger();
+        for name in names {
+            ledger.reset(name);
+            self.answers.forget(name);
+        }
+        drop(ledger);
+        self.unsaved.reputation.retain(|row| !names.iter().any(|name| **name == *row.key));
+        self.answers_changed = true;
+    }
+
+    /// Writes all that has changed, if the database takes it.
+    async fn write_all(&mut self) {
+        while self.look().await >= WRITTEN_AT_ONCE {}
+    }
+
     /// Takes up what an earlier run left, if the database is open.
     async fn take_up(&mut self) {
+        if self.is_open {
+            return;
+        }
         // Whoever has something to keep opens it.
         if self.shared.detected.alerts().is_none() && self.shared.detected.ledger().is_empty() {
             return;
@@ -265,24 +296,23 @@ impl Task {
                 Note::Cleared(alert, tell) => {
                     self.decisions.send(&mut self.answers).await;
                     let cleared = self.cleared(&alert).await;
+                    self.write_all().await;
                     let _gone = tell.send(cleared);
                 }
                 Note::Reset(prefix, dry_run, tell) => {
                     self.decisions.send(&mut self.answers).await;
                     let cleared = self.reset(prefix, dry_run).await;
+                    self.write_all().await;
                     let _gone = tell.send(cleared);
                 }
-                Note::Erased(names) => {
-                    let mut ledger = self.shared.detected.ledger();
-                    for name in &names {
-                        ledger.reset(name);
-                        self.answers.forget(name);
-                    }
-                    self.answers_changed = true;
+                Note::Erased(names, tell) => {
+                    self.forget(&names);
+                    self.write_all().await;
+                    let _gone = tell.send(());
                 }
                 Note::Stop(tell) => {
                     self.decisions.send(&mut self.answers).await;
-                    self.look().await;
+                    self.write_all().await;
                     let _gone = tell.send(());
                     return true;
                 }
@@ -357,10 +387,14 @@ impl Task {
         let names = &self.shared.detected.privacy.load().names;
         let now = clock::now().wall;
         let hour_ago = now.checked_sub(SIGN_IN_EVERY).unwrap_or(Timestamp::MIN);
+        if self.shared.detected.ledger().is_empty() {
+            return;
+        }
         let behaving = views::well_behaved(&self.shared);
+        let behaving: Vec<(IpNet, String)> =
+            behaving.into_iter().map(|(prefix, _)| (prefix, names.prefix(prefix))).collect();
         let mut ledger = self.shared.detected.ledger();
-        for (prefix, _) in behaving {
-            let name = names.prefix(prefix);
+        for (prefix, name) in behaving {
             if ledger.last_bad(&name).is_some_and(|last| last < hour_ago) {
                 let who = who(names, prefix.addr(), &self.shared.followed.place(prefix.addr()));
                 let points = Weights::default().calm;
@@ -370,15 +404,31 @@ impl Task {
         }
     }
 
+    /// The name of the source that an alert is held against.
+    fn called_now(&self, alert: AlertId) -> Option<String> {
+        let now = clock::now().wall;
+        let ledger = self.shared.detected.ledger();
+        let is_held = |key: &&Arc<str>| {
+            let who = Who { key: Arc::clone(key), network: "".into(), asn: None };
+            ledger.assess(&who, &[], now).lines.iter().any(|line| line.alert == Some(alert))
+        };
+        ledger.keys_with_evidence().find(is_held).map(ToString::to_string)
+    }
+
     async fn cleared(&mut self, alert: &Alert) -> Cleared {
         let Some(source) = alert.source.as_deref() else { return Cleared::default() };
         let now = clock::now();
         let names = self.shared.detected.privacy.load().names.clone();
         let severity = u8::try_from(alert.severity as u32).unwrap_or(0);
-        let estimate = Weights::default().estimate(severity, alert.confidence, alert.count);
+        // What never weighed anything, or was taken back before, takes nothing of what others weigh.
+        let is_weighed =
+            alert.analyzer != "manual" && alert.triage.dataset_id.is_none() && alert.triage.resolved_at.is_none();
+        let estimate =
+            if is_weighed { Weights::default().estimate(severity, alert.confidence, alert.count) } else { 0.0 };
         let called = match source.parse::<IpAddr>() {
             Ok(address) => names.all_of(source::prefix(address)),
-            Err(_) => vec![source.to_owned()],
+            // Under a key that is used no more it has another name.
+            Err(_) => [source.to_owned()].into_iter().chain(self.called_now(alert.id)).collect(),
         };
         let mut cleared = Cleared::default();
         for name in called {
@@ -388,7 +438,7 @@ impl Task {
             let score = views::reputation::score_of(&self.shared, &name, now.wall);
             cleared.score = cleared.score.max(score);
             if taken > 0.0 {
-                cleared.lifted.extend(self.decisions.lift(&name, Some(score), &mut self.answers).await);
+                cleared.lifted.extend(self.decisions.lift(&name, true, &mut self.answers).await);
                 self.answers_changed = true;
             }
         }
@@ -404,7 +454,7 @@ impl Task {
                 continue;
             }
             cleared.changed |= self.shared.detected.ledger().reset(&name);
-            cleared.lifted.extend(self.decisions.lift(&name, None, &mut self.answers).await);
+            cleared.lifted.extend(self.decisions.lift(&name, false, &mut self.answers).await);
             self.answers.forget(&name);
             self.answers_changed = true;
         }
@@ -413,8 +463,11 @@ impl Task {
     }
 
     /// Writes what has changed, takes over other settings, forgets what has faded.
-    async fn look(&mut self) {
+    /// How many sources that were; 0 where they could not be written.
+    async fn look(&mut self) -> usize {
         let now = clock::now();
+        self.looked = Instant::now();
+        let mut written_now = 0;
         let settings = Arc::clone(&self.shared.read().settled);
         if !Arc::ptr_eq(&settings, &self.settings) {
             self.shared.detected.ledger().set_limits(settings.reputation.limits, now.wall);
@@ -430,7 +483,11 @@ impl Task {
             if self.is_open {
                 let gone = ledger.take_gone();
                 let changed = ledger.take_changed(WRITTEN_AT_ONCE);
-                save.reputation.retain(|row| !changed.iter().any(|new| new.key == row.key) && !gone.contains(&row.key));
+                written_now = changed.len();
+                if !save.reputation.is_empty() {
+                    let newer: BTreeSet<&Arc<str>> = changed.iter().map(|row| &row.key).chain(&gone).collect();
+                    save.reputation.retain(|row| !newer.contains(&row.key));
+                }
                 save.reputation.extend(changed);
                 save.forgotten.extend(gone);
             }
@@ -440,7 +497,7 @@ impl Task {
             save.notes = serde_json::to_string(&rows).map(|text| (ANSWERS.to_owned(), text)).into_iter().collect();
         }
         if save.is_empty() {
-            return;
+            return 0;
         }
         let save = Arc::new(save);
         let written = Arc::clone(&save);
@@ -450,7 +507,9 @@ impl Task {
             let kept: usize = self.settings.reputation.limits.most_sources;
             self.unsaved.reputation.truncate(kept);
             self.unsaved.forgotten.truncate(kept);
+            return 0;
         }
+        written_now
     }
 }
 

@@ -11,7 +11,7 @@ use super::detection::{LONGEST_DENIAL_S, LONGEST_S, not_one_of, span};
 use super::{Fault, number};
 
 /// Most sources of which evidence is kept.
-const MOST_SOURCES: u64 = 10_000_000;
+const MOST_SOURCES: u64 = 500_000;
 /// Most events that are kept.
 const MOST_EVENTS: u64 = 100_000_000;
 /// Most `[[reputation.policy]]` sections.

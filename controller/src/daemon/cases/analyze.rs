@@ -65,7 +65,9 @@ pub(super) fn allowed(shared: &Shared, path: &Path) -> Result<PathBuf, CaseFault
     let settings = Arc::clone(&shared.read().settled);
     let folders = &settings.detection.alerts.dataset_dirs;
     let within = folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| real.starts_with(folder));
-    let followed = settings.detection.logs.iter().flat_map(|log| &log.paths).any(|log| Path::new(log) == path);
+    // A followed log is named as it is: whoever may put a link in its place must not lead elsewhere by it.
+    let mut paths = settings.detection.logs.iter().flat_map(|log| &log.paths);
+    let followed = real == path && paths.any(|log| Path::new(log) == path);
     if !within && !followed {
         let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
         return Err(CaseFault::Bad(format!(

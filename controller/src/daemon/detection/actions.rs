@@ -9,7 +9,7 @@ use crate::adapters::clock;
 use crate::adapters::store::{Change, PastDenial};
 use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin};
 use crate::domain::guard::{Refusal, bare};
-use crate::domain::http::alert::{Action, AlertId};
+use crate::domain::http::alert::{Action, AlertId, cut};
 use crate::domain::http::detector::Outcome;
 use crate::domain::http::respond::Consequence;
 use crate::domain::listfile::Refused as _;
@@ -151,7 +151,8 @@ impl Actions {
     pub(super) fn carry_out(&mut self, outcome: &Outcome) -> Result<(), NotDone> {
         let alert = outcome.folded.id;
         let detector = outcome.finding.detector.name();
-        let by = |title: &str| format!("{title} ({detector}), alert {alert}");
+        // Cut, so that the alert is named whatever its rule is called: what it caused is found by that.
+        let by = |title: &str| format!("{} ({}), alert {alert}", cut(title, 80), cut(detector, 80));
         let name = match &outcome.consequence {
             Consequence::Observe | Consequence::InForce { .. } | Consequence::Refused { .. } => return Ok(()),
             Consequence::Notify => Action::Notify,

@@ -341,6 +341,13 @@ impl<'a> Session<'a> {
             Told::Triaged(triaged) => triaged,
             Told::Erased { names, user, done } => {
                 self.detector.alerts.forget_about(&names, user.as_deref());
+                let texts: Vec<String> = names.iter().cloned().chain(user).collect();
+                self.detector.alerts.blot(&texts);
+                for change in &mut self.unsaved.alerts {
+                    for text in &texts {
+                        change.alert.blot(text);
+                    }
+                }
                 for name in &names {
                     self.detector.responder.forget_name(name);
                 }
@@ -420,6 +427,10 @@ impl<'a> Session<'a> {
         let finding = &outcome.finding;
         let (Some(address), None) = (finding.source, outcome.withheld) else { return };
         let Some(alert) = self.detector.alerts.get(outcome.folded.id) else { return };
+        // One that stands for many sources is nobody's in particular.
+        if alert.source.is_none() {
+            return;
+        }
         self.context.reputation.found(Found {
             address,
             detector: finding.detector.name().into(),

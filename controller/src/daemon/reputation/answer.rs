@@ -8,9 +8,10 @@ use super::problem;
 use crate::adapters::clock;
 use crate::daemon::detection::guarded;
 use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
-use crate::domain::reputation::{Answer, Answers, Assessment};
+use crate::domain::reputation::{Answer, Answers, Assessment, Grade};
 use crate::domain::time::Now;
 use crate::sync::{Batch, Command, Handle, Put, Shared};
+use crate::views;
 
 /// The list of denials.
 pub(in crate::daemon) const DENIALS: &str = "reputation";
@@ -70,16 +71,20 @@ impl Decisions {
 
     fn is_in_force(&self, prefix: IpNet) -> bool {
         let waits = self.waiting.values().any(|waiting| waiting.contains_key(&prefix));
-        waits || !self.lists_with(|entry| entry == prefix).is_empty()
+        let state = self.shared.read();
+        waits
+            || [DENIALS, LIMITS]
+                .iter()
+                .any(|name| state.desired.named(name).is_some_and(|list| list.entries.contains_key(&prefix)))
     }
 
-    /// The entries for a score that fit, each with its list.
-    fn lists_with(&self, fits: impl Fn(IpNet) -> bool) -> Vec<(&'static str, IpNet)> {
+    /// All entries for scores, each with its list.
+    fn entries(&self) -> Vec<(&'static str, IpNet)> {
         let state = self.shared.read();
         let mut found = Vec::new();
         for name in [DENIALS, LIMITS] {
             let Some(list) = state.desired.named(name) else { continue };
-            found.extend(list.entries.keys().filter(|prefix| fits(**prefix)).map(|prefix| (name, *prefix)));
+            found.extend(list.entries.keys().map(|prefix| (name, *prefix)));
         }
         found
     }
@@ -115,19 +120,24 @@ impl Decisions {
         any
     }
 
-    /// Lifts what is in force for the score of a source, unless a score of `Some` still asks for it.
-    pub(super) async fn lift(&mut self, name: &str, score: Option<u8>, answers: &mut Answers) -> Vec<IpNet> {
+    /// Lifts what is in force for the score of a source; where `if_asked` is set, unless its score still asks for it.
+    pub(super) async fn lift(&mut self, name: &str, if_asked: bool, answers: &mut Answers) -> Vec<IpNet> {
         let (policy, names) = {
             let policy = self.shared.read().settled.reputation.policy;
             (policy, self.shared.detected.privacy.load().names.clone())
         };
-        let is_asked_for = |list: &str| {
-            let at = if list == LIMITS { policy.limit_at } else { policy.short_at.max(1).min(policy.deny_at.max(1)) };
-            score.is_some_and(|score| at > 0 && score >= at)
+        let is_asked_for = |list: &str, prefix: IpNet| {
+            let grade = policy.grade(&views::reputation::assess(&self.shared, prefix.addr()));
+            if_asked && grade >= if list == LIMITS { Grade::Limit } else { Grade::Short }
         };
-        let entries = self.lists_with(|prefix| names.all_of(prefix).iter().any(|called| called == name));
+        // Names are made with nothing locked: there may be many.
+        let entries = self.entries().into_iter();
+        let entries: Vec<(&'static str, IpNet)> = entries
+            .filter(|(_, prefix)| names.all_of(*prefix).iter().any(|called| called == name))
+            .filter(|(list, prefix)| !is_asked_for(list, *prefix))
+            .collect();
         let mut lifted = Vec::new();
-        for (list, prefix) in entries.into_iter().filter(|(list, _)| !is_asked_for(list)) {
+        for (list, prefix) in entries {
             let batch = batch(list, Vec::new(), vec![prefix]);
             let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
             if answer.is_ok() || matches!(answer, Err(crate::sync::SyncError::NotSaved(_))) {

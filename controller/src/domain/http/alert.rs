@@ -12,6 +12,7 @@ use super::book::Taken;
 use super::finding::{Detector, Finding, NotAName};
 use super::redact::redacted;
 use super::severity::Severity;
+use crate::domain::erasure::blotted;
 
 pub use self::triage::{AlertUpdate, Triage, TriageError};
 
@@ -360,6 +361,21 @@ impl Alert {
         Ok(changed)
     }
 
+    /// Blots out a text wherever it is mentioned; whose doing it is stays.
+    pub fn blot(&mut self, text: &str) {
+        let triage = &mut self.triage;
+        let options = [&mut self.about, &mut self.refused, &mut self.action_target, &mut self.user]
+            .into_iter()
+            .chain([&mut triage.note, &mut triage.case, &mut triage.assignee])
+            .flatten();
+        let lists = self.evidence.iter_mut().chain(&mut self.indicators).chain(&mut self.tags);
+        for kept in options.chain(lists).chain([&mut self.title, &mut self.description]) {
+            if kept.contains(text) {
+                *kept = blotted(kept, text);
+            }
+        }
+    }
+
     /// The rule's id, else the analyzer's name.
     pub fn detector(&self) -> &str {
         self.rule.as_deref().unwrap_or(&self.analyzer)
@@ -401,7 +417,7 @@ fn keep(kept: &mut Vec<String>, more: &[String], most: usize, chars: usize) {
 }
 
 /// The first characters of a text.
-pub(super) fn cut(text: &str, chars: usize) -> String {
+pub(crate) fn cut(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }
 

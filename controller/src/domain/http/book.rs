@@ -342,6 +342,16 @@ impl Book {
         }
     }
 
+    /// Blots out texts in all alerts that are open or still to be written.
+    pub fn blot(&mut self, texts: &[String]) {
+        let open = self.entries.values_mut().map(|entry| &mut entry.alert);
+        for alert in open.chain(self.closed.iter_mut().map(|change| &mut change.alert)) {
+            for text in texts {
+                alert.blot(text);
+            }
+        }
+    }
+
     fn remove(&mut self, id: AlertId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         self.subjects.remove(&entry.subject);

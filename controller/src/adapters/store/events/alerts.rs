@@ -107,6 +107,13 @@ pub(super) fn kept<'a>(alert: &'a Alert, privacy: &Privacy) -> Cow<'a, Alert> {
     for text in [&mut alert.source, &mut alert.action_target] {
         *text = text.as_deref().map(source);
     }
+    let triage = &mut alert.triage;
+    for text in [&mut triage.case, &mut triage.assignee, &mut triage.note] {
+        *text = text.as_deref().map(|text| names.text(text).into_owned());
+    }
+    for text in &mut alert.tags {
+        *text = names.text(text).into_owned();
+    }
     for text in [&mut alert.about, &mut alert.refused, &mut alert.user] {
         *text = text.as_deref().map(|text| names.text(text).into_owned());
     }

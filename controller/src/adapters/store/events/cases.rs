@@ -96,6 +96,9 @@ impl EventStore {
         for text in [&mut update.note, &mut update.case, &mut update.assignee] {
             *text = text.as_deref().map(|text| privacy.names.text(text).into_owned());
         }
+        for tag in update.tags.iter_mut().flatten() {
+            *tag = privacy.names.text(tag).into_owned();
+        }
         self.durably(|connection| {
             has_hunt(connection, update.hunt_id.as_deref())?;
             let mut changed = Vec::with_capacity(ids.len());
@@ -149,6 +152,12 @@ impl EventStore {
     /// # Errors
     /// [`CaseError`].
     pub fn add_dataset(&mut self, dataset: &Dataset) -> Result<(), CaseError> {
+        let names = &self.privacy.load_full().names;
+        let dataset = &Dataset {
+            name: names.text(&dataset.name).into_owned(),
+            description: names.text(&dataset.description).into_owned(),
+            ..dataset.clone()
+        };
         self.durably(|connection| {
             has_hunt(connection, dataset.hunt_id.as_deref())?;
             if documents::count(connection, Table::Datasets)? >= MOST_KEPT {
@@ -163,6 +172,12 @@ impl EventStore {
     /// # Errors
     /// [`CaseError`].
     pub fn add_hunt(&mut self, hunt: &Hunt) -> Result<(), CaseError> {
+        let names = &self.privacy.load_full().names;
+        let hunt = &Hunt {
+            name: names.text(&hunt.name).into_owned(),
+            description: names.text(&hunt.description).into_owned(),
+            ..hunt.clone()
+        };
         self.durably(|connection| {
             if documents::count(connection, Table::Hunts)? >= MOST_KEPT {
                 return Err(CaseError::TooMany("hunts").into());

@@ -5,7 +5,6 @@ use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 use super::documents::{self, Table};
 use super::{BROKEN, EventReader, EventStore, read_failed};
 use crate::adapters::store::{StoreError, files};
-use crate::domain::erasure::blotted;
 
 /// How much was erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +41,12 @@ impl EventStore {
             while rows.next()?.is_some() {}
             drop(rows);
             drop(statement);
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            Ok(erased)
+            let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy == 0 {
+                return Ok(erased);
+            }
+            let what = "it is erased, and the log could not be emptied, as somebody reads: erase once more".to_owned();
+            Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), Some(what)))
         })();
         let _quicker = set(&self.connection, false);
         // What an unusable one held is nowhere to be found either.
@@ -106,7 +109,10 @@ fn erase(connection: &Connection, names: &[String], user: Option<&str>, events: 
 
 /// Blots out a text in the alerts of others: evidence of one who asked for another's account, or through another's proxy.
 fn mentions(connection: &Connection, text: &str) -> rusqlite::Result<u64> {
-    let like = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+    // As it stands in a document.
+    let text_in_json = serde_json::to_string(text).unwrap_or_default();
+    let text_in_json = text_in_json.trim_matches('"');
+    let like = format!("%{}%", text_in_json.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
     let mut statement =
         connection.prepare(&format!("SELECT {} FROM alerts WHERE alert LIKE ?1 ESCAPE '\\'", super::query::COLUMNS))?;
     let mut rows = statement.query([like])?;
@@ -117,13 +123,7 @@ fn mentions(connection: &Connection, text: &str) -> rusqlite::Result<u64> {
     let mut count = 0;
     for mut alert in found {
         let before = alert.clone();
-        let blot = |kept: &mut String| *kept = blotted(kept, text);
-        alert.evidence.iter_mut().chain(&mut alert.indicators).for_each(blot);
-        for kept in
-            [&mut alert.about, &mut alert.refused, &mut alert.triage.note, &mut alert.action_target, &mut alert.user]
-        {
-            kept.iter_mut().for_each(blot);
-        }
+        alert.blot(text);
         if alert != before {
             super::alerts::write(connection, &alert, false)?;
             count += 1;
