@@ -11,25 +11,20 @@ use tokio::sync::Semaphore;
 
 pub use self::analyze::Analysis;
 pub use self::problem::CaseFault;
-use super::detection::{self, DetectionHandle, Triaged};
-use super::keeper::Keeper;
-use super::reputation::ReputationHandle;
+use super::detection::{self, Triaged};
+use super::ways::Ways;
 use crate::adapters::store::{CaseError, Changed};
 use crate::adapters::{clock, random};
 use crate::domain::decision::ListEnforcement;
 use crate::domain::http::alert::{Action, Alert, AlertId, AlertUpdate};
 use crate::domain::http::dataset::{Content, Dataset, DatasetRequest, Hunt, HuntRequest};
 use crate::domain::report::{AlertRequest, BulkReport, BulkUpdate, MOST_LISTED, UpdateReport};
-use crate::sync::{Batch, Command, Handle, Shared, SyncError};
+use crate::sync::{Batch, Command};
 
 /// The way to alerts, datasets and hunts, to change them.
 #[derive(Clone, Debug)]
 pub struct Cases {
-    shared: Shared,
-    sync: Handle,
-    keeper: Keeper,
-    reputation: ReputationHandle,
-    detection: DetectionHandle,
+    ways: Ways,
     /// An analysis takes all of a CPU: one at a time.
     analysis: Arc<Semaphore>,
 }
@@ -58,21 +53,8 @@ fn new_id() -> AlertId {
 }
 
 impl Cases {
-    pub(super) fn new(
-        shared: &Shared,
-        sync: &Handle,
-        keeper: &Keeper,
-        reputation: &ReputationHandle,
-        detection: &DetectionHandle,
-    ) -> Self {
-        Self {
-            shared: shared.clone(),
-            sync: sync.clone(),
-            keeper: keeper.clone(),
-            reputation: reputation.clone(),
-            detection: detection.clone(),
-            analysis: Arc::new(Semaphore::new(1)),
-        }
+    pub(super) fn new(ways: &Ways) -> Self {
+        Self { ways: ways.clone(), analysis: Arc::new(Semaphore::new(1)) }
     }
 
     /// Changes an alert. One that becomes a false positive has the decision it caused lifted, and what it weighed taken
@@ -124,7 +106,7 @@ impl Cases {
         let now = clock::now().wall;
         let change = |dry_run| {
             let (ids, update) = (ids.to_vec(), update.clone());
-            self.keeper.ask(move |store| store.change_alerts(&ids, &update, now, dry_run))
+            self.ways.keeper.ask(move |store| store.change_alerts(&ids, &update, now, dry_run))
         };
         // What cannot be kept has no consequences either.
         let planned = change(true).await?;
@@ -135,7 +117,7 @@ impl Cases {
         for changed in planned.iter().filter(|changed| update.clears(&changed.before.triage)) {
             // What is found from here on is another alert's, and caused by that.
             let id = changed.before.id;
-            self.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
             self.lift(&changed.before, &actor, &mut lifted).await?;
         }
         let done = change(false).await?;
@@ -146,14 +128,14 @@ impl Cases {
             let of_alert = lifted.prefixes.iter().filter(|(alert, action, _)| *alert == id && by_rules(*action));
             let lifted = of_alert.map(|(_, action, prefix)| (*action, *prefix)).collect();
             let is_closed = changed.after.triage.status.is_closed();
-            self.detection.triaged(Triaged { id, is_closed, lifted }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed, lifted }).await;
             let detail = json!({
                 "status": [changed.before.triage.status, changed.after.triage.status],
                 "update": update,
                 "title": changed.after.title,
                 "source": changed.after.source,
             });
-            self.audited(&actor, "alert update", &id.to_string(), detail).await?;
+            self.ways.sync.note(&actor, "alert update", &id.to_string(), detail).await?;
         }
         Ok((done, lifted))
     }
@@ -163,7 +145,7 @@ impl Cases {
         let mark = format!("alert {}", alert.id);
         for (action, list) in [(Action::Deny, detection::DENIALS), (Action::Limit, detection::LIMITS)] {
             let caused: Vec<IpNet> = {
-                let state = self.shared.read();
+                let state = self.ways.shared.read();
                 let entries = state.desired.named(list).map(|list| &list.entries);
                 let caused = entries.into_iter().flatten().filter(|(_, info)| info.reason.contains(&mark));
                 caused.map(|(prefix, _)| *prefix).collect()
@@ -181,37 +163,25 @@ impl Cases {
                 replace: false,
                 dry_run: false,
             };
-            self.sync.ask(|reply| Command::Batch(batch, actor.to_owned(), reply)).await?;
+            self.ways.sync.ask(|reply| Command::Batch(batch, actor.to_owned(), reply)).await?;
             lifted.prefixes.extend(caused.into_iter().map(|prefix| (alert.id, action, prefix)));
         }
         let users: Vec<String> = {
-            let users = self.shared.detected.users();
+            let users = self.ways.shared.detected.users();
             let denied = users.list(clock::now().boot).filter(|denied| denied.reason.contains(&mark));
             denied.map(|denied| denied.user.clone()).collect()
         };
         for user in users {
-            if self.detection.lift(user.clone(), actor.to_owned()).await? {
+            if self.ways.detection.lift(user.clone(), actor.to_owned()).await? {
                 lifted.users.push(user);
             }
         }
         if alert.source.is_some() {
-            let cleared = self.reputation.cleared(alert.clone()).await;
+            let cleared = self.ways.reputation.cleared(alert.clone()).await?;
             lifted.score = Some(lifted.score.unwrap_or(0).max(cleared.score));
             lifted.prefixes.extend(cleared.lifted.into_iter().map(|prefix| (alert.id, Action::Observe, prefix)));
         }
         Ok(())
-    }
-
-    /// Has a change noted, and waits until that is saved.
-    async fn audited(
-        &self,
-        actor: &str,
-        action: &str,
-        target: &str,
-        detail: serde_json::Value,
-    ) -> Result<(), SyncError> {
-        let record = (actor.to_owned(), action.to_owned(), target.to_owned(), detail);
-        self.sync.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await
     }
 
     /// Makes an alert that a person asks for.
@@ -224,9 +194,9 @@ impl Cases {
             return Ok(alert);
         }
         let new = vec![alert.clone()];
-        self.keeper.ask(move |store| store.add_alerts(&new)).await?;
+        self.ways.keeper.ask(move |store| store.add_alerts(&new)).await?;
         let detail = json!({"title": alert.title, "severity": alert.severity});
-        self.audited(&actor, "alert create", &alert.id.to_string(), detail).await?;
+        self.ways.sync.note(&actor, "alert create", &alert.id.to_string(), detail).await?;
         Ok(alert)
     }
 
@@ -235,11 +205,11 @@ impl Cases {
     /// # Errors
     /// [`CaseFault`].
     pub async fn delete(&self, id: AlertId, actor: String, dry_run: bool) -> Result<Alert, CaseFault> {
-        let alert = self.keeper.ask(move |store| store.delete_alert(id, dry_run)).await?;
+        let alert = self.ways.keeper.ask(move |store| store.delete_alert(id, dry_run)).await?;
         if !dry_run {
-            self.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
             let detail = json!({"title": alert.title, "severity": alert.severity, "count": alert.count});
-            self.audited(&actor, "alert delete", &id.to_string(), detail).await?;
+            self.ways.sync.note(&actor, "alert delete", &id.to_string(), detail).await?;
         }
         Ok(alert)
     }
@@ -258,16 +228,16 @@ impl Cases {
         let dataset = request.made(new_id().to_string(), actor.clone(), now);
         let dataset = dataset.map_err(|error| CaseFault::Bad(error.to_string()))?;
         if let Content::Log { path, zone, .. } = &dataset.content {
-            analyze::allowed(&self.shared, Path::new(path))?;
+            analyze::allowed(&self.ways.shared, Path::new(path))?;
             analyze::zone(zone.as_deref())?;
         }
         if dry_run {
             return Ok(dataset);
         }
         let kept = dataset.clone();
-        self.keeper.ask(move |store| store.add_dataset(&kept)).await?;
+        self.ways.keeper.ask(move |store| store.add_dataset(&kept)).await?;
         let detail = serde_json::to_value(&dataset.content).unwrap_or_default();
-        self.audited(&actor, "dataset create", &dataset.name, detail).await?;
+        self.ways.sync.note(&actor, "dataset create", &dataset.name, detail).await?;
         Ok(dataset)
     }
 
@@ -276,9 +246,9 @@ impl Cases {
     /// # Errors
     /// [`CaseFault`].
     pub async fn delete_dataset(&self, id: String, actor: String, dry_run: bool) -> Result<Dataset, CaseFault> {
-        let dataset = self.keeper.ask(move |store| store.delete_dataset(&id, dry_run)).await?;
+        let dataset = self.ways.keeper.ask(move |store| store.delete_dataset(&id, dry_run)).await?;
         if !dry_run {
-            self.audited(&actor, "dataset delete", &dataset.name, json!({"id": dataset.id})).await?;
+            self.ways.sync.note(&actor, "dataset delete", &dataset.name, json!({"id": dataset.id})).await?;
         }
         Ok(dataset)
     }
@@ -294,8 +264,8 @@ impl Cases {
             return Ok(hunt);
         }
         let kept = hunt.clone();
-        self.keeper.ask(move |store| store.add_hunt(&kept)).await?;
-        self.audited(&actor, "hunt create", &hunt.name, json!({"id": hunt.id})).await?;
+        self.ways.keeper.ask(move |store| store.add_hunt(&kept)).await?;
+        self.ways.sync.note(&actor, "hunt create", &hunt.name, json!({"id": hunt.id})).await?;
         Ok(hunt)
     }
 
@@ -304,9 +274,9 @@ impl Cases {
     /// # Errors
     /// [`CaseFault`].
     pub async fn delete_hunt(&self, id: String, actor: String, dry_run: bool) -> Result<Hunt, CaseFault> {
-        let hunt = self.keeper.ask(move |store| store.delete_hunt(&id, dry_run)).await?;
+        let hunt = self.ways.keeper.ask(move |store| store.delete_hunt(&id, dry_run)).await?;
         if !dry_run {
-            self.audited(&actor, "hunt delete", &hunt.name, json!({"id": hunt.id})).await?;
+            self.ways.sync.note(&actor, "hunt delete", &hunt.name, json!({"id": hunt.id})).await?;
         }
         Ok(hunt)
     }

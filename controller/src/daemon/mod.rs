@@ -16,6 +16,7 @@ mod samples;
 mod signals;
 #[cfg(feature = "trace")]
 mod trace;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub(crate) use self::reputation::who;
 pub use self::reputation::{Cleared, ReputationHandle};
 pub use self::samples::{ListenError, SamplesHandle};
 use self::signals::Signals;
+use self::ways::Ways;
 use crate::adapters::clock;
 use crate::adapters::http::{self, Api};
 use crate::adapters::kernel::bpffs;
@@ -381,6 +383,13 @@ async fn serve(
     let reputation = reputation::start(shared, sync, &keeper);
     let (detection, mut detecting) =
         detection::start(shared, sync, &keeper, &reputation, rules).context("start the thread that judges events")?;
+    let ways = Ways {
+        shared: shared.clone(),
+        sync: sync.clone(),
+        keeper: keeper.clone(),
+        reputation: reputation.clone(),
+        detection: detection.clone(),
+    };
     let (samples, listeners) = SamplesHandle::new();
     let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
@@ -398,8 +407,8 @@ async fn serve(
         reload: Arc::clone(&reload),
         feeds,
         samples: samples.clone(),
-        privacy: PrivacyDesk::new(shared, sync, &keeper, &reputation, &detection, state_dir),
-        cases: Cases::new(shared, sync, &keeper, &reputation, &detection),
+        privacy: PrivacyDesk::new(&ways, state_dir),
+        cases: Cases::new(&ways),
         detection,
         reputation: reputation.clone(),
         keeper: keeper.clone(),

@@ -7,44 +7,24 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::cases::CaseFault;
-use super::detection::DetectionHandle;
-use super::keeper::Keeper;
-use super::reputation::ReputationHandle;
+use super::ways::Ways;
 use crate::adapters::store::{Erased, Privacy, StoreError};
 use crate::adapters::{clock, privacy_key};
 use crate::domain::http::source;
 use crate::domain::prefixes::single;
 use crate::domain::report::{EraseReport, EraseRequest, RotateReport};
-use crate::sync::{Command, Handle, Shared, SyncError};
+use crate::sync::{Command, SyncError};
 
 /// The way to what is kept of people.
 #[derive(Clone, Debug)]
 pub struct PrivacyDesk {
-    shared: Shared,
-    sync: Handle,
-    keeper: Keeper,
-    reputation: ReputationHandle,
-    detection: DetectionHandle,
+    ways: Ways,
     state: PathBuf,
 }
 
 impl PrivacyDesk {
-    pub(super) fn new(
-        shared: &Shared,
-        sync: &Handle,
-        keeper: &Keeper,
-        reputation: &ReputationHandle,
-        detection: &DetectionHandle,
-        state: &Path,
-    ) -> Self {
-        Self {
-            shared: shared.clone(),
-            sync: sync.clone(),
-            keeper: keeper.clone(),
-            reputation: reputation.clone(),
-            detection: detection.clone(),
-            state: state.to_owned(),
-        }
+    pub(super) fn new(ways: &Ways, state: &Path) -> Self {
+        Self { ways: ways.clone(), state: state.to_owned() }
     }
 
     /// Has addresses hashed with another key from now on. What is kept under those before is still found by its address,
@@ -53,7 +33,7 @@ impl PrivacyDesk {
     /// # Errors
     /// [`CaseFault`]: the keys are those before.
     pub async fn rotate(&self, forget: bool, actor: String, dry_run: bool) -> Result<RotateReport, CaseFault> {
-        let before = self.shared.detected.privacy.load_full();
+        let before = self.ways.shared.detected.privacy.load_full();
         if before.names.is_plain() {
             let why = "addresses are not hashed here; `hash_addresses = true` under [privacy] has them hashed";
             return Err(CaseFault::Conflict(why.to_owned()));
@@ -65,7 +45,7 @@ impl PrivacyDesk {
         if dry_run {
             return Ok(report);
         }
-        let (folder, shared, now) = (self.state.clone(), self.shared.clone(), clock::now().wall);
+        let (folder, shared, now) = (self.state.clone(), self.ways.shared.clone(), clock::now().wall);
         let rotated = tokio::task::spawn_blocking(move || {
             let _one = shared.detected.keys();
             let before = shared.detected.privacy.load_full();
@@ -75,7 +55,7 @@ impl PrivacyDesk {
         });
         let rotated = rotated.await.map_err(|error| CaseFault::Failed(error.to_string()))?;
         rotated.map_err(|error| CaseFault::Failed(error.to_string()))?;
-        self.audited(&actor, "privacy rotate", json!({"forget": forget})).await?;
+        self.ways.sync.note(&actor, "privacy rotate", "", json!({"forget": forget})).await?;
         Ok(report)
     }
 
@@ -94,7 +74,7 @@ impl PrivacyDesk {
         if address.is_some() == user.is_some() {
             return Err(CaseFault::Bad("say whose: address or user, one of them".to_owned()));
         }
-        let names = self.shared.detected.privacy.load().names.clone();
+        let names = self.ways.shared.detected.privacy.load().names.clone();
         let mut called: Vec<String> = Vec::new();
         for prefix in address.into_iter().flat_map(|address| [single(address), source::prefix(address)]) {
             called.extend(names.all_of(prefix));
@@ -106,14 +86,14 @@ impl PrivacyDesk {
         let (dry_run, asked) = (request.dry_run, user.clone());
         if !dry_run {
             // First those who would write it again; what they have in hand is written, so that it is found here.
-            self.detection.erased(called.clone(), user.clone()).await;
-            self.reputation.erased(called.clone()).await;
-            self.keeper.ask(|_| Ok::<_, StoreError>(())).await?;
+            self.ways.detection.erased(called.clone(), user.clone()).await;
+            self.ways.reputation.erased(called.clone()).await;
+            self.ways.keeper.ask(|_| Ok::<_, StoreError>(())).await?;
         }
-        let numbers = self.shared.detected.tally().numbers_of(&called, user.as_deref());
+        let numbers = self.ways.shared.detected.tally().numbers_of(&called, user.as_deref());
         let erased = if dry_run {
             let (called, numbers) = (called.clone(), numbers.len() as u64);
-            let reader = self.shared.detected.alerts();
+            let reader = self.ways.shared.detected.alerts();
             let reader = reader.ok_or_else(|| CaseFault::Closed("the database of alerts is not open".to_owned()))?;
             let counted = tokio::task::spawn_blocking(move || reader.named(&called, asked.as_deref())).await;
             let counted = counted.map_err(|error| CaseFault::Failed(error.to_string()))?;
@@ -121,20 +101,20 @@ impl PrivacyDesk {
             Erased { alerts, events: numbers, ..Erased::default() }
         } else {
             let (names, numbers) = (called.clone(), numbers.clone());
-            self.keeper.ask(move |store| store.erase(&names, asked.as_deref(), &numbers)).await?
+            self.ways.keeper.ask(move |store| store.erase(&names, asked.as_deref(), &numbers)).await?
         };
         let mut changes = 0;
         if !dry_run {
-            self.shared.detected.tally_mut().remove(&numbers);
+            self.ways.shared.detected.tally_mut().remove(&numbers);
             let mut texts = called;
             texts.extend(user.clone());
             let (tell, told) = oneshot::channel();
-            self.sync.send(Command::Erase(texts, tell))?;
+            self.ways.sync.send(Command::Erase(texts, tell))?;
             changes = told.await.map_err(|_gone| SyncError::Stopping)?.map_err(CaseFault::Failed)?;
             // Whose it was is what was to be forgotten.
             let what = if user.is_some() { "a user" } else { "an address" };
             let detail = json!({"what": what, "alerts": erased.alerts, "events": erased.events});
-            self.audited(&actor, "privacy erase", detail).await?;
+            self.ways.sync.note(&actor, "privacy erase", "", detail).await?;
         }
         let any = erased != Erased::default() || changes > 0;
         Ok(EraseReport {
@@ -147,10 +127,5 @@ impl PrivacyDesk {
             reputation: erased.reputation,
             changes,
         })
-    }
-
-    async fn audited(&self, actor: &str, action: &str, detail: serde_json::Value) -> Result<(), SyncError> {
-        let record = (actor.to_owned(), action.to_owned(), String::new(), detail);
-        self.sync.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::http::severity::Severity;
 use crate::domain::http::source;
 use crate::domain::privacy::Names;
 use crate::domain::reputation::{Answers, Evidence, Kind, Ledger, PastRow, Weights, Who};
-use crate::sync::{Command, Handle, Settings, Shared};
+use crate::sync::{Command, Handle, Settings, Shared, SyncError};
 use crate::views;
 
 /// What waits to be weighed; of more, the rest is counted and left out.
@@ -119,18 +119,25 @@ impl ReputationHandle {
     }
 
     /// An alert was a false positive: what it weighed is taken back, and what was done for the score with it.
-    pub async fn cleared(&self, alert: Alert) -> Cleared {
-        let (tell, told) = oneshot::channel();
-        // Where the daemon is stopping, nothing is lifted, and the answer says so.
-        let _stopping = self.notes.send(Note::Cleared(Box::new(alert), tell)).await;
-        told.await.unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`SyncError::Stopping`]: nothing is taken back.
+    pub async fn cleared(&self, alert: Alert) -> Result<Cleared, SyncError> {
+        self.ask(|tell| Note::Cleared(Box::new(alert), tell)).await
     }
 
     /// Forgets a source: its evidence, and what was done for its score.
-    pub async fn reset(&self, prefix: IpNet, dry_run: bool) -> Cleared {
+    ///
+    /// # Errors
+    /// [`SyncError::Stopping`]: nothing is forgotten.
+    pub async fn reset(&self, prefix: IpNet, dry_run: bool) -> Result<Cleared, SyncError> {
+        self.ask(|tell| Note::Reset(prefix, dry_run, tell)).await
+    }
+
+    async fn ask<T>(&self, note: impl FnOnce(oneshot::Sender<T>) -> Note) -> Result<T, SyncError> {
         let (tell, told) = oneshot::channel();
-        let _stopping = self.notes.send(Note::Reset(prefix, dry_run, tell)).await;
-        told.await.unwrap_or_default()
+        self.notes.send(note(tell)).await.map_err(|_stopped| SyncError::Stopping)?;
+        told.await.map_err(|_stopped| SyncError::Stopping)
     }
 
     /// Forgets all that is kept under these names, and has that written; what is in force stays.

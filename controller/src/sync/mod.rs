@@ -261,6 +261,21 @@ impl Handle {
         self.asking(command).await
     }
 
+    /// Has a change noted in the audit trail, and waits until that is saved: who did what, to what, and the rest.
+    ///
+    /// # Errors
+    /// [`SyncError::NotSaved`], [`SyncError::Stopping`].
+    pub async fn note(
+        &self,
+        actor: &str,
+        action: &str,
+        target: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), SyncError> {
+        let record = (actor.to_owned(), action.to_owned(), target.to_owned(), detail);
+        self.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await
+    }
+
     /// Sends a command now; its answer can be waited for elsewhere.
     ///
     /// # Errors
@@ -442,7 +457,8 @@ impl Sync {
             detail.clone()
         } else {
             // Names stand within the quotes that addresses stood in.
-            serde_json::from_str(&names.text(&detail.to_string())).unwrap_or_default()
+            let text = names.text(&detail.to_string()).into_owned();
+            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))
         };
         tracing::info!(actor, action, target, %detail, "changed");
         let (actor, action) = (actor.to_owned(), action.to_owned());

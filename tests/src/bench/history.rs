@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use weir::adapters::store::{EventStore, Save, SharedPrivacy};
 use weir::domain::http::alert::{Alert, AlertId};
+use weir::domain::http::analyzers::settings::NAMES;
 use weir::domain::http::book::Change;
 use weir::domain::http::event::{Event, EventKind};
 use weir::domain::http::finding::{Detector, Finding};
@@ -126,7 +127,9 @@ fn event(number: u32, at: Timestamp) -> Recorded {
     let mut event = Event::new(at, kind);
     event.client = Some(address(spread(number)));
     event.user = Some(format!("user{}", spread(number) % USERS));
-    event.country = Some(["DE", "FR", "US", "BR", "CN"].get(number as usize % 5).copied().unwrap_or("DE").to_owned());
+    // An address is in one country.
+    let countries = ["DE", "FR", "US", "BR", "CN"];
+    event.country = countries.get((spread(number) % SOURCES) as usize % countries.len()).map(|code| (*code).to_owned());
     event.endpoint = Some("/account/login".to_owned());
     event.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned());
     Recorded::of(&event, recorded::class_of(&event), true)
@@ -215,18 +218,7 @@ pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> R
     let mut site = Site::idle(&Plan { alone: true, ..Plan::default() });
     let max = EVENTS;
     // Analyzers would make alerts of all of it, and are measured elsewhere.
-    let off = [
-        "response_time",
-        "error_rate",
-        "usage_spike",
-        "unauthorized_access",
-        "brute_force",
-        "privilege_escalation",
-        "rate_limit_abuse",
-        "behaviour",
-        "anomaly",
-    ];
-    let off: String = off.map(|name| format!("[analyzers.{name}]\nenabled = false\n")).concat();
+    let off: String = NAMES.map(|name| format!("[analyzers.{name}]\nenabled = false\n")).concat();
     site.place.configure(&format!(
         "[rules]\nenabled = false\n[events]\napplication = true\n[audit]\nmax_events = {max}\n{off}"
     ));

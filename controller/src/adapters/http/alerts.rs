@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::error::ApiError;
+use super::query::{self, Try};
 use super::socket::Peer;
 use crate::adapters::clock;
 use crate::adapters::store::{EventReader, StoreError};
@@ -15,10 +16,7 @@ use crate::domain::duration;
 use crate::domain::http::alert::{Alert, AlertId, Status};
 use crate::domain::http::severity::Severity;
 use crate::domain::privacy::is_name;
-use crate::domain::report::{AlertFilter, AlertList, AlertStats, DeniedUserRow, MOST_LISTED, SwitchReport};
-
-/// Alerts in an answer, unless asked for another number.
-const USUAL: usize = 100;
+use crate::domain::report::{AlertFilter, AlertList, AlertStats, DeniedUserRow, SwitchReport};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -80,14 +78,6 @@ impl AlertsQuery {
             since: self.since.as_deref().map(|text| moment(text, now)).transpose()?,
         })
     }
-
-    fn limit(&self) -> Result<usize, ApiError> {
-        match self.limit {
-            None => Ok(USUAL),
-            Some(limit) if (1..=MOST_LISTED).contains(&limit) => Ok(limit),
-            Some(limit) => Err(ApiError::bad_request(format!("limit is {limit}; it must be from 1 to {MOST_LISTED}"))),
-        }
-    }
 }
 
 /// One of a set of words.
@@ -128,7 +118,7 @@ pub(super) async fn ask<T: Send + 'static>(
 }
 
 pub(super) async fn list(State(api): State<Api>, query: Query<AlertsQuery>) -> Result<Json<AlertList>, ApiError> {
-    let (filter, limit, offset) = (query.filter(clock::now().wall)?, query.limit()?, query.offset);
+    let (filter, limit, offset) = (query.filter(clock::now().wall)?, query::limit(query.limit)?, query.offset);
     ask(&api, move |alerts| alerts.list(&filter, limit, offset)).await.map(Json)
 }
 
@@ -152,21 +142,12 @@ pub(super) async fn users(State(api): State<Api>) -> Json<Vec<DeniedUserRow>> {
     Json(api.shared.detected.user_rows())
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct LiftQuery {
-    /// Say what would change, change nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// Lets a user in again.
 pub(super) async fn lift(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(user): Path<String>,
-    query: Query<LiftQuery>,
+    query: Query<Try>,
 ) -> Result<Json<SwitchReport>, ApiError> {
     let changed = if query.dry_run {
         api.shared.detected.user_rows().iter().any(|row| row.user == user)

@@ -11,17 +11,16 @@ use super::Api;
 use super::alerts::{ask, moment};
 use super::cases::said;
 use super::error::ApiError;
+use super::query;
 use super::socket::Peer;
 use crate::adapters::clock;
 use crate::domain::audit::{Class, Filter};
 use crate::domain::http::finding::NotAName;
-use crate::domain::report::{AuditReport, EraseReport, EraseRequest, EventList, MOST_LISTED, RotateReport};
+use crate::domain::report::{AuditReport, EraseReport, EraseRequest, EventList, RotateReport};
 use crate::views;
 
 /// The span of a report that names none.
 const USUAL: &str = "24h";
-/// Events in an answer, unless asked for another number.
-const USUAL_EVENTS: usize = 100;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -78,10 +77,7 @@ pub(super) async fn events(State(api): State<Api>, query: Query<EventsQuery>) ->
         text.as_deref().map(|text| moment(text, now)).transpose()
     };
     let (since, until) = (time(&query.since)?, time(&query.until)?);
-    let limit = query.limit.unwrap_or(USUAL_EVENTS);
-    if !(1..=MOST_LISTED).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit is {limit}; it must be from 1 to {MOST_LISTED}")));
-    }
+    let limit = query::limit(query.limit)?;
     let names = match query.source.as_deref() {
         None => vec![None],
         Some(text) => views::names_of(&api.shared, text)

@@ -3,13 +3,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
 
 use super::Api;
 use super::alerts::{alert_id, ask};
 use super::error::ApiError;
+use super::query::Try;
 use super::socket::Peer;
 use crate::adapters::store::{CaseError, EventReader};
 use crate::daemon::CaseFault;
@@ -39,15 +39,6 @@ impl From<CaseFault> for ApiError {
         };
         Self::new(status, detail)
     }
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Try {
-    /// Say what would change, change nothing.
-    #[serde(default)]
-    dry_run: bool,
 }
 
 /// What a body says.

@@ -9,6 +9,7 @@ mod feeds;
 mod files;
 mod lists;
 mod openapi;
+mod query;
 mod reads;
 mod reputation;
 mod rules;

@@ -10,14 +10,11 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::error::ApiError;
+use super::query::{self, Try};
 use super::socket::Peer;
 use crate::domain::http::source;
-use crate::domain::report::{MOST_LISTED, ReputationRow, ResetReport, SourceList};
-use crate::sync::Command;
+use crate::domain::report::{ReputationRow, ResetReport, SourceList};
 use crate::views;
-
-/// Sources in an answer, unless asked for another number.
-const USUAL: usize = 100;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -32,11 +29,7 @@ pub(super) struct ListQuery {
 }
 
 pub(super) async fn list(State(api): State<Api>, query: Query<ListQuery>) -> Result<Json<SourceList>, ApiError> {
-    let limit = query.limit.unwrap_or(USUAL);
-    if !(1..=MOST_LISTED).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit is {limit}; it must be from 1 to {MOST_LISTED}")));
-    }
-    let (sources, total) = views::reputation::worst(&api.shared, limit, query.offset);
+    let (sources, total) = views::reputation::worst(&api.shared, query::limit(query.limit)?, query.offset);
     Ok(Json(SourceList { sources, total }))
 }
 
@@ -51,15 +44,6 @@ pub(super) async fn show(State(api): State<Api>, Path(text): Path<String>) -> Re
     Ok(Json(views::reputation::row(&assessment).unwrap_or(nothing)))
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Try {
-    /// Say what would change, change nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 pub(super) async fn reset(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -67,11 +51,10 @@ pub(super) async fn reset(
     query: Query<Try>,
 ) -> Result<Json<ResetReport>, ApiError> {
     let prefix = source::prefix(address(&text)?);
-    let cleared = api.reputation.reset(prefix, query.dry_run).await;
+    let cleared = api.reputation.reset(prefix, query.dry_run).await?;
     let lifted: Vec<String> = cleared.lifted.iter().map(IpNet::to_string).collect();
     if cleared.changed && !query.dry_run {
-        let record = (peer.actor(), "reputation reset".to_owned(), prefix.to_string(), json!({"lifted": lifted}));
-        api.sync.ask(|reply| Command::Save(Vec::new(), Some(record), Some(reply))).await?;
+        api.sync.note(&peer.actor(), "reputation reset", &prefix.to_string(), json!({"lifted": lifted})).await?;
     }
     Ok(Json(ResetReport { changed: cleared.changed, dry_run: query.dry_run, lifted }))
 }

@@ -8,6 +8,7 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::error::ApiError;
+use super::query::Try;
 use super::socket::Peer;
 use crate::daemon::{RuleChange, RuleError, SubmitError};
 use crate::domain::report::{AnalyzerRow, OverrideRequest, RuleDetail, RuleReport, RuleRow};
@@ -37,15 +38,6 @@ impl From<SubmitError> for ApiError {
 pub(super) struct ListQuery {
     /// Only those that are run, or only those that are not.
     enabled: Option<bool>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ChangeQuery {
-    /// Say what would change, change nothing.
-    #[serde(default)]
-    dry_run: bool,
 }
 
 pub(super) async fn analyzers(State(api): State<Api>) -> Json<Vec<AnalyzerRow>> {
@@ -78,7 +70,7 @@ fn text(headers: &HeaderMap, body: &[u8]) -> Result<(String, bool), ApiError> {
 pub(super) async fn create(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    query: Query<ChangeQuery>,
+    query: Query<Try>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Changed {
@@ -91,7 +83,7 @@ pub(super) async fn update(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(id): Path<String>,
-    query: Query<ChangeQuery>,
+    query: Query<Try>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Changed {
@@ -113,7 +105,7 @@ pub(super) async fn delete(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(id): Path<String>,
-    query: Query<ChangeQuery>,
+    query: Query<Try>,
 ) -> Changed {
     change(&api, &peer, RuleChange::Delete(id), query.dry_run).await
 }

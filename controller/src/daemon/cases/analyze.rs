@@ -131,7 +131,7 @@ pub(super) fn made(request: AlertRequest, id: AlertId, now: Timestamp) -> Result
 impl Cases {
     /// What an analysis would look at.
     fn planned(&self, request: AnalyzeRequest) -> Result<Analysis, CaseFault> {
-        let reader = self.shared.detected.alerts();
+        let reader = self.ways.shared.detected.alerts();
         let reader = reader.ok_or_else(|| CaseFault::Closed("the database of alerts is not open".to_owned()))?;
         let failed = |error: crate::adapters::store::StoreError| CaseFault::Failed(error.to_string());
         let datasets = reader.datasets().map_err(failed)?;
@@ -162,9 +162,9 @@ impl Cases {
                 ));
             }
         };
-        let settings = Arc::clone(&self.shared.read().settled);
+        let settings = Arc::clone(&self.ways.shared.read().settled);
         let (with_rules, analyzers) = chosen(&settings.detection, &request.analyzers, &request.config)?;
-        let rules = with_rules.then(|| self.detection.rules().set(&settings));
+        let rules = with_rules.then(|| self.ways.detection.rules().set(&settings));
         Ok(Analysis { datasets, hunt_id, rules, analyzers, auto_create: request.auto_create })
     }
 
@@ -175,20 +175,20 @@ impl Cases {
     pub async fn analyze(&self, request: AnalyzeRequest, actor: String) -> Result<AnalysisReport, CaseFault> {
         let _one = self.analysis.try_acquire().map_err(|_busy| CaseFault::Busy)?;
         let analysis = self.planned(request)?;
-        let (shared, names) = (self.shared.clone(), analysis.datasets.iter().map(|dataset| dataset.name.clone()));
+        let (shared, names) = (self.ways.shared.clone(), analysis.datasets.iter().map(|dataset| dataset.name.clone()));
         let target = names.collect::<Vec<_>>().join(" ");
         let auto_create = analysis.auto_create;
         let run = tokio::task::spawn_blocking(move || run(&shared, &analysis)).await;
         let (report, created) = run.map_err(|error| CaseFault::Failed(error.to_string()))??;
         if auto_create && !created.is_empty() {
-            self.keeper.ask(move |store| store.add_alerts(&created)).await?;
+            self.ways.keeper.ask(move |store| store.add_alerts(&created)).await?;
         }
         let detail = json!({
             "rows": report.summary.rows_analyzed,
             "candidates": report.candidates_found,
             "created": report.alerts_created,
         });
-        self.audited(&actor, "analyze", &target, detail).await?;
+        self.ways.sync.note(&actor, "analyze", &target, detail).await?;
         Ok(report)
     }
 }

@@ -1,7 +1,7 @@
 //! Alerts, and users that are denied.
 use super::{QueryTypes, Route, Schemas, uuid, word};
-use crate::adapters::http::alerts::{AlertsQuery, LiftQuery};
-use crate::adapters::http::cases::Try;
+use crate::adapters::http::alerts::AlertsQuery;
+use crate::adapters::http::query::Try;
 use crate::domain::http::alert::{Alert, AlertUpdate, Status};
 use crate::domain::http::severity::Severity;
 use crate::domain::report::{
@@ -16,7 +16,6 @@ impl QueryTypes for AlertsQuery {
     }
 }
 
-impl QueryTypes for LiftQuery {}
 impl QueryTypes for Try {}
 
 pub(super) fn routes() -> Vec<Route> {
@@ -57,7 +56,7 @@ pub(super) fn of_users() -> Vec<Route> {
         Route::get("/api/users/denied", "list_denied_users", "Users that are denied").lists::<DeniedUserRow>(),
         Route::delete("/api/users/denied/{user}", "lift_denied_user", "Let a user in again")
             .named("user", "The user.", word())
-            .query::<LiftQuery>()
+            .query::<Try>()
             .answers::<SwitchReport>()
             .problems(&[500]),
     ]

@@ -3,7 +3,7 @@ use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
 
 use super::{QueryTypes, Route, Schemas, uuid};
 use crate::adapters::http::audit::{AuditQuery, EventsQuery, RotateQuery};
-use crate::adapters::http::cases::Try;
+use crate::adapters::http::query::Try;
 use crate::domain::audit::Class;
 use crate::domain::http::dataset::{Dataset, DatasetRequest, Hunt, HuntRequest};
 use crate::domain::http::submitted::{Given, MOST_EVENTS, SubmitReport};

@@ -3,12 +3,12 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::{RefOr, Schema};
 
 use super::{QueryTypes, Route, Schemas, word};
-use crate::adapters::http::rules::{ChangeQuery, ListQuery};
+use crate::adapters::http::query::Try;
+use crate::adapters::http::rules::ListQuery;
 use crate::domain::http::rules::Form;
 use crate::domain::report::{AnalyzerRow, AnalyzerRule, OverrideRequest, RuleDetail, RuleReport, RuleRow};
 
 impl QueryTypes for ListQuery {}
-impl QueryTypes for ChangeQuery {}
 
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/api/alerts/rules";
@@ -21,13 +21,13 @@ pub(super) fn routes() -> Vec<Route> {
         rules(ALL, "list_rules"),
         rules("/api/alerts/rules/list", "list_rules_too"),
         Route::post(ALL, "create_rule", "Make a rule")
-            .query::<ChangeQuery>()
+            .query::<Try>()
             .bodies(|schemas| texts(schemas, OneOfBuilder::new()), true)
             .answers::<RuleReport>()
             .problems(&[409, 500, 507]),
         rule(Route::get(ONE, "show_rule", "One rule with all of its text")).answers::<RuleDetail>(),
         rule(Route::put(ONE, "update_rule", "Replace a rule of one's own, or say what any rule is to be otherwise"))
-            .query::<ChangeQuery>()
+            .query::<Try>()
             .bodies(
                 |schemas| {
                     let other = OneOfBuilder::new().item(schemas.add::<OverrideRequest>());
@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<RuleReport>()
             .problems(&[409, 500, 507]),
         rule(Route::delete(ONE, "delete_rule", "Take away a rule of one's own, or what is changed about another"))
-            .query::<ChangeQuery>()
+            .query::<Try>()
             .answers::<RuleReport>()
             .problems(&[409, 500, 507]),
     ]

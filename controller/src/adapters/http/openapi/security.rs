@@ -1,13 +1,13 @@
 //! The ledger of sources, and the security view.
 use super::{QueryTypes, Route, address};
-use crate::adapters::http::reputation::{ListQuery, Try};
+use crate::adapters::http::query::Try;
+use crate::adapters::http::reputation::ListQuery;
 use crate::adapters::http::security::IpQuery;
 use crate::domain::report::{
     ChangeReport, IpEntry, IpRequest, ReputationRow, ResetReport, SecurityStatus, SourceList, Threat,
 };
 
 impl QueryTypes for ListQuery {}
-impl QueryTypes for Try {}
 impl QueryTypes for IpQuery {}
 
 pub(super) fn of_reputation() -> Vec<Route> {

@@ -10,6 +10,9 @@ pub(super) struct Span<T> {
     pub(super) more: T,
 }
 
+/// The rank of who is not chosen. A report has far fewer rows.
+const NOT_CHOSEN: u16 = u16::MAX;
+
 /// Of those who are chosen by their number in a column, in the order of choice. `more` is told of the time and the row of
 /// each of their records.
 pub(super) fn spans<T: Clone>(
@@ -20,19 +23,18 @@ pub(super) fn spans<T: Clone>(
     none: T,
     mut more: impl FnMut(&mut T, i64, usize),
 ) -> Vec<Span<T>> {
-    // Whether somebody is chosen, and where: the first is small, and nearly always says no.
-    let (mut are_chosen, mut ranks) = (vec![false; slots], vec![0; slots]);
-    for (rank, id) in chosen.iter().enumerate() {
-        if let (Some(is_chosen), Some(place)) = (are_chosen.get_mut(slot(*id)), ranks.get_mut(slot(*id))) {
-            (*is_chosen, *place) = (true, rank);
+    // Small, for it is asked of every record: it nearly always says that somebody is not chosen.
+    let mut ranks = vec![NOT_CHOSEN; slots];
+    for (id, rank) in chosen.iter().zip(0..NOT_CHOSEN) {
+        if let Some(place) = ranks.get_mut(slot(*id)) {
+            *place = rank;
         }
     }
     let mut spans = vec![Span { first: i64::MAX, last: i64::MIN, more: none }; chosen.len()];
     for ((at, id), row) in part.at.iter().zip(ids).zip(0..) {
-        if are_chosen.get(slot(*id)).copied().unwrap_or_default()
+        if let Some(rank) = ranks.get(slot(*id)).filter(|rank| **rank != NOT_CHOSEN)
             && part.has(*at)
-            && let Some(rank) = ranks.get(slot(*id))
-            && let Some(span) = spans.get_mut(*rank)
+            && let Some(span) = spans.get_mut(usize::from(*rank))
         {
             (span.first, span.last) = (span.first.min(*at), span.last.max(*at));
             more(&mut span.more, *at, row);
