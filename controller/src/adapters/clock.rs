@@ -15,6 +15,11 @@ pub fn monotonic() -> MonotonicNs {
     MonotonicNs(nanoseconds(libc::CLOCK_MONOTONIC))
 }
 
+/// Nanoseconds that this thread has run on a CPU: what it waited for one, or was interrupted by, does not count.
+pub fn thread_cpu_ns() -> u64 {
+    nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// The monotonic and the wall clock at one moment: what is converted by the same pair keeps its distances.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {

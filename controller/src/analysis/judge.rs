@@ -40,7 +40,7 @@ impl Matcher {
     pub(crate) fn matches(&self, event: &Event) -> Option<Matches> {
         let rules = self.rules.as_ref()?;
         if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
-            return Some(rules.timed(event, &|| clock::monotonic().0));
+            return Some(rules.timed(event, &clock::thread_cpu_ns));
         }
         Some(rules.matches(event))
     }

@@ -91,7 +91,7 @@ fn read(file: &Path, io: &mut Io) -> Result<String> {
 
 fn check(args: &RulesCheck, global: &Global, io: &mut Io) -> Result<()> {
     let files = Files::read(false, &args.files);
-    let report = check::check(&files.as_rules(), &|| clock::monotonic().0);
+    let report = check::check(&files.as_rules(), &clock::thread_cpu_ns);
     io.report(global.output, &report, render::rules::checked)?;
     if let Some(unread) = files.unread.first() {
         bail!("{}: {}", unread.path.display(), unread.why);

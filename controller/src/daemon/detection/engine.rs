@@ -27,7 +27,7 @@ impl Matcher {
     /// What they see in one; some are timed.
     pub(super) fn matches(&self, event: &Event) -> Matches {
         if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
-            return self.set.timed(event, &|| clock::monotonic().0);
+            return self.set.timed(event, &clock::thread_cpu_ns);
         }
         self.set.matches(event)
     }
