@@ -2,6 +2,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -16,6 +17,8 @@ const PACKED: [(&[u8], &str); 3] = [(b"BZh", "bzcat"), (b"\xfd7zXZ\0", "xzcat"),
 /// The lines of a file.
 pub(crate) struct Lines<'a> {
     bytes: Box<dyn BufRead + 'a>,
+    /// When nothing is read any more.
+    end: Option<Instant>,
 }
 
 impl Lines<'static> {
@@ -45,9 +48,15 @@ impl<'a> Lines<'a> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         if start.starts_with(b"\x1f\x8b") {
-            return Ok(Self { bytes: Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(bytes))) });
+            let bytes = Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(bytes)));
+            return Ok(Self { bytes, end: None });
         }
-        Ok(Self { bytes: Box::new(bytes) })
+        Ok(Self { bytes: Box::new(bytes), end: None })
+    }
+
+    /// The same lines, the last of them at this moment: also where a little that is packed becomes a line without end.
+    pub(crate) fn until(self, end: Instant) -> Self {
+        Self { end: Some(end), ..self }
     }
 
     /// The next line without its end, if there is one. Of a line longer than is ever looked at, just more than that is
@@ -64,6 +73,9 @@ impl<'a> Lines<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
+            if self.end.is_some_and(|end| Instant::now() >= end) {
+                return Ok(false);
+            }
             if bytes.is_empty() {
                 return Ok(is_there);
             }
@@ -113,6 +125,15 @@ mod tests {
         bytes.extend_from_slice(b"\nshort\n");
         let lines = lines(&bytes);
         assert_eq!((lines.len(), lines[0].len(), lines[1].as_slice()), (2, LONGEST_LINE + 1, b"short".as_slice()));
+    }
+
+    #[test]
+    fn a_line_without_an_end_ends_with_the_time() {
+        let end = Instant::now() + std::time::Duration::from_millis(50);
+        let mut lines = Lines::of(io::repeat(b'x')).unwrap().until(end);
+        assert!(!lines.next(&mut Vec::new()).unwrap());
+        let past = Lines::of(b"a\n".as_slice()).unwrap().until(Instant::now());
+        assert!(!{ past }.next(&mut Vec::new()).unwrap());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Several files as one stream of events, in the order of time.
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -58,20 +60,11 @@ impl<'a> Merged<'a> {
         now: Timestamp,
         mut stdin: impl FnMut() -> Box<dyn Read + 'a>,
     ) -> Result<Self, ReaderError> {
-        let mut merged = Self { inputs: Vec::new(), waiting: Vec::new(), open: BinaryHeap::new(), line: Vec::new() };
+        let mut merged = Self::none();
         for (at, path) in files.iter().enumerate() {
             let is_stdin = path == Path::new("-");
             let context = Context { received: if is_stdin { now } else { changed(path, now) }, zone: zone.clone() };
-            let file = path.display().to_string();
-            let mut input = Input {
-                path: path.clone(),
-                reader: Reader::new(choice)?,
-                context,
-                lines: None,
-                latest: Timestamp::MIN,
-                head: None,
-                row: LogInput { file, ..LogInput::default() },
-            };
+            let mut input = Input::new(path, choice, context)?;
             // What is no file can be read only once, so nobody looks into it beforehand.
             let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
             let mut first = Timestamp::MIN;
@@ -85,6 +78,31 @@ impl<'a> Merged<'a> {
         }
         merged.waiting.sort_by_key(|waiting| Reverse((waiting.first, waiting.at)));
         Ok(merged)
+    }
+
+    /// The events of one file that is open already, until `end`.
+    ///
+    /// # Errors
+    /// Lines cannot be read as chosen.
+    pub(crate) fn of_file(
+        path: &Path,
+        file: File,
+        choice: &Choice,
+        zone: &TimeZone,
+        now: Timestamp,
+        end: Instant,
+    ) -> Result<Self, ReaderError> {
+        let context = Context { received: changed(path, now), zone: zone.clone() };
+        let mut input = Input::new(path, choice, context)?;
+        input.opened(Lines::of(file).map(|lines| lines.until(end)));
+        let mut merged = Self::none();
+        merged.inputs.push(input);
+        merged.waiting.push(Waiting { at: 0, first: Timestamp::MIN });
+        Ok(merged)
+    }
+
+    fn none() -> Self {
+        Self { inputs: Vec::new(), waiting: Vec::new(), open: BinaryHeap::new(), line: Vec::new() }
     }
 
     /// The next event, and the number of its file.
@@ -124,6 +142,18 @@ impl<'a> Merged<'a> {
 }
 
 impl<'a> Input<'a> {
+    fn new(path: &Path, choice: &Choice, context: Context) -> Result<Self, ReaderError> {
+        Ok(Self {
+            path: path.to_owned(),
+            reader: Reader::new(choice)?,
+            context,
+            lines: None,
+            latest: Timestamp::MIN,
+            head: None,
+            row: LogInput { file: path.display().to_string(), ..LogInput::default() },
+        })
+    }
+
     fn opened(&mut self, lines: std::io::Result<Lines<'a>>) {
         match lines {
             Ok(lines) => self.lines = Some(lines),

@@ -1,25 +1,24 @@
 //! What people do with alerts, datasets and hunts: what follows is carried out first, then it is kept, then answered.
 mod analyze;
+mod lift;
 mod problem;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 pub use self::analyze::Analysis;
+use self::lift::Lifted;
 pub use self::problem::CaseFault;
-use super::detection::{self, Triaged};
+use super::detection::Triaged;
 use super::ways::Ways;
 use crate::adapters::store::{CaseError, Changed};
 use crate::adapters::{clock, random};
-use crate::domain::decision::ListEnforcement;
-use crate::domain::http::alert::{Action, Alert, AlertId, AlertUpdate};
+use crate::domain::http::alert::{Alert, AlertId, AlertUpdate};
 use crate::domain::http::dataset::{Content, Dataset, DatasetRequest, Hunt, HuntRequest};
 use crate::domain::report::{AlertRequest, BulkReport, BulkUpdate, MOST_LISTED, UpdateReport};
-use crate::sync::{Batch, Command};
 
 /// The way to alerts, datasets and hunts, to change them.
 #[derive(Clone, Debug)]
@@ -27,24 +26,6 @@ pub struct Cases {
     ways: Ways,
     /// An analysis takes all of a CPU: one at a time.
     analysis: Arc<Semaphore>,
-}
-
-/// What was undone with alerts that were nothing.
-#[derive(Debug, Default)]
-struct Lifted {
-    prefixes: Vec<(AlertId, Action, IpNet)>,
-    users: Vec<String>,
-    score: Option<u8>,
-}
-
-impl Lifted {
-    fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.prefixes.iter().map(|(_, _, prefix)| prefix.to_string()).collect();
-        words.extend(self.users.iter().cloned());
-        words.sort();
-        words.dedup();
-        words
-    }
 }
 
 fn new_id() -> AlertId {
@@ -71,8 +52,15 @@ impl Cases {
     ) -> Result<UpdateReport, CaseFault> {
         let (changed, lifted) = self.changed(&[id], update, actor, dry_run).await?;
         let changed = changed.into_iter().next().ok_or(CaseError::NoAlert(id))?;
-        let (score, lifted) = (lifted.score, lifted.words());
-        Ok(UpdateReport { changed: changed.is_changed, dry_run, lifted, score, alert: changed.after })
+        let Lifted { score, remains, .. } = &lifted;
+        Ok(UpdateReport {
+            changed: changed.is_changed,
+            dry_run,
+            lifted: lifted.words(),
+            remains: remains.clone(),
+            score: *score,
+            alert: changed.after,
+        })
     }
 
     /// Changes several alerts, all of them or none.
@@ -92,7 +80,7 @@ impl Cases {
         let (changed, lifted) = self.changed(&ids, bulk.update, actor, dry_run).await?;
         let updated = changed.iter().filter(|changed| changed.is_changed).count() as u64;
         let unchanged = changed.len() as u64 - updated;
-        Ok(BulkReport { updated, unchanged, dry_run, lifted: lifted.words() })
+        Ok(BulkReport { updated, unchanged, dry_run, lifted: lifted.words(), remains: lifted.remains })
     }
 
     async fn changed(
@@ -117,18 +105,15 @@ impl Cases {
         for changed in planned.iter().filter(|changed| update.clears(&changed.before.triage)) {
             // What is found from here on is another alert's, and caused by that.
             let id = changed.before.id;
-            self.ways.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
-            self.lift(&changed.before, &actor, &mut lifted).await?;
+            self.ways.detection.triaged(Triaged { id, is_closed: true, undone: Vec::new() }).await;
+            lift::lift(&self.ways, &changed.before, ids, &actor, &mut lifted).await?;
         }
         let done = change(false).await?;
         for changed in done.iter().filter(|changed| changed.is_changed) {
             let id = changed.after.id;
-            // What was lifted for the score is no business of rules.
-            let by_rules = |action: Action| matches!(action, Action::Deny | Action::Limit);
-            let of_alert = lifted.prefixes.iter().filter(|(alert, action, _)| *alert == id && by_rules(*action));
-            let lifted = of_alert.map(|(_, action, prefix)| (*action, *prefix)).collect();
+            let undone = lifted.of(id);
             let is_closed = changed.after.triage.status.is_closed();
-            self.ways.detection.triaged(Triaged { id, is_closed, lifted }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed, undone }).await;
             let detail = json!({
                 "status": [changed.before.triage.status, changed.after.triage.status],
                 "update": update,
@@ -138,50 +123,6 @@ impl Cases {
             self.ways.sync.note(&actor, "alert update", &id.to_string(), detail).await?;
         }
         Ok((done, lifted))
-    }
-
-    /// Undoes what an alert caused: in force is then only what others cause.
-    async fn lift(&self, alert: &Alert, actor: &str, lifted: &mut Lifted) -> Result<(), CaseFault> {
-        let mark = format!("alert {}", alert.id);
-        for (action, list) in [(Action::Deny, detection::DENIALS), (Action::Limit, detection::LIMITS)] {
-            let caused: Vec<IpNet> = {
-                let state = self.ways.shared.read();
-                let entries = state.desired.named(list).map(|list| &list.entries);
-                let caused = entries.into_iter().flatten().filter(|(_, info)| info.reason.contains(&mark));
-                caused.map(|(prefix, _)| *prefix).collect()
-            };
-            if caused.is_empty() {
-                continue;
-            }
-            let usual = if action == Action::Limit { ListEnforcement::Limit } else { ListEnforcement::Enforce };
-            let batch = Batch {
-                list: list.to_owned(),
-                origin: detection::origin(),
-                usual,
-                put: Vec::new(),
-                remove: caused.clone(),
-                replace: false,
-                dry_run: false,
-            };
-            self.ways.sync.ask(|reply| Command::Batch(batch, actor.to_owned(), reply)).await?;
-            lifted.prefixes.extend(caused.into_iter().map(|prefix| (alert.id, action, prefix)));
-        }
-        let users: Vec<String> = {
-            let users = self.ways.shared.detected.users();
-            let denied = users.list(clock::now().boot).filter(|denied| denied.reason.contains(&mark));
-            denied.map(|denied| denied.user.clone()).collect()
-        };
-        for user in users {
-            if self.ways.detection.lift(user.clone(), actor.to_owned()).await? {
-                lifted.users.push(user);
-            }
-        }
-        if alert.source.is_some() {
-            let cleared = self.ways.reputation.cleared(alert.clone()).await?;
-            lifted.score = Some(lifted.score.unwrap_or(0).max(cleared.score));
-            lifted.prefixes.extend(cleared.lifted.into_iter().map(|prefix| (alert.id, Action::Observe, prefix)));
-        }
-        Ok(())
     }
 
     /// Makes an alert that a person asks for.
@@ -207,7 +148,7 @@ impl Cases {
     pub async fn delete(&self, id: AlertId, actor: String, dry_run: bool) -> Result<Alert, CaseFault> {
         let alert = self.ways.keeper.ask(move |store| store.delete_alert(id, dry_run)).await?;
         if !dry_run {
-            self.ways.detection.triaged(Triaged { id, is_closed: true, lifted: Vec::new() }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed: true, undone: Vec::new() }).await;
             let detail = json!({"title": alert.title, "severity": alert.severity, "count": alert.count});
             self.ways.sync.note(&actor, "alert delete", &id.to_string(), detail).await?;
         }
@@ -228,7 +169,7 @@ impl Cases {
         let dataset = request.made(new_id().to_string(), actor.clone(), now);
         let dataset = dataset.map_err(|error| CaseFault::Bad(error.to_string()))?;
         if let Content::Log { path, zone, .. } = &dataset.content {
-            analyze::allowed(&self.ways.shared, Path::new(path))?;
+            analyze::opened(&self.ways.shared, Path::new(path))?;
             analyze::zone(zone.as_deref())?;
         }
         if dry_run {

@@ -92,6 +92,7 @@ fn batch(put: Vec<(IpNet, crowdsec::Put)>, remove: Vec<IpNet>, replace: bool) ->
         put: put.collect(),
         remove,
         replace,
+        only_with: None,
         dry_run: false,
     }
 }

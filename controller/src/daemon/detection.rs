@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use self::rules::RuleBook;
@@ -24,12 +25,13 @@ use super::reputation::ReputationHandle;
 use crate::adapters::store::{Change, Store};
 use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::desired::Desired;
-use crate::domain::http::alert::{Action, AlertId};
+use crate::domain::http::alert::{Action, Alert, AlertId};
 use crate::domain::http::event::Event;
 use crate::domain::http::submitted::{Refusal, Rejected, Submitted};
 use crate::sync::{Command, Handle, Shared, SyncError};
 
-pub(super) use self::actions::{DENIALS, LIMITS, guarded, origin};
+use self::actions::origin;
+pub(super) use self::actions::{DENIALS, LIMITS, batch, guarded, has_limit};
 pub use self::rules::{RuleChange, RuleError};
 pub(super) use self::rules::{files as rule_files, parameter_given};
 
@@ -71,8 +73,19 @@ pub(in crate::daemon) struct Triaged {
     pub(in crate::daemon) id: AlertId,
     /// Whether what comes next is to be another alert.
     pub(in crate::daemon) is_closed: bool,
-    /// What was lifted with it.
-    pub(in crate::daemon) lifted: Vec<(Action, IpNet)>,
+    /// What was undone with it.
+    pub(in crate::daemon) undone: Vec<Undone>,
+}
+
+/// A denial or limit that is no longer as it was made.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::daemon) struct Undone {
+    /// Which of the two.
+    pub(in crate::daemon) action: Action,
+    /// Whose.
+    pub(in crate::daemon) prefix: IpNet,
+    /// Until when it lasts now; `None`: it is lifted.
+    pub(in crate::daemon) until: Option<Timestamp>,
 }
 
 /// What people did that the task must know.
@@ -80,6 +93,8 @@ pub(in crate::daemon) struct Triaged {
 enum Told {
     /// They changed an alert.
     Triaged(Triaged),
+    /// They want to know which alerts are open of a source by these names.
+    Asked { names: Vec<String>, reply: oneshot::Sender<Vec<Alert>> },
     /// They had somebody forgotten.
     Erased { names: Vec<String>, user: Option<String>, done: oneshot::Sender<()> },
 }
@@ -156,6 +171,16 @@ impl DetectionHandle {
     pub(in crate::daemon) async fn triaged(&self, triaged: Triaged) {
         // Where the daemon is stopping, what is written is all that counts.
         let _stopping = self.triaged.send(Told::Triaged(triaged)).await;
+    }
+
+    /// The alerts that are open of a source by these names, and may not be written yet; what was told before is done then.
+    pub(in crate::daemon) async fn open_alerts(&self, names: Vec<String>) -> Vec<Alert> {
+        let (reply, answer) = oneshot::channel();
+        if self.triaged.send(Told::Asked { names, reply }).await.is_err() {
+            return Vec::new();
+        }
+        // Where the daemon is stopping, what is written is all that counts.
+        answer.await.unwrap_or_default()
     }
 
     /// Has events judged; without waiting for what comes of them.

@@ -143,6 +143,7 @@ async fn carry_out(sync: &Handle, offences: &[Offence]) {
         put,
         remove: Vec::new(),
         replace: false,
+        only_with: None,
         dry_run: false,
     };
     let answer = sync.ask(|reply| Command::Batch(batch, NAME.to_owned(), reply)).await;

@@ -286,6 +286,7 @@ mod tests {
             action_target: Some("192.0.2.7/32".to_owned()),
             action_for_s: Some(3_600),
             action_until: Some(at("2026-11-28T12:30:00Z")),
+            asked: None,
             refused: None,
         }
     }

@@ -12,8 +12,11 @@ use crate::domain::report::{AlertList, AnalysisReport, BulkReport, SwitchReport,
 /// Alerts of an analysis that are listed.
 const SHOWN: usize = 50;
 
-fn lifted(lifted: &[String], into: &mut impl Write) -> fmt::Result {
-    if lifted.is_empty() { Ok(()) } else { writeln!(into, "lifted: {}", plain::line(&lifted.join(", "))) }
+fn lifted(lifted: &[String], remains: &[String], into: &mut impl Write) -> fmt::Result {
+    if !lifted.is_empty() {
+        writeln!(into, "lifted: {}", plain::line(&lifted.join(", ")))?;
+    }
+    remains.iter().try_for_each(|remaining| writeln!(into, "remains: {}", plain::line(remaining)))
 }
 
 /// Writes what became of an alert.
@@ -28,7 +31,7 @@ pub fn updated(report: &UpdateReport, _: Style, into: &mut impl Write) -> fmt::R
         (true, true) => "would change",
     };
     writeln!(into, "{what}: {} is {} ({})", alert.id, alert.triage.status, plain::line(&alert.title))?;
-    lifted(&report.lifted, into)?;
+    lifted(&report.lifted, &report.remains, into)?;
     match (&alert.source, report.score) {
         (Some(source), Some(score)) => writeln!(into, "{} has a score of {score} now", plain::line(source)),
         _ => Ok(()),
@@ -42,7 +45,7 @@ pub fn updated(report: &UpdateReport, _: Style, into: &mut impl Write) -> fmt::R
 pub fn bulk(report: &BulkReport, _: Style, into: &mut impl Write) -> fmt::Result {
     let changed = if report.dry_run { "would change" } else { "changed" };
     writeln!(into, "{} {changed}, {} were so already", whole(report.updated), whole(report.unchanged))?;
-    lifted(&report.lifted, into)
+    lifted(&report.lifted, &report.remains, into)
 }
 
 /// Writes that something is gone.

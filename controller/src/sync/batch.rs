@@ -153,6 +153,11 @@ fn planned(state: &State, batch: Batch) -> Planned {
         });
     }
     remove.retain(|prefix| entry(prefix).is_some());
+    if let Some(mark) = &batch.only_with {
+        let is_marked = |prefix: &IpNet| entry(prefix).is_some_and(|entry| entry.reason.contains(mark));
+        put.retain(|(prefix, _)| is_marked(prefix));
+        remove.retain(is_marked);
+    }
     put.retain(|(prefix, put)| entry(prefix).is_none_or(|old| !is_same(old, put)));
     Planned { put, remove, refused }
 }

@@ -160,6 +160,8 @@ pub struct Batch {
     pub remove: Vec<IpNet>,
     /// Whether what is not put goes.
     pub replace: bool,
+    /// Only entries whose reason has this in it are changed or removed: none that somebody else has made of them.
+    pub only_with: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
 }

@@ -4,7 +4,7 @@ mod kept;
 use std::fs;
 
 use serde_json::{Value, json};
-use weir::domain::http::alert::Alert;
+use weir::domain::http::alert::{Action, Alert};
 use weir::domain::report::{AlertList, AnalysisReport, AuditReport};
 use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
 
@@ -93,6 +93,60 @@ fn an_alert_is_a_case_that_people_take_up_and_close() {
     assert_eq!(done, ["alert delete", "alert update", "alert update", "hunt create", "alert create"]);
 }
 
+/// The end of the denial, or limit, that is in force.
+fn ends(site: &Site, address: &str) -> Option<jiff::Timestamp> {
+    let entries = site.api().explain(address).entries;
+    entries.iter().find(|entry| entry.list == "rules").and_then(|entry| entry.expires_at)
+}
+
+#[test]
+fn a_false_positive_leaves_what_other_alerts_of_the_source_ask_for() {
+    let site = site("[limits.tight]\npackets_per_second = 100\nburst = 100\n");
+    for (name, threshold, response) in
+        [("Limited", 2, "limit 6h"), ("Denied", 3, "deny 2h"), ("For a day", 4, "deny 24h")]
+    {
+        let config = json!({"threshold": threshold, "response": response});
+        let rule = json!({"name": name, "analyzer": "brute_force", "config": config});
+        let _: Value = site.api().post("/api/alerts/rules", &rule);
+    }
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 4]);
+    let id = |rule: &str| {
+        wait_for(&format!("an alert of {rule}"), PATIENCE, || {
+            let list: AlertList = site.api().get("/api/alerts?source=203.0.113.9");
+            let of_rule = list.alerts.iter().find(|alert| alert.rule.as_deref() == Some(rule));
+            of_rule.filter(|alert| alert.action != Action::Observe).map(|alert| alert.id.to_string())
+        })
+    };
+    let (limited, denied, for_a_day) = (id("limited"), id("denied"), id("for-a-day"));
+    let in_hours = |hours: i64| {
+        let now = jiff::Timestamp::now();
+        (now + jiff::SignedDuration::from_hours(hours)).duration_since(ends(&site, "203.0.113.9").unwrap()).abs()
+    };
+    let a_minute = jiff::SignedDuration::from_mins(1);
+    wait_for("a day", PATIENCE, || (ends(&site, "203.0.113.9").is_some() && in_hours(24) < a_minute).then_some(()));
+    let nothing = |id: &str| site.weir(&["alerts", "update", id, "--status", "false-positive"]).well();
+    // Two hours are left, on another alert's word.
+    let said = nothing(&for_a_day);
+    assert!(said.contains("remains: 203.0.113.9 is denied until") && said.contains(&denied), "{said}");
+    assert!(in_hours(2) < a_minute, "{:?}", ends(&site, "203.0.113.9"));
+    let explain = site.api().explain("203.0.113.9");
+    assert_eq!(explain.verdict, "rule");
+    let why = format!("{:?}", explain.entries);
+    assert!(why.contains(&denied) && !why.contains(&for_a_day), "{why}");
+    // Who was denied needed no limit; now the limit is asked for.
+    let said = nothing(&denied);
+    assert!(said.contains("lifted: 203.0.113.9/32") && said.contains(&limited), "{said}");
+    assert_ne!(site.api().explain("203.0.113.9").verdict, "rule");
+    let is_limited = || site.api().explain("203.0.113.9").entries.iter().any(|entry| entry.list == "rules-limit");
+    assert!(is_limited());
+    let said = nothing(&limited);
+    assert!(said.contains("lifted: 203.0.113.9/32") && !said.contains("remains"), "{said}");
+    assert!(!is_limited());
+    // What is found again counts anew.
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 4]);
+    wait_for("a day again", PATIENCE, || (ends(&site, "203.0.113.9").is_some()).then_some(()));
+}
+
 #[test]
 fn several_alerts_are_changed_together_or_not_at_all() {
     let site = site("");
@@ -154,6 +208,13 @@ fn a_log_file_is_analysed_and_what_is_found_becomes_alerts_that_deny_nobody() {
     fs::remove_file(&path).unwrap();
     refused(&site, "POST", analyze, &json!({"dataset_id": dataset}), 404, "there is no file");
     refused(&site, "POST", "/api/datasets", &json!({"name": "x", "path": "/etc/shadow"}), 400, "dataset_dirs");
+    // Whatever is put in its place meanwhile leads nowhere, and is not waited for.
+    std::os::unix::fs::symlink("/etc/shadow", &path).unwrap();
+    refused(&site, "POST", analyze, &json!({"dataset_id": dataset}), 400, "dataset_dirs");
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    refused(&site, "POST", analyze, &json!({"dataset_id": dataset}), 400, "is not a file");
+    fs::remove_file(&path).unwrap();
     refused(&site, "POST", "/api/datasets", &json!({"name": "x", "path": path}), 404, "there is no file");
     site.weir(&["hunts", "delete", hunt]).well();
     assert_eq!(site.api().get::<Value>("/api/datasets")[0]["hunt_id"], Value::Null);

@@ -241,6 +241,7 @@ fn of_tool(origin: &Origin, reason: &str, prefixes: &Prefixes, ending: &[(IpNet,
         put: all.into_iter().collect(),
         remove: Vec::new(),
         replace: true,
+        only_with: None,
         dry_run,
     }
 }

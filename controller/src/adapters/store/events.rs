@@ -313,6 +313,15 @@ impl EventStore {
         found.map_err(|error| read_failed(&self.path, &self.connection, error))
     }
 
+    /// Alerts for which a source by one of these names is to be denied or limited `now`, not those that were nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn asking(&self, called: &[String], now: Timestamp) -> Result<Vec<Alert>, StoreError> {
+        let asking = query::asking(&self.connection, called, now);
+        asking.map_err(|error| read_failed(&self.path, &self.connection, error))
+    }
+
     /// Alerts that were last seen at `since` or later and are not closed, the latest `most` of them.
     ///
     /// # Errors

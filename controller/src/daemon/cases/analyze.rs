@@ -1,7 +1,10 @@
 //! Rules and analyzers over datasets. What is found is kept as alerts; nothing is done about the past.
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,30 +58,44 @@ pub struct Analysis {
     auto_create: bool,
 }
 
-/// Whether a dataset may name a file: one within the folders that the settings name for it, or one that is followed.
-pub(super) fn allowed(shared: &Shared, path: &Path) -> Result<PathBuf, CaseFault> {
+/// Opens a file that a dataset names, if it may name it: one within the folders that the settings name for it, or one that
+/// is followed; and says where that is.
+pub(super) fn opened(shared: &Shared, path: &Path) -> Result<(PathBuf, File), CaseFault> {
     let shown = path.display();
-    let real = path.canonicalize().map_err(|error| match error.kind() {
+    let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => CaseFault::Missing(format!("there is no file {shown} (any more)")),
         _ => CaseFault::Bad(format!("{shown} cannot be looked at: {error}")),
-    })?;
+    };
+    let real = path.canonicalize().map_err(failed)?;
+    let is_file = |is_file: bool| if is_file { Ok(()) } else { Err(CaseFault::Bad(format!("{shown} is not a file"))) };
+    allowed(shared, path, &real)?;
+    is_file(real.is_file())?;
+    // What is looked at is what was opened: whoever may write in the folder can put another thing there meanwhile.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&real).map_err(failed)?;
+    is_file(file.metadata().map_err(failed)?.is_file())?;
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
+    allowed(shared, path, &real)?;
+    Ok((real, file))
+}
+
+/// Whether a dataset may name a file by this path, which is really there.
+fn allowed(shared: &Shared, path: &Path, real: &Path) -> Result<(), CaseFault> {
     let settings = Arc::clone(&shared.read().settled);
     let folders = &settings.detection.alerts.dataset_dirs;
     let within = folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| real.starts_with(folder));
     // A followed log is named as it is: whoever may put a link in its place must not lead elsewhere by it.
     let mut paths = settings.detection.logs.iter().flat_map(|log| &log.paths);
     let followed = real == path && paths.any(|log| Path::new(log) == path);
-    if !within && !followed {
-        let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        return Err(CaseFault::Bad(format!(
-            "{shown} is neither followed nor within {}: [alerts] dataset_dirs names the folders that files may be in",
-            names.join(" or ")
-        )));
+    if within || followed {
+        return Ok(());
     }
-    if !real.is_file() {
-        return Err(CaseFault::Bad(format!("{shown} is not a file")));
-    }
-    Ok(real)
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(CaseFault::Bad(format!(
+        "{} is neither followed nor within {}: [alerts] dataset_dirs names the folders that files may be in",
+        path.display(),
+        names.join(" or ")
+    )))
 }
 
 pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, CaseFault> {
@@ -244,12 +261,11 @@ fn run(shared: &Shared, analysis: &Analysis) -> Result<(AnalysisReport, Vec<Aler
         let mut rows = 0;
         let observed = match &dataset.content {
             Content::Log { path, format, zone: name } => {
-                let real = allowed(shared, Path::new(path))?;
+                let (real, file) = opened(shared, Path::new(path))?;
                 let trusted = TrustedProxies::new(settings.detection.events.trusted_proxies.iter().copied());
                 let format = format.parse().map_err(|error: NotAName| CaseFault::Bad(error.to_string()))?;
                 let choice = Choice { format, trusted, ..Choice::default() };
-                let none = || -> Box<dyn Read> { Box::new(io::empty()) };
-                let merged = Merged::new(&[real], &choice, &zone(name.as_deref())?, clock::now().wall, none);
+                let merged = Merged::of_file(&real, file, &choice, &zone(name.as_deref())?, clock::now().wall, end);
                 let mut merged = merged.map_err(|error| CaseFault::Bad(error.to_string()))?;
                 let observed = watched(judge, || merged.next(), end, &mut rows, &mut summary.truncated);
                 problem_of(&merged.rows(), rows)?;
@@ -273,6 +289,10 @@ fn run(shared: &Shared, analysis: &Analysis) -> Result<(AnalysisReport, Vec<Aler
         summary.rows_analyzed += rows;
         left_out += observed.left_out;
         found.extend(observed.alerts.into_iter().map(|alert| of_dataset(alert, dataset, analysis, &stand_ins)));
+    }
+    if summary.rows_analyzed == 0 && summary.truncated {
+        let seconds = LONGEST.as_secs();
+        return Err(CaseFault::Missing(format!("in {seconds} seconds no line was found that could be read")));
     }
     if summary.rows_analyzed == 0 {
         let names: Vec<&str> = analysis.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
@@ -304,9 +324,13 @@ fn watched(
             *truncated = true;
             return None;
         }
-        let event = next()?;
-        *rows += 1;
-        Some(event)
+        let event = next();
+        match event {
+            Some(_) => *rows += 1,
+            // What is read ends with the time as well.
+            None => *truncated |= Instant::now() >= end,
+        }
+        event
     };
     // One CPU is left to what is happening now.
     analysis::through(1, limited, |event| matcher.matches(event), |event, seen| judge.observe(event, seen));
@@ -372,6 +396,7 @@ impl Stored {
 /// An alert of the past, as it is kept.
 fn of_dataset(mut alert: Alert, dataset: &Dataset, analysis: &Analysis, stand_ins: &StandIns) -> Alert {
     (alert.action, alert.action_target, alert.action_for_s, alert.action_until) = (Action::Observe, None, None, None);
+    alert.asked = None;
     alert.refused = Some(PAST.to_owned());
     alert.triage.dataset_id = Some(dataset.id.clone());
     alert.triage.hunt_id = analysis.hunt_id.clone().or_else(|| dataset.hunt_id.clone());

@@ -9,7 +9,7 @@ use crate::adapters::clock;
 use crate::adapters::store::{Change, PastDenial};
 use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin};
 use crate::domain::guard::{Refusal, bare};
-use crate::domain::http::alert::{Action, AlertId, cut};
+use crate::domain::http::alert::{Action, AlertId, reason};
 use crate::domain::http::detector::Outcome;
 use crate::domain::http::respond::Consequence;
 use crate::domain::listfile::Refused as _;
@@ -30,6 +30,27 @@ const TOGETHER: usize = 64;
 /// The origin of all that follows from rules and analyzers.
 pub(in crate::daemon) fn origin() -> Origin {
     Origin::Automation(Arc::from(ORIGIN))
+}
+
+/// Entries for one of the two lists.
+pub(in crate::daemon) fn batch(list: &str, put: Vec<(IpNet, Put)>) -> Batch {
+    let usual = if list == LIMITS { ListEnforcement::Limit } else { ListEnforcement::Enforce };
+    Batch {
+        list: list.to_owned(),
+        origin: origin(),
+        usual,
+        put,
+        remove: Vec::new(),
+        replace: false,
+        only_with: None,
+        dry_run: false,
+    }
+}
+
+/// Whether the settings name a limit for the list of those that have the tighter one.
+pub(in crate::daemon) fn has_limit(shared: &Shared) -> bool {
+    let state = shared.read();
+    state.settings.floods.tight.is_some() || state.settings.profiles.contains_key(LIMITS)
 }
 
 /// Why a source must not be denied or limited on this word, if it must not: the label of the reason, and in words.
@@ -150,36 +171,29 @@ impl Actions {
     /// Has done what follows from a finding; `Err`: why it is not.
     pub(super) fn carry_out(&mut self, outcome: &Outcome) -> Result<(), NotDone> {
         let alert = outcome.folded.id;
-        let detector = outcome.finding.detector.name();
-        // Cut, so that the alert is named whatever its rule is called: what it caused is found by that.
-        let by = |title: &str| format!("{} ({}), alert {alert}", cut(title, 80), cut(detector, 80));
+        let by = reason(&outcome.finding.title, outcome.finding.detector.name(), alert);
         let name = match &outcome.consequence {
             Consequence::Observe | Consequence::InForce { .. } | Consequence::Refused { .. } => return Ok(()),
             Consequence::Notify => Action::Notify,
-            Consequence::Deny { prefix, for_s, expiry, reason } => {
-                self.put(DENIALS, *prefix, *expiry, format!("{reason}, alert {alert}"), (alert, *for_s));
+            Consequence::Deny { prefix, for_s, expiry } => {
+                self.put(DENIALS, *prefix, *expiry, by, (alert, *for_s));
                 Action::Deny
             }
             Consequence::Limit { prefix, for_s, expiry } => {
-                if self.shared.read().settings.floods.tight.is_none() && !self.has_profile() {
+                if !has_limit(&self.shared) {
                     let why = "no tighter limit is set: [limits.tight] says what it is".to_owned();
                     return Err(NotDone { alert, action: Action::Limit, prefix: *prefix, label: "no_limit", why });
                 }
-                self.put(LIMITS, *prefix, *expiry, by(&outcome.finding.title), (alert, *for_s));
+                self.put(LIMITS, *prefix, *expiry, by, (alert, *for_s));
                 Action::Limit
             }
             Consequence::DenyUser { user, expiry, .. } => {
-                self.deny_user(user, &by(&outcome.finding.title), *expiry);
+                self.deny_user(user, &by, *expiry);
                 Action::DenyUser
             }
         };
         *self.responses.entry(name.name()).or_default() += 1;
         Ok(())
-    }
-
-    /// Whether the settings name a limit for the list.
-    fn has_profile(&self) -> bool {
-        self.shared.read().settings.profiles.contains_key(LIMITS)
     }
 
     fn put(&mut self, list: &'static str, prefix: IpNet, expiry: Expiry, reason: String, about: (AlertId, u64)) {
@@ -207,16 +221,7 @@ impl Actions {
                 put.push((prefix, one));
             }
             self.in_flight.insert(number);
-            let usual = if list == LIMITS { ListEnforcement::Limit } else { ListEnforcement::Enforce };
-            let batch = Batch {
-                list: list.to_owned(),
-                origin: origin(),
-                usual,
-                put,
-                remove: Vec::new(),
-                replace: false,
-                dry_run: false,
-            };
+            let batch = batch(list, put);
             let (sync, tell) = (self.sync.clone(), self.tell.clone());
             let asked = sync.asking(|reply| Command::Batch(batch, "rules".to_owned(), reply));
             tokio::spawn(async move {

@@ -16,7 +16,7 @@ use super::actions::{self, Actions, Answered, NotDone};
 use super::engine::{Matcher, OwnAnalyzers};
 use super::lines::Lines;
 use super::rules::Compiled;
-use super::{Context, Rejections, Told, Waiting};
+use super::{Context, Rejections, Told, Undone, Waiting};
 use crate::adapters::logs::{self, Batch, Inputs};
 use crate::adapters::store::{Privacy, Save};
 use crate::adapters::{clock, random};
@@ -339,6 +339,10 @@ impl<'a> Session<'a> {
     async fn told(&mut self, told: Told) {
         let triaged = match told {
             Told::Triaged(triaged) => triaged,
+            Told::Asked { names, reply } => {
+                let _gone = reply.send(self.detector.alerts.of_target(&names).cloned().collect());
+                return;
+            }
             Told::Erased { names, user, done } => {
                 self.detector.alerts.forget_about(&names, user.as_deref());
                 let texts: Vec<String> = names.iter().cloned().chain(user).collect();
@@ -351,8 +355,9 @@ impl<'a> Session<'a> {
                 for name in &names {
                     self.detector.responder.forget_name(name);
                 }
-                // What waits is written before it is erased there.
+                // What waits is written before it is erased there, also what waits for what is being written.
                 self.record();
+                self.written().await;
                 self.write();
                 self.written().await;
                 let _gone = done.send(());
@@ -362,8 +367,12 @@ impl<'a> Session<'a> {
         if triaged.is_closed {
             self.detector.alerts.forget(triaged.id);
         }
-        for (action, prefix) in triaged.lifted {
-            self.detector.responder.lifted(action, prefix, clock::now());
+        let (now, responder) = (clock::now(), &mut self.detector.responder);
+        for Undone { action, prefix, until } in triaged.undone {
+            match until {
+                Some(until) => responder.shortened(action, prefix, until, now),
+                None => responder.lifted(action, prefix, now),
+            }
         }
     }
 

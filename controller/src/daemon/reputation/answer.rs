@@ -153,7 +153,8 @@ impl Decisions {
 
 fn batch(list: &str, put: Vec<(IpNet, Put)>, remove: Vec<IpNet>) -> Batch {
     let usual = if list == LIMITS { ListEnforcement::Limit } else { ListEnforcement::Enforce };
-    Batch { list: list.to_owned(), origin: Origin::Reputation, usual, put, remove, replace: false, dry_run: false }
+    let (list, origin) = (list.to_owned(), Origin::Reputation);
+    Batch { list, origin, usual, put, remove, replace: false, only_with: None, dry_run: false }
 }
 
 /// The score, and what weighs most in it.

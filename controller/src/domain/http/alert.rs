@@ -203,6 +203,16 @@ impl fmt::Display for Action {
     }
 }
 
+/// What an alert asks for by itself: in force may be more, for others' sake. The weaker is the lesser; of two alike, the
+/// one that ends earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Asked {
+    /// What.
+    pub action: Action,
+    /// Until when.
+    pub until: Timestamp,
+}
+
 /// An alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
@@ -262,6 +272,9 @@ pub struct Alert {
     pub action_for_s: Option<u64>,
     /// When that ends.
     pub action_until: Option<Timestamp>,
+    /// What it asks for by itself, where somebody is denied or limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Why what should have been done was not.
     pub refused: Option<String>,
 }
@@ -304,6 +317,7 @@ impl Alert {
             action_target: None,
             action_for_s: None,
             action_until: None,
+            asked: None,
             refused: None,
         };
         alert.repeat(finding, now);
@@ -334,6 +348,7 @@ impl Alert {
         if taken.refused.is_some() {
             self.refused.clone_from(&taken.refused);
         }
+        self.asked = self.asked.max(taken.asked);
         let is_stronger = taken.action > self.action;
         let is_longer = taken.action == self.action && taken.until > self.action_until;
         if is_stronger || is_longer {
@@ -376,11 +391,39 @@ impl Alert {
         }
     }
 
+    /// What is still asked for by it `now`, of its source: nothing where it was found to be nothing.
+    pub fn asks(&self, now: Timestamp) -> Option<Asked> {
+        // An earlier weir wrote only what was in force.
+        let done = self.action_until.map(|until| Asked { action: self.action, until });
+        let asked = self.asked.or(done)?;
+        let is_of_source = matches!(asked.action, Action::Deny | Action::Limit);
+        (is_of_source && asked.until > now && self.triage.status != Status::FalsePositive).then_some(asked)
+    }
+
+    /// Why somebody is denied or limited for it, in the words of a list's entry: its mark is at their end.
+    pub fn reason(&self) -> String {
+        reason(&self.title, self.detector(), self.id)
+    }
+
     /// The rule's id, else the analyzer's name.
     pub fn detector(&self) -> &str {
         self.rule.as_deref().unwrap_or(&self.analyzer)
     }
 }
+
+/// Why somebody is denied or limited for an alert. What names it is cut, so that the alert is named whatever that is: what
+/// it caused is found by its mark.
+pub fn reason(title: &str, detector: &str, id: AlertId) -> String {
+    format!("{} ({}), {}", cut(title, REASON_CHARS), cut(detector, REASON_CHARS), mark(id))
+}
+
+/// What an entry that an alert caused is known by.
+pub fn mark(id: AlertId) -> String {
+    format!("alert {id}")
+}
+
+/// Characters of a title or of a rule's name in the reason of an entry.
+const REASON_CHARS: usize = 80;
 
 /// Where an alert stands among others, 0 to 100: each severity has a quarter of the scale, and within it seven tenths are
 /// confidence and three tenths how often it was seen, a thousand times and more being most.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::alert::{Action, Alert, AlertId, NAME_CHARS, RULES, cut};
+use super::alert::{Action, Alert, AlertId, Asked, NAME_CHARS, RULES, cut};
 use super::finding::{Detector, Finding};
 use super::redact::redacted;
 use super::source;
@@ -46,6 +46,8 @@ pub struct Taken {
     pub for_s: Option<u64>,
     /// When that ends.
     pub until: Option<Timestamp>,
+    /// What was asked for, whatever was in force already.
+    pub asked: Option<Asked>,
     /// Why what should have been done was not.
     pub refused: Option<String>,
 }
@@ -308,6 +310,7 @@ impl Book {
         if matches!(entry.alert.action, Action::Deny | Action::Limit) {
             entry.alert.action = Action::Observe;
             (entry.alert.action_target, entry.alert.action_for_s, entry.alert.action_until) = (None, None, None);
+            entry.alert.asked = None;
         }
         entry.alert.take(&refused);
         entry.alert.updated_at = entry.alert.updated_at.max(now);
@@ -315,6 +318,13 @@ impl Book {
             entry.is_changed = true;
             self.changed.push(id);
         }
+    }
+
+    /// Alerts that are open, or still to be written, of a source by any of its names.
+    pub fn of_target(&self, names: &[String]) -> impl Iterator<Item = &Alert> {
+        let open = self.entries.values().map(|entry| &entry.alert);
+        let is_meant = |alert: &&Alert| alert.action_target.as_ref().is_some_and(|target| names.contains(target));
+        open.chain(self.closed.iter().map(|change| &change.alert)).filter(is_meant)
     }
 
     /// Has a new alert belong to a hunt, before it is written for the first time.

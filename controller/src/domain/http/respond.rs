@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::alert::{Action, NAME_CHARS, cut};
+use super::alert::{Action, Asked, NAME_CHARS, cut};
 use super::book::Taken;
 use super::finding::{Finding, Response};
 use super::source;
@@ -89,8 +89,6 @@ pub enum Consequence {
         for_s: u64,
         /// Until when.
         expiry: Expiry,
-        /// Why, for those who ask later.
-        reason: String,
     },
     /// The user is denied.
     DenyUser {
@@ -109,6 +107,8 @@ pub enum Consequence {
         prefix: IpNet,
         /// Until when.
         until: Timestamp,
+        /// What would have been done were it not.
+        asked: Asked,
     },
     /// Nothing, although more was wanted.
     Refused {
@@ -127,6 +127,7 @@ impl Consequence {
             target: Some(target),
             for_s,
             until: Some(until),
+            asked: Some(Asked { action, until }),
             refused: None,
         };
         match self {
@@ -139,7 +140,9 @@ impl Consequence {
                 taken(Action::Deny, prefix.to_string(), Some(*for_s), expiry.wall)
             }
             Self::DenyUser { user, for_s, expiry } => taken(Action::DenyUser, user.clone(), Some(*for_s), expiry.wall),
-            Self::InForce { action, prefix, until } => taken(*action, prefix.to_string(), None, *until),
+            Self::InForce { action, prefix, until, asked } => {
+                Taken { asked: Some(*asked), ..taken(*action, prefix.to_string(), None, *until) }
+            }
             Self::Refused { why, .. } => Taken { refused: Some(why.clone()), ..Taken::default() },
         }
     }
@@ -244,51 +247,49 @@ impl Responder {
         if let Some(why) = guard(prefix) {
             return refused(&why);
         }
+        let spoofable = finding.spoofable;
         if wanted == Action::Deny {
-            self.deny(prefix, for_s, finding, now)
+            self.deny(prefix, for_s, spoofable, now)
         } else {
-            self.limit(prefix, for_s, finding, now)
+            self.limit(prefix, for_s, spoofable, now)
         }
     }
 
-    fn deny(&mut self, prefix: IpNet, first_s: u64, finding: &Finding, now: Now) -> Consequence {
+    fn deny(&mut self, prefix: IpNet, first_s: u64, spoofable: bool, now: Now) -> Consequence {
         let now_s = boot(now);
         let past = self.past(prefix, now_s);
         let is_denied = past.denied_until > now_s;
         // What one attack sets off at several rules is one offence.
         let before = if is_denied { past.denials.saturating_sub(1) } else { past.denials };
-        let for_s = self.bounded(first_s.saturating_mul(1 << before.min(32)), finding);
+        let for_s = self.bounded(first_s.saturating_mul(1 << before.min(32)), spoofable);
         let until = now_s.saturating_add(signed(for_s));
         if is_denied && until.saturating_sub(past.denied_until) < WORTH_S {
-            return in_force(Action::Deny, prefix, past.denied_until, now);
+            return in_force(Action::Deny, prefix, past.denied_until, asked(Action::Deny, for_s, now), now);
         }
         let denials = before.saturating_add(1);
         self.remember(prefix, Past { denials, denied_until: until, ..past });
-        let reason = format!("{} ({})", finding.title, finding.detector.name());
-        Consequence::Deny { prefix, for_s, expiry: now.after(for_s), reason: cut(&reason, NAME_CHARS) }
+        Consequence::Deny { prefix, for_s, expiry: now.after(for_s) }
     }
 
-    fn limit(&mut self, prefix: IpNet, for_s: u64, finding: &Finding, now: Now) -> Consequence {
+    fn limit(&mut self, prefix: IpNet, for_s: u64, spoofable: bool, now: Now) -> Consequence {
         let now_s = boot(now);
         let past = self.past(prefix, now_s);
+        let for_s = self.bounded(for_s, spoofable);
+        let asked = asked(Action::Limit, for_s, now);
         if past.denied_until > now_s {
-            return in_force(Action::Deny, prefix, past.denied_until, now);
+            return in_force(Action::Deny, prefix, past.denied_until, asked, now);
         }
-        let for_s = self.bounded(for_s, finding);
         let until = now_s.saturating_add(signed(for_s));
         if past.limited_until > now_s && until.saturating_sub(past.limited_until) < WORTH_S {
-            return in_force(Action::Limit, prefix, past.limited_until, now);
+            return in_force(Action::Limit, prefix, past.limited_until, asked, now);
         }
         self.remember(prefix, Past { limited_until: until, ..past });
         Consequence::Limit { prefix, for_s, expiry: now.after(for_s) }
     }
 
-    fn bounded(&self, for_s: u64, finding: &Finding) -> u64 {
-        let longest = if finding.spoofable {
-            self.responses.longest_s.min(SPOOFABLE_LONGEST_S)
-        } else {
-            self.responses.longest_s
-        };
+    fn bounded(&self, for_s: u64, spoofable: bool) -> u64 {
+        let longest =
+            if spoofable { self.responses.longest_s.min(SPOOFABLE_LONGEST_S) } else { self.responses.longest_s };
         for_s.clamp(1, longest.max(1))
     }
 
@@ -359,6 +360,21 @@ impl Responder {
         }
     }
 
+    /// A denial or limit ends earlier than it was made to: what is left of it is others' doing, and counts as one of
+    /// theirs.
+    pub fn shortened(&mut self, action: Action, prefix: IpNet, until: Timestamp, now: Now) {
+        let called = self.names.all_of(prefix);
+        let past = called.iter().find_map(|name| self.sources.get(name)).copied().unwrap_or(Past::NONE);
+        let left = until.duration_since(now.wall).as_secs().max(0);
+        let until = boot(now).saturating_add(left);
+        let past = if action == Action::Limit {
+            Past { limited_until: until, ..past }
+        } else {
+            Past { denials: past.denials.max(1), denied_until: until, ..past }
+        };
+        self.remember(prefix, past);
+    }
+
     /// Forgets whom nothing counts against any more.
     pub fn sweep(&mut self, now: Now) {
         let oldest = boot(now).saturating_sub(signed(self.responses.memory_s));
@@ -370,10 +386,14 @@ impl Responder {
     }
 }
 
-fn in_force(action: Action, prefix: IpNet, until_s: i64, now: Now) -> Consequence {
+fn asked(action: Action, for_s: u64, now: Now) -> Asked {
+    Asked { action, until: now.after(for_s).wall }
+}
+
+fn in_force(action: Action, prefix: IpNet, until_s: i64, asked: Asked, now: Now) -> Consequence {
     let left = until_s.saturating_sub(boot(now)).max(0);
     let until = now.wall.checked_add(jiff::SignedDuration::from_secs(left)).unwrap_or(Timestamp::MAX);
-    Consequence::InForce { action, prefix, until }
+    Consequence::InForce { action, prefix, until, asked }
 }
 
 fn boot(now: Now) -> i64 {

@@ -113,6 +113,8 @@ pub struct UpdateReport {
     pub dry_run: bool,
     /// What is denied or limited no longer: prefixes, and users.
     pub lifted: Vec<String>,
+    /// What other alerts still ask for, in words.
+    pub remains: Vec<String>,
     /// The score of the source after it; `null`: it was not touched.
     pub score: Option<u8>,
     /// The alert as it is.
@@ -141,6 +143,8 @@ pub struct BulkReport {
     pub dry_run: bool,
     /// What is denied or limited no longer: prefixes, and users.
     pub lifted: Vec<String>,
+    /// What other alerts still ask for, in words.
+    pub remains: Vec<String>,
 }
 
 /// What is to be analysed, and how (`POST /api/alerts/analyze`).

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::super::sealed::seal;
 use super::{ALERTS, Privacy};
-use crate::domain::http::alert::{Alert, Triage};
+use crate::domain::http::alert::{Action, Alert, Triage};
 use crate::domain::http::{book, source};
 use crate::domain::privacy::Names;
 
@@ -59,14 +59,16 @@ pub(super) fn write(tx: &Connection, alert: &Alert, is_new: bool) -> rusqlite::R
     let seal = Value::Blob(seal(ALERTS, columns.iter().map(ValueRef::from)).to_vec());
     let text = |text: &Option<String>| text.as_ref().map_or(Value::Null, |text| Value::Text(text.clone()));
     let touched = Value::Integer(alert.last_seen.max(alert.updated_at).as_millisecond());
-    let places = [text(&alert.triage.hunt_id), text(&alert.triage.dataset_id), touched];
+    let is_of_source = matches!(alert.action, Action::Deny | Action::Limit);
+    let target = if is_of_source { text(&alert.action_target) } else { Value::Null };
+    let places = [text(&alert.triage.hunt_id), text(&alert.triage.dataset_id), touched, target];
     let mut statement = tx.prepare_cached(
         "INSERT INTO alerts (id, status, severity, score, analyzer, rule, source, user, last_seen, alert, seal, hunt, dataset,
-         touched) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         touched, target) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, severity = excluded.severity, score = excluded.score,
          source = excluded.source, user = excluded.user, last_seen = excluded.last_seen, alert = excluded.alert,
          seal = excluded.seal, hunt = excluded.hunt, dataset = excluded.dataset,
-         touched = excluded.touched
+         touched = excluded.touched, target = excluded.target
          RETURNING number",
     )?;
     let values = columns.iter().chain([&seal]).chain(&places);

@@ -133,6 +133,22 @@ impl EventStore {
         })
     }
 
+    /// Has the last denial of a source by one of these names not count against it.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub fn forget_denial(&mut self, called: &[String]) -> Result<(), CaseError> {
+        self.durably(|connection| {
+            let mut statement = connection.prepare_cached(
+                "DELETE FROM denials WHERE number IN (SELECT max(number) FROM denials WHERE prefix = ?1)",
+            )?;
+            for name in called {
+                statement.execute([name])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Takes an alert away; the one there was.
     ///
     /// # Errors

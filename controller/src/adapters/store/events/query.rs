@@ -172,6 +172,20 @@ pub(super) fn open_since(connection: &Connection, since: Timestamp, most: usize)
     Ok(found)
 }
 
+/// Alerts for which a source by one of these names was denied or limited, and asked for still.
+pub(super) fn asking(connection: &Connection, called: &[String], now: Timestamp) -> rusqlite::Result<Vec<Alert>> {
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM alerts INDEXED BY alerts_by_target WHERE target = ?1"))?;
+    let mut found = Vec::new();
+    for name in called {
+        let mut rows = statement.query([name])?;
+        while let Some(row) = rows.next()? {
+            found.extend(alert(row)?.filter(|alert| alert.asks(now).is_some()));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<AlertStats> {
     let mut counted = AlertStats::default();
     counted.severity_counts.extend(Severity::ALL.map(|severity| (severity.name().to_owned(), 0)));

@@ -58,15 +58,17 @@ CREATE TABLE notes (
 ) STRICT, WITHOUT ROWID;
 ";
 
-// What hunt and dataset an alert belongs to, and when it last changed, stands in its document too: here it is looked for.
+// What hunt and dataset an alert belongs to, whom it has denied or limited, and when it last changed, stands in its document too: here it is looked for.
 // What is found in the past is not past its time at once, so alerts go by when they were last touched. Of events nothing is looked
 // for here: an index in memory knows their numbers, and each index of a table would cost as much as the row itself.
 const SECOND: &str = "
 ALTER TABLE alerts ADD COLUMN hunt TEXT;
 ALTER TABLE alerts ADD COLUMN dataset TEXT;
 ALTER TABLE alerts ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN target TEXT;
 UPDATE alerts SET touched = last_seen;
 CREATE INDEX alerts_by_touch ON alerts (touched);
+CREATE INDEX alerts_by_target ON alerts (target) WHERE target IS NOT NULL;
 CREATE INDEX alerts_by_kind ON alerts (analyzer, severity, status, score DESC, last_seen DESC);
 CREATE INDEX alerts_by_hunt ON alerts (hunt, score DESC, last_seen DESC) WHERE hunt IS NOT NULL;
 CREATE INDEX alerts_by_dataset ON alerts (dataset, score DESC, last_seen DESC) WHERE dataset IS NOT NULL;

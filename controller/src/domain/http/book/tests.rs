@@ -151,6 +151,7 @@ fn the_strongest_action_stays_and_a_refusal_is_said() {
         target: Some("192.0.2.7/32".into()),
         for_s: Some(3_600),
         until: Some(at(until)),
+        asked: Some(Asked { action: Action::Deny, until: at(until) }),
         refused: None,
     };
     let found = finding("a", "192.0.2.7", 0);
@@ -160,13 +161,17 @@ fn the_strongest_action_stays_and_a_refusal_is_said() {
     book.fold(&found, &deny(60), at(1));
     let alert = book.get(id).unwrap();
     assert_eq!((alert.action, alert.action_until), (Action::Deny, Some(at(3_600))));
-    book.fold(&found, &Taken { for_s: None, ..deny(3_601) }, at(2));
+    let asked = |until| Some(Asked { action: Action::Deny, until: at(until) });
+    assert_eq!(alert.asks(at(1)), asked(3_600));
+    assert_eq!(alert.asks(at(3_600)), None, "its time is over");
+    book.fold(&found, &Taken { for_s: None, asked: asked(3_600), ..deny(3_601) }, at(2));
+    assert_eq!(book.of_target(&["192.0.2.7/32".to_owned()]).next().unwrap().asks(at(2)), asked(3_600), "for itself");
     let alert = book.get(id).unwrap();
     assert_eq!((alert.action_for_s, alert.action_until), (Some(3_600), Some(at(3_601))), "it is in force already");
     book.take_changed(at(2));
     book.refused(id, "192.0.2.7/32 is protected", at(2));
     let changed = book.take_changed(at(4)).remove(0).alert;
-    assert_eq!((changed.action, changed.action_until), (Action::Observe, None));
+    assert_eq!((changed.action, changed.action_until, changed.asked), (Action::Observe, None, None));
     assert_eq!(changed.refused.as_deref(), Some("192.0.2.7/32 is protected"));
 }
 

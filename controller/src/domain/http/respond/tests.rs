@@ -65,12 +65,7 @@ fn the_settings_word_goes_before_the_detectors_and_silence_denies_nobody() {
 fn one_address_is_denied_or_a_64_and_the_reason_names_the_rule() {
     let mut responder = Responder::new(Responses::default());
     for (source, prefix) in [("192.0.2.7", "192.0.2.7/32"), ("2001:db8::7", "2001:db8::/64")] {
-        let expected = Consequence::Deny {
-            prefix: prefix.parse().unwrap(),
-            for_s: 3_600,
-            expiry: now(5).after(3_600),
-            reason: "Brute force (a)".to_owned(),
-        };
+        let expected = Consequence::Deny { prefix: prefix.parse().unwrap(), for_s: 3_600, expiry: now(5).after(3_600) };
         assert_eq!(responder.respond(&finding("a", source, HOUR), now(5), None, &open), expected);
     }
 }
@@ -89,6 +84,25 @@ fn who_comes_back_is_denied_twice_as_long_and_no_longer_than_the_longest() {
 }
 
 #[test]
+fn what_is_left_of_a_shortened_denial_is_in_force_and_counts_once() {
+    let mut responder = Responder::new(Responses::default());
+    let prefix = "192.0.2.7/32".parse().unwrap();
+    let (long, short) =
+        (finding("a", "192.0.2.7", Some(Response::Deny { for_s: DAY })), finding("b", "192.0.2.7", HOUR));
+    assert_eq!(denied_for(&mut responder, &short, 0), Some(3_600));
+    assert_eq!(denied_for(&mut responder, &long, 1), Some(DAY));
+    responder.shortened(Action::Deny, prefix, now(3_600).wall, now(10));
+    // In force until then.
+    assert_eq!(denied_for(&mut responder, &finding("c", "192.0.2.7", Some(Response::Deny { for_s: 60 })), 20), None);
+    // Then it is the second time.
+    assert_eq!(denied_for(&mut responder, &short, 3_700), Some(7_200));
+    let mut limited = Responder::new(Responses::default());
+    limited.shortened(Action::Limit, prefix, now(100).wall, now(0));
+    let limit = finding("l", "192.0.2.7", Some(Response::Limit { for_s: 50 }));
+    assert!(matches!(limited.respond(&limit, now(1), None, &open), Consequence::InForce { action: Action::Limit, .. }));
+}
+
+#[test]
 fn a_denial_in_force_is_not_repeated_but_lengthened() {
     let mut responder = Responder::new(Responses::default());
     let found = finding("a", "192.0.2.7", HOUR);
@@ -102,7 +116,11 @@ fn a_denial_in_force_is_not_repeated_but_lengthened() {
     assert_eq!(denied_for(&mut responder, &more, 60), Some(2 * DAY));
     let in_force = responder.respond(&found, now(61), None, &open);
     let until = now(60 + 2 * DAY).wall;
-    assert_eq!(in_force, Consequence::InForce { action: Action::Deny, prefix: "192.0.2.7/32".parse().unwrap(), until });
+    // What it asks for by itself is less than what is in force.
+    let asked = Asked { action: Action::Deny, until: now(61 + 3_600).wall };
+    let prefix = "192.0.2.7/32".parse().unwrap();
+    assert_eq!(in_force, Consequence::InForce { action: Action::Deny, prefix, until, asked });
+    assert_eq!(in_force.taken().asked, Some(asked));
     assert_eq!((in_force.taken().action, in_force.taken().until), (Action::Deny, Some(until)));
     // It was one offence: the next is the second.
     assert_eq!(denied_for(&mut responder, &found, 61 + 2 * DAY), Some(7_200));

@@ -1,0 +1,180 @@
+//! What alerts caused that were nothing is undone: in force is then only what others cause.
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::super::detection::{self, DENIALS, LIMITS, Undone};
+use super::super::ways::Ways;
+use super::CaseFault;
+use crate::adapters::clock;
+use crate::domain::decision::Enforcement;
+use crate::domain::guard::bare;
+use crate::domain::http::alert::{self, Action, Alert, AlertId};
+use crate::sync::{Batch, Batched, Command, Put, SyncError};
+
+/// What was undone with alerts that were nothing.
+#[derive(Debug, Default)]
+pub(super) struct Lifted {
+    /// By rules, each with the alert it was undone with.
+    rules: Vec<(AlertId, Undone)>,
+    /// What was lifted for the score.
+    scores: Vec<IpNet>,
+    users: Vec<String>,
+    /// What other alerts still ask for.
+    pub(super) remains: Vec<String>,
+    pub(super) score: Option<u8>,
+}
+
+impl Lifted {
+    /// Prefixes and users that are denied or limited no longer.
+    pub(super) fn words(&self) -> Vec<String> {
+        let gone = self.rules.iter().filter(|(_, undone)| undone.until.is_none()).map(|(_, undone)| undone.prefix);
+        let mut words: Vec<String> = gone.chain(self.scores.iter().copied()).map(|prefix| prefix.to_string()).collect();
+        words.extend(self.users.iter().cloned());
+        words.sort();
+        words.dedup();
+        words
+    }
+
+    /// What was undone with an alert, as far as rules made it.
+    pub(super) fn of(&self, id: AlertId) -> Vec<Undone> {
+        self.rules.iter().filter(|(alert, _)| *alert == id).map(|(_, undone)| *undone).collect()
+    }
+}
+
+/// Undoes what an alert caused; `cleared` are all that were nothing. Where another alert asks for a denial of the same
+/// source, that is put back, for as long as it asks.
+pub(super) async fn lift(
+    ways: &Ways,
+    alert: &Alert,
+    cleared: &[AlertId],
+    actor: &str,
+    lifted: &mut Lifted,
+) -> Result<(), CaseFault> {
+    let mark = alert::mark(alert.id);
+    for (action, prefix) in caused(ways, alert, &mark) {
+        let others = others(ways, prefix, cleared).await?;
+        let remaining = others.iter().filter_map(|other| {
+            let asked = other.asks(clock::now().wall).filter(|asked| asked.action == action)?;
+            Some((asked.until, other))
+        });
+        let remaining = remaining.max_by_key(|(until, _)| *until);
+        let (list, verb) = if action == Action::Limit { (LIMITS, "limited") } else { (DENIALS, "denied") };
+        let batch = match remaining {
+            Some((until, other)) => detection::batch(list, vec![(prefix, put(ways, list, prefix, until, other))]),
+            None => Batch { remove: vec![prefix], ..detection::batch(list, Vec::new()) },
+        };
+        // What somebody made of it meanwhile, or another finding, is theirs.
+        let batch = Batch { only_with: Some(mark.clone()), ..batch };
+        let Batched { put: changed, removed, .. } = carried_out(ways, batch, actor).await?;
+        if changed > 0
+            && let Some((until, other)) = remaining
+        {
+            lifted.rules.push((alert.id, Undone { action, prefix, until: Some(until) }));
+            lifted.remains.push(format!("{} is {verb} until {until} for alert {}", bare(prefix), other.id));
+        }
+        if removed > 0 {
+            lifted.rules.push((alert.id, Undone { action, prefix, until: None }));
+            if action == Action::Deny {
+                let called = called(ways, prefix);
+                ways.keeper.ask(move |store| store.forget_denial(&called)).await?;
+                limit_instead(ways, prefix, &others, actor, lifted).await?;
+            }
+        }
+    }
+    let users: Vec<String> = {
+        let users = ways.shared.detected.users();
+        let denied = users.list(clock::now().boot).filter(|denied| denied.reason.contains(&mark));
+        denied.map(|denied| denied.user.clone()).collect()
+    };
+    for user in users {
+        if ways.detection.lift(user.clone(), actor.to_owned()).await? {
+            lifted.users.push(user);
+        }
+    }
+    if alert.source.is_some() {
+        let cleared = ways.reputation.cleared(alert.clone()).await?;
+        lifted.score = Some(lifted.score.unwrap_or(0).max(cleared.score));
+        lifted.scores.extend(cleared.lifted);
+    }
+    Ok(())
+}
+
+/// What an alert may have caused: whom its mark is on, and whom it names, as that may be on its way.
+fn caused(ways: &Ways, alert: &Alert, mark: &str) -> Vec<(Action, IpNet)> {
+    let mut caused = Vec::new();
+    let target = alert.action_target.as_ref().and_then(|target| target.parse::<IpNet>().ok());
+    let state = ways.shared.read();
+    for (action, list) in [(Action::Deny, DENIALS), (Action::Limit, LIMITS)] {
+        let entries = state.desired.named(list).map(|list| &list.entries);
+        let marked = entries.into_iter().flatten().filter(|(_, info)| info.reason.contains(mark));
+        let mut prefixes: Vec<IpNet> = marked.map(|(prefix, _)| *prefix).collect();
+        prefixes.extend(target.filter(|target| alert.action == action && !prefixes.contains(target)));
+        caused.extend(prefixes.into_iter().map(|prefix| (action, prefix)));
+    }
+    caused
+}
+
+/// All names of a source.
+fn called(ways: &Ways, prefix: IpNet) -> Vec<String> {
+    let mut called = ways.shared.detected.privacy.load().names.all_of(prefix);
+    // As it is called in memory.
+    called.push(prefix.to_string());
+    called.sort();
+    called.dedup();
+    called
+}
+
+/// The other alerts that ask for a denial or a limit of a source.
+async fn others(ways: &Ways, prefix: IpNet, cleared: &[AlertId]) -> Result<Vec<Alert>, CaseFault> {
+    let called = called(ways, prefix);
+    let mut others = ways.detection.open_alerts(called.clone()).await;
+    let now = clock::now().wall;
+    let written = ways.keeper.ask(move |store| store.asking(&called, now)).await?;
+    let is_open = |alert: &Alert| others.iter().any(|open| open.id == alert.id);
+    let written: Vec<Alert> = written.into_iter().filter(|alert| !is_open(alert)).collect();
+    others.extend(written);
+    others.retain(|other| !cleared.contains(&other.id) && other.asks(now).is_some());
+    Ok(others)
+}
+
+fn is_listed(ways: &Ways, list: &str, prefix: IpNet) -> bool {
+    ways.shared.read().desired.named(list).is_some_and(|list| list.entries.contains_key(&prefix))
+}
+
+/// An entry for what an alert asks for, carried out or counted as the one there is.
+fn put(ways: &Ways, list: &str, prefix: IpNet, until: Timestamp, other: &Alert) -> Put {
+    let now = clock::now();
+    let left = u64::try_from(until.duration_since(now.wall).as_secs()).unwrap_or(0);
+    let state = ways.shared.read();
+    let before = state.desired.named(list).and_then(|list| list.entries.get(&prefix));
+    let usual = if state.settings.detection.alerts.enforce { Enforcement::Enforce } else { Enforcement::Observe };
+    let enforcement = before.map_or(usual, |before| before.enforcement);
+    Put { expiry: Some(now.after(left.max(1))), reason: other.reason().into(), enforcement }
+}
+
+/// Who was denied needed no limit: where others ask for one, it has it now.
+async fn limit_instead(
+    ways: &Ways,
+    prefix: IpNet,
+    others: &[Alert],
+    actor: &str,
+    lifted: &mut Lifted,
+) -> Result<(), CaseFault> {
+    let asked = others.iter().filter_map(|other| Some((other.asks(clock::now().wall)?, other)));
+    let Some((asked, other)) = asked.max_by_key(|(asked, _)| asked.until) else { return Ok(()) };
+    if !is_listed(ways, LIMITS, prefix) {
+        if !detection::has_limit(&ways.shared) {
+            return Ok(());
+        }
+        let batch = detection::batch(LIMITS, vec![(prefix, put(ways, LIMITS, prefix, asked.until, other))]);
+        carried_out(ways, batch, actor).await?;
+    }
+    if is_listed(ways, LIMITS, prefix) {
+        lifted.remains.push(format!("{} is limited until {} for alert {}", bare(prefix), asked.until, other.id));
+    }
+    Ok(())
+}
+
+async fn carried_out(ways: &Ways, batch: Batch, actor: &str) -> Result<Batched, SyncError> {
+    ways.sync.ask(|reply| Command::Batch(batch, actor.to_owned(), reply)).await
+}
