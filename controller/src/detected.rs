@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast;
 
 use crate::adapters::clock;
@@ -12,6 +13,8 @@ use crate::domain::http::alert::Alert;
 use crate::domain::http::denied_users::DeniedUsers;
 use crate::domain::report::{AlertFilter, DeniedUserRow, DetectionRow};
 use crate::domain::reputation::{Ledger, Limits};
+use crate::domain::steady::SteadyClock;
+use crate::domain::time::Now;
 
 /// Alerts of an address that an explanation names.
 const EXPLAINED: usize = 20;
@@ -19,6 +22,9 @@ const EXPLAINED: usize = 20;
 const MOST_USERS: usize = 10_000;
 /// Alerts that wait for those who are to be told; of more, the oldest are not.
 const MOST_NOTICES: usize = 256;
+
+/// How long the wall clock must not have stepped before anything is let go by it, in seconds, at the most.
+const STEADY_S: u64 = 3_600;
 
 /// The board that the task writes on.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub struct Detected {
     /// What of people is written down.
     pub privacy: SharedPrivacy,
     keys: Mutex<()>,
+    clock: Mutex<SteadyClock>,
     notices: broadcast::Sender<Arc<Alert>>,
 }
 
@@ -48,12 +55,44 @@ impl Default for Detected {
             left_out: AtomicU64::new(0),
             privacy: SharedPrivacy::default(),
             keys: Mutex::default(),
+            clock: Mutex::new(SteadyClock::new(clock::now())),
             notices: broadcast::channel(MOST_NOTICES).0,
         }
     }
 }
 
 impl Detected {
+    /// This moment, its wall clock without steps that are not believed yet: evidence fades by it, and what is kept is let
+    /// go by it.
+    pub fn now(&self) -> Now {
+        let now = clock::now();
+        Now { wall: self.clock().look(now), ..now }
+    }
+
+    /// Before when nothing is kept; `None` where it is not known, as while the clock is not trusted.
+    pub fn oldest_kept(&self, retention_s: u64) -> Option<Timestamp> {
+        let retention = SignedDuration::from_secs(i64::try_from(retention_s).unwrap_or(i64::MAX));
+        self.is_steady(retention_s).then(|| self.now().wall.checked_sub(retention).unwrap_or(Timestamp::MIN))
+    }
+
+    /// Whether the wall clock is to be trusted with what lasts so long: what is kept for days is kept for an hour longer
+    /// after a start or a step, what is kept for a minute some seconds.
+    pub fn is_steady(&self, lasts_s: u64) -> bool {
+        let now = clock::now();
+        let mut clock = self.clock();
+        clock.look(now);
+        clock.steady_for_s(now) >= STEADY_S.min(lasts_s / 24)
+    }
+
+    /// Something was kept at this moment: it is not earlier than that.
+    pub fn has_kept(&self, at: Timestamp) {
+        self.clock().not_before(at, clock::now());
+    }
+
+    fn clock(&self) -> MutexGuard<'_, SteadyClock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How it does; `None`: nothing is read or heard.
     pub fn row(&self) -> Option<DetectionRow> {
         self.row.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -42,7 +42,7 @@ struct Tool {
 const ATTACKS: &str = "real attacks, on a web server in a namespace of the tests' own";
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 20] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -103,6 +103,20 @@ const TOOLS: [Tool; 18] = [
         program: "tshark",
         packages: &["tshark"],
         purpose: "a second opinion on captures",
+        scope: Scope::Test,
+        service: None,
+    },
+    Tool {
+        program: "mkfs.ext4",
+        packages: &["e2fsprogs"],
+        purpose: "a disk whose power is cut",
+        scope: Scope::Test,
+        service: None,
+    },
+    Tool {
+        program: "faketime",
+        packages: &["faketime"],
+        purpose: "a wall clock that is wrong",
         scope: Scope::Test,
         service: None,
     },

@@ -315,7 +315,8 @@ impl Work {
     fn flush(&mut self) {
         let Ok(store) = &mut self.store else { return };
         let retention = span(self.shared.read().settled.audit.retention_s);
-        let oldest = clock::now().wall.checked_sub(retention).unwrap_or(Timestamp::MIN);
+        let now = self.shared.detected.now().wall.min(clock::now().wall);
+        let oldest = now.checked_sub(retention).unwrap_or(Timestamp::MIN);
         // What is past its time as it comes is not taken in: logs may be years old.
         self.unsaved.retain(|event| event.at >= oldest);
         let mut why = None;
@@ -345,16 +346,16 @@ impl Work {
         self.let_go = Instant::now();
         let settings = Arc::clone(&self.shared.read().settled);
         let (alerts, audit) = (&settings.detection.alerts, &settings.audit);
-        let now = clock::now().wall;
-        let ago = |seconds| now.checked_sub(span(seconds)).unwrap_or(Timestamp::MIN);
+        let detected = &self.shared.detected;
+        let ago = |seconds| detected.oldest_kept(seconds).unwrap_or(Timestamp::MIN);
         let Ok(store) = &mut self.store else { return };
         let outcome = (|| -> Result<(), StoreError> {
             while store.let_go(alerts.most, ago(alerts.retention_s))? > 0 {}
             loop {
-                let over = self.shared.detected.tally().over(audit.most_events, ago(audit.retention_s));
+                let over = detected.tally().over(audit.most_events, ago(audit.retention_s));
                 let Some(through) = over else { return Ok(()) };
                 let gone = store.let_events_go(through)?;
-                self.shared.detected.tally_mut().remove_through(gone);
+                detected.tally_mut().remove_through(gone);
             }
         })();
         self.forget_keys(&settings);
@@ -376,7 +377,7 @@ impl Work {
         let (alerts, audit) = (settings.detection.alerts.retention_s, settings.audit.retention_s);
         let past = settings.detection.responses().memory_s.max(settings.reputation.policy.memory_s);
         let longest = alerts.max(audit).max(past);
-        let oldest = clock::now().wall.checked_sub(span(longest)).unwrap_or(Timestamp::MIN);
+        let Some(oldest) = self.shared.detected.oldest_kept(longest) else { return };
         match privacy_key::forget_before(&self.folder, &privacy.names, oldest) {
             Ok(Some(names)) => self.shared.detected.privacy.store(Arc::new(Privacy { names, ..*privacy })),
             Ok(None) => {}

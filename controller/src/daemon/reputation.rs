@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use self::answer::Decisions;
 pub(super) use self::answer::LIMITS;
 use super::keeper::Keeper;
-use crate::adapters::clock;
 use crate::adapters::store::{Save, StoreError};
 use crate::domain::geo;
 use crate::domain::http::alert::{Alert, AlertId};
@@ -276,8 +275,16 @@ impl Task {
         }
         let asked = self.keeper.ask(|store| Ok::<_, StoreError>((store.reputation()?, store.note(ANSWERS)?))).await;
         let Ok((saved, answers)) = asked else { return };
-        let now = clock::now();
-        self.shared.detected.ledger().restore(saved, now.wall);
+        // A clock that begins in 1970 must not take what is known for tomorrow's. Half of it: one row proves nothing.
+        let mut times: Vec<Timestamp> = saved.iter().flat_map(|row| &row.lines).map(|line| line.last).collect();
+        let half = times.len() / 2;
+        if half < times.len() {
+            self.shared.detected.has_kept(*times.select_nth_unstable(half).1);
+        }
+        let now = self.shared.detected.now();
+        // Nor may one that is ahead have all of it faded: what is over goes once the clock is known to be steady.
+        let as_of = times.iter().max().map_or(now.wall, |latest| now.wall.min(*latest));
+        self.shared.detected.ledger().restore(saved, as_of);
         let answers: Option<(Timestamp, Vec<PastRow>)> = answers.and_then(|text| serde_json::from_str(&text).ok());
         if let Some((written, rows)) = answers {
             let ago = now.wall.duration_since(written).as_secs().max(0);
@@ -345,7 +352,7 @@ impl Task {
         let place = self.shared.followed.place(address);
         let who = who(names, address, &place);
         let prefix = source::prefix(address);
-        let now = clock::now();
+        let now = self.shared.detected.now();
         let priors = views::reputation::priors(&self.shared, address, &place);
         let mut ledger = self.shared.detected.ledger();
         for old in names.all_of(prefix) {
@@ -392,7 +399,7 @@ impl Task {
     /// Those who send, and of whom nothing was dropped nor found in the last hour, have a better name.
     fn calm(&mut self) {
         let names = &self.shared.detected.privacy.load().names;
-        let now = clock::now().wall;
+        let now = self.shared.detected.now().wall;
         let hour_ago = now.checked_sub(SIGN_IN_EVERY).unwrap_or(Timestamp::MIN);
         if self.shared.detected.ledger().is_empty() {
             return;
@@ -413,7 +420,7 @@ impl Task {
 
     /// The name of the source that an alert is held against.
     fn called_now(&self, alert: AlertId) -> Option<String> {
-        let now = clock::now().wall;
+        let now = self.shared.detected.now().wall;
         let ledger = self.shared.detected.ledger();
         let is_held = |key: &&Arc<str>| {
             let who = Who { key: Arc::clone(key), network: "".into(), asn: None };
@@ -424,7 +431,7 @@ impl Task {
 
     async fn cleared(&mut self, alert: &Alert) -> Cleared {
         let Some(source) = alert.source.as_deref() else { return Cleared::default() };
-        let now = clock::now();
+        let now = self.shared.detected.now();
         let names = self.shared.detected.privacy.load().names.clone();
         let severity = u8::try_from(alert.severity as u32).unwrap_or(0);
         // What never weighed anything, or was taken back before, takes nothing of what others weigh.
@@ -472,7 +479,7 @@ impl Task {
     /// Writes what has changed, takes over other settings, forgets what has faded.
     /// How many sources that were; 0 where they could not be written.
     async fn look(&mut self) -> usize {
-        let now = clock::now();
+        let now = self.shared.detected.now();
         self.looked = Instant::now();
         let mut written_now = 0;
         let settings = Arc::clone(&self.shared.read().settled);
@@ -486,7 +493,9 @@ impl Task {
         let mut save = std::mem::take(&mut self.unsaved);
         {
             let mut ledger = self.shared.detected.ledger();
-            ledger.sweep(now.wall);
+            if self.shared.detected.is_steady(self.settings.reputation.limits.half_life_s) {
+                ledger.sweep(now.wall);
+            }
             if self.is_open {
                 let gone = ledger.take_gone();
                 let changed = ledger.take_changed(WRITTEN_AT_ONCE);

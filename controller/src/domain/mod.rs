@@ -25,6 +25,7 @@ pub mod reputation;
 pub mod resolve;
 pub mod services;
 pub mod special;
+pub mod steady;
 pub mod tables;
 pub mod time;
 pub mod top;

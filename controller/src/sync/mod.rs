@@ -475,9 +475,10 @@ impl Sync {
             return;
         }
         self.last_trim = std::time::Instant::now();
-        let seconds = i64::try_from(self.shared.read().settled.audit.retention_s).unwrap_or(i64::MAX);
-        let oldest = clock::now().wall.checked_sub(jiff::SignedDuration::from_secs(seconds));
-        self.unsaved.push(Change::TrimAudit { oldest: oldest.unwrap_or(jiff::Timestamp::MIN) });
+        let retention_s = self.shared.read().settled.audit.retention_s;
+        if let Some(oldest) = self.shared.detected.oldest_kept(retention_s) {
+            self.unsaved.push(Change::TrimAudit { oldest });
+        }
     }
 
     /// Blots out these texts in the records of changes, in the good copy as well.

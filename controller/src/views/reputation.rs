@@ -3,7 +3,6 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::adapters::clock;
 use crate::config::{FeedAction, SourcePlace};
 use crate::daemon::who;
 use crate::domain::geo::Place;
@@ -58,7 +57,7 @@ pub fn assess(shared: &Shared, address: IpAddr) -> Assessment {
     // Under a key that is used no more it may have another name.
     let key = privacy.names.all_of(source::prefix(address)).into_iter().find(|name| ledger.contains(name));
     let who = Who { key: key.map_or(who.key, Into::into), ..who };
-    ledger.assess(&who, &priors, clock::now().wall)
+    ledger.assess(&who, &priors, shared.detected.now().wall)
 }
 
 /// The score that the ledger's own lines of a source come to, by its name.
@@ -89,7 +88,7 @@ fn evidence(line: &Line) -> EvidenceRow {
 
 /// Sources with evidence against them, the worst first; and how many there are.
 pub fn worst(shared: &Shared, most: usize, offset: usize) -> (Vec<SourceRow>, u64) {
-    let now = clock::now().wall;
+    let now = shared.detected.now().wall;
     let (rows, total) = shared.detected.ledger().top(now, most, offset);
     let rows = rows.into_iter().map(|(source, sum)| SourceRow {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]

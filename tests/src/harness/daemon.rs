@@ -21,13 +21,14 @@ pub struct Daemon {
 type Log = Arc<Mutex<Vec<String>>>;
 
 impl Daemon {
-    /// Starts `weir` with these words and waits until it is ready.
+    /// Starts `weir` with these words, and these variables besides, and waits until it is ready.
     ///
     /// # Panics
     /// Where it ends before, or takes too long: with all that it said.
     #[track_caller]
-    pub fn start(args: &[String]) -> Self {
+    pub fn start(args: &[String], environment: &[(String, String)]) -> Self {
         let mut command = command::weir(args);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // What is typed at a terminal is for whoever runs it, not for the daemon.
         command.process_group(0);

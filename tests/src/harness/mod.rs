@@ -115,6 +115,8 @@ pub struct Site {
     pub client: Namespace,
     /// Where weir is.
     pub server: Namespace,
+    /// Variables that the daemon has besides.
+    pub environment: Vec<(String, String)>,
     args: Vec<String>,
     seen: Mutex<Ledger>,
     _turn: Turn,
@@ -156,6 +158,7 @@ impl Site {
             links,
             client,
             server,
+            environment: Vec::new(),
             args: plan.args.iter().map(ToString::to_string).collect(),
             seen: Mutex::default(),
             _turn: turn,
@@ -190,7 +193,7 @@ impl Site {
     #[track_caller]
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "a daemon runs already");
-        self.daemon = Some(Daemon::start(&self.run_args()));
+        self.daemon = Some(Daemon::start(&self.run_args(), &self.environment));
     }
 
     /// Tries to start a second daemon, or a first one that has reason not to start, and waits for its end.

@@ -18,6 +18,7 @@ mod drill;
 mod endpoints;
 mod exchange;
 mod fail2ban;
+mod faults;
 mod feeds;
 mod floods;
 mod geo;
