@@ -1,4 +1,5 @@
 //! Errors with all that lies behind them, in one line.
+use std::any::Any;
 use std::error::Error;
 
 /// An error and its causes, each said once: some errors hold their cause's words in their own.
@@ -25,4 +26,10 @@ pub(crate) fn said(error: &(dyn Error + 'static)) -> String {
         }
         _ => text,
     }
+}
+
+/// What a panic says.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason is given")
 }

@@ -8,7 +8,6 @@ mod lines;
 mod rules;
 mod task;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use self::task::{End, InWork, Session};
 use super::keeper::Keeper;
 use super::reputation::ReputationHandle;
 use crate::adapters::store::{Change, Store};
+use crate::causes::panicked;
 use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::desired::Desired;
 use crate::domain::http::alert::{Action, Alert, AlertId};
@@ -320,7 +320,7 @@ fn supervise(
         waiting.has_begun();
         let problem = format!(
             "it failed and was started anew, past the lines it was at; please report this: {}",
-            words(panic.as_ref())
+            panicked(panic.as_ref())
         );
         tracing::error!(problem, "detection");
         let _stopping = context.sync.send(Command::Problem(PART.to_owned(), Some(problem)));
@@ -329,12 +329,6 @@ fn supervise(
         }
         std::thread::sleep(AFTER_FAILURE);
     }
-}
-
-/// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason is given")
 }
 
 async fn run(context: &Context, waiting: &mut Waiting, stop: &mut watch::Receiver<bool>) {

@@ -1,5 +1,6 @@
 //! Who writes alerts, events and evidence, and changes what is kept of them: a thread of its own, so that nobody who judges
 //! waits for a disk.
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +87,10 @@ impl Keeper {
             let _gone = tell.send(outcome);
         });
         self.orders.send(Order::Do(job)).await.map_err(|_stopped| KeepError::Stopping)?;
-        told.await.map_err(|_stopped| KeepError::Stopping)?
+        told.await.map_err(|_dropped| match self.orders.is_closed() {
+            true => KeepError::Stopping,
+            false => KeepError::Closed("it failed at this; the daemon's log says how".to_owned()),
+        })?
     }
 
     /// Has events written; `left_out` more were not kept. They come back where the thread is too busy to take them.
@@ -180,10 +184,10 @@ impl Work {
             tokio::select! {
                 biased;
                 order = given.recv() => match order {
-                    Some(Order::Do(job)) => self.done(job),
-                    Some(Order::Record(events, left_out)) => self.record(events, left_out),
+                    Some(Order::Do(job)) => self.guarded(|work| work.done(job)),
+                    Some(Order::Record(events, left_out)) => self.guarded(|work| work.record(events, left_out)),
                     Some(Order::Stop(done)) => {
-                        self.flush();
+                        self.guarded(Self::flush);
                         self.shared.detected.set_alerts(None);
                         // Closed before anybody hears of it, so that the next one can open it.
                         drop(self.store);
@@ -194,23 +198,40 @@ impl Work {
                 },
                 _ = look.tick() => {
                     self.looked = Instant::now();
-                    self.look_at_settings();
-                    if self.store.is_err() && self.opened_at.is_some_and(|at| at.elapsed() >= OPEN_EVERY) {
-                        self.open();
-                    }
-                    self.flush();
+                    self.guarded(Self::look);
                 }
-                _ = let_go.tick() => self.let_go(),
+                _ = let_go.tick() => self.guarded(Self::let_go),
             }
             // However many orders wait.
             if self.looked.elapsed() >= 4 * LOOK_EVERY {
                 self.looked = Instant::now();
-                self.look_at_settings();
+                self.guarded(Self::look_at_settings);
             }
             if self.let_go.elapsed() >= LET_GO_EVERY {
-                self.let_go();
+                self.guarded(Self::let_go);
             }
         }
+    }
+
+    /// Does something. Where that panics, the database is opened anew a while later, and the thread goes on: what is in
+    /// force does not hang on what is kept.
+    fn guarded(&mut self, what: impl FnOnce(&mut Self)) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| what(self))) else { return };
+        let why = format!("a fault in weir itself: {}", crate::causes::panicked(&*panic));
+        tracing::error!(why, "the database of alerts and events is closed for now");
+        self.shared.detected.set_alerts(None);
+        self.store = Err(why.clone());
+        self.opened_at = Some(Instant::now());
+        self.tell(Some(why));
+    }
+
+    /// Takes over other settings, opens what could not be opened, writes what waits.
+    fn look(&mut self) {
+        self.look_at_settings();
+        if self.store.is_err() && self.opened_at.is_some_and(|at| at.elapsed() >= OPEN_EVERY) {
+            self.open();
+        }
+        self.flush();
     }
 
     fn problem(&self, part: &str, problem: Option<String>) {
