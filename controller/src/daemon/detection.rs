@@ -25,6 +25,7 @@ use crate::adapters::store::{Change, Store};
 use crate::causes::panicked;
 use crate::domain::decision::{ListEnforcement, Origin};
 use crate::domain::desired::Desired;
+use crate::domain::erasure::Mentions;
 use crate::domain::http::alert::{Action, Alert, AlertId};
 use crate::domain::http::event::Event;
 use crate::domain::http::submitted::{Refusal, Rejected, Submitted};
@@ -96,7 +97,7 @@ enum Told {
     /// They want to know which alerts are open of a source by these names.
     Asked { names: Vec<String>, reply: oneshot::Sender<Vec<Alert>> },
     /// They had somebody forgotten.
-    Erased { names: Vec<String>, user: Option<String>, done: oneshot::Sender<()> },
+    Erased { who: Mentions, done: oneshot::Sender<()> },
 }
 
 /// What waits for the task.
@@ -159,10 +160,10 @@ pub struct DetectionHandle {
 }
 
 impl DetectionHandle {
-    /// Has what is in memory of these names, or this user, forgotten, and all that waits written.
-    pub(in crate::daemon) async fn erased(&self, names: Vec<String>, user: Option<String>) {
+    /// Has what is in memory of somebody forgotten, and all that waits written.
+    pub(in crate::daemon) async fn erased(&self, who: Mentions) {
         let (done, erased) = oneshot::channel();
-        if self.triaged.send(Told::Erased { names, user, done }).await.is_ok() {
+        if self.triaged.send(Told::Erased { who, done }).await.is_ok() {
             let _stopping = erased.await;
         }
     }

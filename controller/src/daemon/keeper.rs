@@ -87,9 +87,11 @@ impl Keeper {
             let _gone = tell.send(outcome);
         });
         self.orders.send(Order::Do(job)).await.map_err(|_stopped| KeepError::Stopping)?;
-        told.await.map_err(|_dropped| match self.orders.is_closed() {
-            true => KeepError::Stopping,
-            false => KeepError::Closed("it failed at this; the daemon's log says how".to_owned()),
+        told.await.map_err(|_dropped| {
+            if self.orders.is_closed() {
+                return KeepError::Stopping;
+            }
+            KeepError::Closed("it failed at this; the daemon's log says how".to_owned())
         })?
     }
 

@@ -10,8 +10,7 @@ use super::cases::CaseFault;
 use super::ways::Ways;
 use crate::adapters::store::{Erased, Privacy, StoreError};
 use crate::adapters::{clock, privacy_key};
-use crate::domain::http::source;
-use crate::domain::prefixes::single;
+use crate::domain::erasure::Mentions;
 use crate::domain::report::{EraseReport, EraseRequest, RotateReport};
 use crate::sync::{Command, SyncError};
 
@@ -75,41 +74,35 @@ impl PrivacyDesk {
             return Err(CaseFault::Bad("say whose: address or user, one of them".to_owned()));
         }
         let names = self.ways.shared.detected.privacy.load().names.clone();
-        let mut called: Vec<String> = Vec::new();
-        for prefix in address.into_iter().flat_map(|address| [single(address), source::prefix(address)]) {
-            called.extend(names.all_of(prefix));
-            // As an earlier weir wrote it.
-            called.push(prefix.to_string());
-        }
-        called.sort();
-        called.dedup();
-        let (dry_run, asked) = (request.dry_run, user.clone());
+        let who = match (address, &user) {
+            (Some(address), _) => Mentions::of_address(address, &names),
+            (None, user) => Mentions::of_user(user.as_deref().unwrap_or_default(), &names),
+        };
+        let (dry_run, asked) = (request.dry_run, who.clone());
         if !dry_run {
             // First those who would write it again; what they have in hand is written, so that it is found here.
-            self.ways.detection.erased(called.clone(), user.clone()).await;
-            self.ways.reputation.erased(called.clone()).await;
+            self.ways.detection.erased(who.clone()).await;
+            self.ways.reputation.erased(who.names().to_vec()).await;
             self.ways.keeper.ask(|_| Ok::<_, StoreError>(())).await?;
         }
-        let numbers = self.ways.shared.detected.tally().numbers_of(&called, user.as_deref());
+        let numbers = self.ways.shared.detected.tally().numbers_of(who.names(), who.users());
         let erased = if dry_run {
-            let (called, numbers) = (called.clone(), numbers.len() as u64);
+            let numbers = numbers.len() as u64;
             let reader = self.ways.shared.detected.alerts();
             let reader = reader.ok_or_else(|| CaseFault::Closed("the database of alerts is not open".to_owned()))?;
-            let counted = tokio::task::spawn_blocking(move || reader.named(&called, asked.as_deref())).await;
+            let counted = tokio::task::spawn_blocking(move || reader.named(&asked)).await;
             let counted = counted.map_err(|error| CaseFault::Failed(error.to_string()))?;
             let alerts = counted.map_err(|error| CaseFault::Failed(error.to_string()))?;
             Erased { alerts, events: numbers, ..Erased::default() }
         } else {
-            let (names, numbers) = (called.clone(), numbers.clone());
-            self.ways.keeper.ask(move |store| store.erase(&names, asked.as_deref(), &numbers)).await?
+            let numbers = numbers.clone();
+            self.ways.keeper.ask(move |store| store.erase(&asked, &numbers)).await?
         };
         let mut changes = 0;
         if !dry_run {
-            self.ways.shared.detected.tally_mut().remove(&numbers);
-            let mut texts = called;
-            texts.extend(user.clone());
+            self.forget(&numbers, &who).await?;
             let (tell, told) = oneshot::channel();
-            self.ways.sync.send(Command::Erase(texts, tell))?;
+            self.ways.sync.send(Command::Erase(who, tell))?;
             changes = told.await.map_err(|_gone| SyncError::Stopping)?.map_err(CaseFault::Failed)?;
             // Whose it was is what was to be forgotten.
             let what = if user.is_some() { "a user" } else { "an address" };
@@ -127,5 +120,16 @@ impl PrivacyDesk {
             reputation: erased.reputation,
             changes,
         })
+    }
+
+    /// Forgets events by their numbers, and who is mentioned in others, in what is counted in memory.
+    async fn forget(&self, numbers: &[i64], who: &Mentions) -> Result<(), CaseFault> {
+        self.ways.shared.detected.tally_mut().remove(numbers);
+        let (shared, who) = (self.ways.shared.clone(), who.clone());
+        // There may be a million texts.
+        let forgotten = tokio::task::spawn_blocking(move || {
+            shared.detected.tally_mut().change_texts(|text| who.blotted(text));
+        });
+        forgotten.await.map_err(|error| CaseFault::Failed(error.to_string()))
     }
 }

@@ -3,9 +3,11 @@ mod answer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
@@ -14,13 +16,14 @@ use tokio::time::Instant;
 use self::answer::Decisions;
 pub(super) use self::answer::LIMITS;
 use super::keeper::Keeper;
-use crate::adapters::store::{Save, StoreError};
+use crate::adapters::store::{Privacy, Save, StoreError};
+use crate::causes::panicked;
 use crate::domain::geo;
 use crate::domain::http::alert::{Alert, AlertId};
 use crate::domain::http::severity::Severity;
 use crate::domain::http::source;
 use crate::domain::privacy::Names;
-use crate::domain::reputation::{Answers, Evidence, Kind, Ledger, PastRow, Weights, Who};
+use crate::domain::reputation::{Answers, Evidence, Kind, Ledger, PastRow, Renamed, Weights, Who};
 use crate::sync::{Command, Handle, Settings, Shared, SyncError};
 use crate::views;
 
@@ -38,6 +41,8 @@ const CALM_EVERY: Duration = Duration::from_hours(1);
 const WRITTEN_AT_ONCE: usize = 2_000;
 /// How often a sign-in speaks for a source.
 const SIGN_IN_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// How long a task that failed is left alone.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The note that past answers are kept under.
 const ANSWERS: &str = "reputation answers";
 /// The part that problems are noted under.
@@ -179,21 +184,21 @@ pub(crate) fn who(names: &Names, address: IpAddr, place: &geo::Place) -> Who {
 pub(super) fn start(shared: &Shared, sync: &Handle, keeper: &Keeper) -> ReputationHandle {
     let (notes, given) = mpsc::channel(QUEUE);
     let handle = ReputationHandle { notes, shared: shared.clone() };
-    let settings = Arc::clone(&shared.read().settled);
-    *shared.detected.ledger() = Ledger::new(settings.reputation.limits);
-    let task = Task {
-        decisions: Decisions::new(shared.clone(), sync.clone()),
-        answers: Answers::new(settings.reputation.policy),
-        shared: shared.clone(),
-        keeper: keeper.clone(),
-        settings,
-        is_open: false,
-        unsaved: Save::default(),
-        answers_changed: false,
-        looked: Instant::now(),
-        signed_in: BTreeMap::new(),
-    };
-    tokio::spawn(task.run(given));
+    let (shared, sync, keeper) = (shared.clone(), sync.clone(), keeper.clone());
+    *shared.detected.ledger() = Ledger::new(shared.read().settled.reputation.limits);
+    tokio::spawn(async move {
+        let mut given = given;
+        loop {
+            let run = AssertUnwindSafe(Task::new(&shared, &sync, &keeper).run(&mut given));
+            let Err(panic) = run.catch_unwind().await else { return };
+            let why = format!("evidence of the last second may be lost: {}", panicked(&*panic));
+            tracing::error!(why, "a fault in weir itself: the task of scores starts anew");
+            problem(&sync, Some(why));
+            tokio::time::sleep(AFTER_FAILURE).await;
+            // What was written is taken up again.
+            *shared.detected.ledger() = Ledger::new(shared.read().settled.reputation.limits);
+        }
+    });
     handle
 }
 
@@ -201,6 +206,8 @@ struct Task {
     shared: Shared,
     keeper: Keeper,
     settings: Arc<Settings>,
+    /// By whose names all is called that was called by its address.
+    privacy: Arc<Privacy>,
     answers: Answers,
     decisions: Decisions,
     /// Whether what an earlier run left is taken up.
@@ -215,7 +222,24 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut given: mpsc::Receiver<Note>) {
+    fn new(shared: &Shared, sync: &Handle, keeper: &Keeper) -> Self {
+        let settings = Arc::clone(&shared.read().settled);
+        Self {
+            decisions: Decisions::new(shared.clone(), sync.clone()),
+            answers: Answers::new(settings.reputation.policy),
+            shared: shared.clone(),
+            keeper: keeper.clone(),
+            settings,
+            privacy: shared.detected.privacy.load_full(),
+            is_open: false,
+            unsaved: Save::default(),
+            answers_changed: false,
+            looked: Instant::now(),
+            signed_in: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self, given: &mut mpsc::Receiver<Note>) {
         self.take_up().await;
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut open = tokio::time::interval(OPEN_EVERY);
@@ -232,6 +256,7 @@ impl Task {
                     if count == 0 {
                         return;
                     }
+                    self.follow_names().await;
                     if self.take(notes.drain(..)).await {
                         return;
                     }
@@ -241,7 +266,10 @@ impl Task {
                         self.look().await;
                     }
                 }
-                _ = look.tick() => drop(self.look().await),
+                _ = look.tick() => {
+                    self.follow_names().await;
+                    self.look().await;
+                }
                 _ = open.tick(), if !self.is_open => self.take_up().await,
                 _ = calm.tick() => self.calm(),
             }
@@ -291,6 +319,58 @@ impl Task {
             self.answers.restore(rows, signed(now.boot.0).saturating_sub(ago));
         }
         self.is_open = true;
+        // It may have been written under other settings.
+        self.rename_all().await;
+    }
+
+    /// Calls what was called by its address as it is called now, where that is otherwise than before.
+    async fn follow_names(&mut self) {
+        if !Arc::ptr_eq(&self.privacy, &self.shared.detected.privacy.load()) {
+            self.rename_all().await;
+        }
+    }
+
+    /// Calls all that is called by an address by the name in force. What has a name already keeps it: nobody knows whose it
+    /// is, until there is something new about them.
+    async fn rename_all(&mut self) {
+        self.privacy = self.shared.detected.privacy.load_full();
+        let (keys, networks) = {
+            let ledger = self.shared.detected.ledger();
+            let keys: BTreeSet<Arc<str>> = ledger.keys_with_evidence().cloned().collect();
+            (keys, ledger.networks())
+        };
+        // Names are made with nothing locked: there may be many.
+        let renamed = |called: &Arc<str>| Some((Arc::clone(called), self.privacy.names.renamed(called)?.into()));
+        let networks: Renamed = networks.iter().filter_map(renamed).collect();
+        let sources: Renamed = keys.iter().filter_map(renamed).collect();
+        let answered: Renamed = self.answers.keys().filter_map(renamed).collect();
+        let signed_in: Renamed = self.signed_in.keys().filter_map(renamed).collect();
+        for (old, new) in &answered {
+            self.answers_changed |= self.answers.rename(old, new);
+        }
+        for (old, new) in signed_in {
+            if let Some(last) = self.signed_in.remove(&old) {
+                let kept = self.signed_in.entry(new).or_insert(last);
+                *kept = last.max(*kept);
+            }
+        }
+        self.shared.detected.ledger().rename_networks(&networks, &sources);
+        if sources.is_empty() {
+            return;
+        }
+        // The row of the old name goes with the one write in which that of the new comes: neither none nor both are found
+        // by who starts after a crash. So nothing else waits, and no more at a time than are written together.
+        self.write_all().await;
+        let sources: Vec<(Arc<str>, Arc<str>)> = sources.into_iter().collect();
+        for some in sources.chunks(WRITTEN_AT_ONCE) {
+            {
+                let mut ledger = self.shared.detected.ledger();
+                for (old, new) in some {
+                    ledger.rename(old, new);
+                }
+            }
+            self.look().await;
+        }
     }
 
     /// Weighs what came, and has done what follows; whether that was the end.
@@ -356,11 +436,9 @@ impl Task {
         let priors = views::reputation::priors(&self.shared, address, &place);
         let mut ledger = self.shared.detected.ledger();
         for old in names.all_of(prefix) {
-            // Evidence under a key that is not used any more goes on under the one that is.
-            if *old != *who.key && ledger.contains(&old) {
-                ledger.rename(&old, &who.key);
-                self.answers.rename(&old, &who.key);
-            }
+            // What is kept under a key that is not used any more goes on under the one that is.
+            ledger.rename(&old, &who.key);
+            self.answers_changed |= self.answers.rename(&old, &who.key);
         }
         // Clocks elsewhere do not make evidence last longer.
         let at = at.min(now.wall);
@@ -446,10 +524,14 @@ impl Task {
         };
         let mut cleared = Cleared::default();
         for name in called {
-            let taken =
-                self.shared.detected.ledger().remove_alert(&name, alert.id, estimate, alert.last_seen.min(now.wall));
+            let (taken, score) = {
+                let mut ledger = self.shared.detected.ledger();
+                // Where it is, is forgotten with the last of its lines.
+                let who = views::reputation::known(&ledger, &name);
+                let taken = ledger.remove_alert(&name, alert.id, estimate, alert.last_seen.min(now.wall));
+                (taken, ledger.assess(&who, &[], now.wall).score)
+            };
             cleared.changed |= taken > 0.0;
-            let score = views::reputation::score_of(&self.shared, &name, now.wall);
             cleared.score = cleared.score.max(score);
             if taken > 0.0 {
                 cleared.lifted.extend(self.decisions.lift(&name, true, &mut self.answers).await);

@@ -107,6 +107,20 @@ impl Tally {
         self.tidy();
     }
 
+    /// Has users and endpoints called otherwise for which `change` says something.
+    pub fn change_texts(&mut self, change: impl Fn(&str) -> Option<String>) {
+        let mut is_renumbered = false;
+        let [_, users, endpoints] = self.columns.texts();
+        for (dictionary, column) in [(&mut self.users, users), (&mut self.endpoints, endpoints)] {
+            let Some(numbers) = dictionary.change(&change) else { continue };
+            renumber(column, &numbers);
+            is_renumbered = true;
+        }
+        if is_renumbered {
+            self.pair_again();
+        }
+    }
+
     /// Lets go of all records.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -133,12 +147,16 @@ impl Tally {
             is_renumbered = true;
         }
         if is_renumbered {
-            self.pairs = Dictionary::default();
-            for (id, class, source, user) in self.columns.pairs_of() {
-                *id = pair(&mut self.pairs, class, source, user);
-            }
+            self.pair_again();
         } else if let Some(numbers) = self.pairs.tidy() {
             renumber(self.columns.pairs(), &numbers);
+        }
+    }
+
+    fn pair_again(&mut self) {
+        self.pairs = Dictionary::default();
+        for (id, class, source, user) in self.columns.pairs_of() {
+            *id = pair(&mut self.pairs, class, source, user);
         }
     }
 
@@ -169,15 +187,15 @@ impl Tally {
         (numbers, total as u64)
     }
 
-    /// The numbers of all records that are from one of these sources, and of those that are by this user: what is to be
-    /// erased with them.
-    pub fn numbers_of(&self, sources: &[String], user: Option<&str>) -> Vec<i64> {
+    /// The numbers of all records that are from one of these sources, and of those that are by one of these users: what is
+    /// to be erased with them.
+    pub fn numbers_of(&self, sources: &[String], users: &[String]) -> Vec<i64> {
         let mut sources: Vec<u32> = sources.iter().filter_map(|source| self.sources.id(source.as_str())).collect();
         sources.sort_unstable();
-        let user = user.and_then(|user| self.users.id(user));
+        let users: Vec<u32> = users.iter().filter_map(|user| self.users.id(user.as_str())).collect();
         let part = self.columns.part(i64::MIN, i64::MAX);
         let all = part.number.iter().zip(part.source).zip(part.user);
-        all.filter(|((_, source), id)| sources.binary_search(source).is_ok() || user == Some(**id))
+        all.filter(|((_, source), id)| sources.binary_search(source).is_ok() || users.contains(id))
             .map(|((number, _), _)| *number)
             .collect()
     }

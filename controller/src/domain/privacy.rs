@@ -62,6 +62,12 @@ impl Names {
         self.called(canonical(prefix))
     }
 
+    /// What is called by an address or a prefix, by the name it has now; `None` if that is the same, or if it is called by
+    /// no address: nobody reads one off a name.
+    pub fn renamed(&self, called: &str) -> Option<String> {
+        Some(self.prefix(prefix_of(called)?)).filter(|name| name != called)
+    }
+
     /// Everything a prefix may have been called: its name under each key, and what it is, from before there were keys.
     pub fn all_of(&self, prefix: IpNet) -> Vec<String> {
         let plain = canonical(prefix);
@@ -105,7 +111,20 @@ pub fn is_name(text: &str) -> bool {
     text.len() == NAME_PREFIX.len() + NAME_DIGITS && begins_with_name(text.as_bytes())
 }
 
-fn begins_with_name(text: &[u8]) -> bool {
+/// The prefix that a text is, or the address, if it is nothing else: without host bits, and the IPv4 one where an
+/// IPv4-mapped one is meant.
+pub fn prefix_of(text: &str) -> Option<IpNet> {
+    let prefix = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    Some(unmapped(prefix).trunc())
+}
+
+/// The text with this in the place of each address and prefix that is one of `prefixes`, however it is written: they are
+/// found as [`Names::text`] finds them.
+pub fn without<'a>(text: &'a str, prefixes: &[IpNet], instead: &str) -> Cow<'a, str> {
+    scan::replaced(text, |prefix| prefixes.contains(&unmapped(prefix)).then_some(Cow::Borrowed(instead)))
+}
+
+pub(crate) fn begins_with_name(text: &[u8]) -> bool {
     let digits = text.strip_prefix(NAME_PREFIX.as_bytes()).and_then(|rest| rest.get(..NAME_DIGITS));
     digits.is_some_and(|digits| digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
 }

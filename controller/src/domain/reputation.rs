@@ -42,6 +42,9 @@ pub const ASN_AT_MOST: f64 = 10.0;
 /// Autonomous systems that are remembered. Fewer than twice as many are announced.
 const MOST_ASNS: usize = 65_536;
 
+/// What is called otherwise from now on, by what it was called.
+pub type Renamed = BTreeMap<Arc<str>, Arc<str>>;
+
 /// How much is remembered, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

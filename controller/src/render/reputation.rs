@@ -99,8 +99,8 @@ pub fn erased(report: &EraseReport, into: &mut impl Write) -> fmt::Result {
     };
     writeln!(
         into,
-        "{what}: {} alerts, {} events, {} past denials, evidence of {} sources; blotted out in {} other alerts and {} \
-         records of changes",
+        "{what}: {} alerts, {} events, {} past denials, evidence of {} sources; blotted out in {} alerts, \
+         events, datasets and hunts of others, and in {} records of changes",
         whole(report.alerts),
         whole(report.events),
         whole(report.denials),

@@ -34,6 +34,7 @@ use crate::adapters::clock;
 use crate::adapters::kernel::writer::{KernelWriter, WriteError};
 use crate::adapters::store::{AuditRecord, Change, Store};
 use crate::domain::decision::{Enforcement, Kind, ListEnforcement, Origin};
+use crate::domain::erasure::Mentions;
 use crate::domain::guard::{Guards, Refusal};
 use crate::domain::report::{ChangeReport, ConfigReport, SwitchReport};
 use crate::domain::tables::BuildError;
@@ -230,8 +231,8 @@ pub enum Command {
         /// How many are left out.
         left_out: usize,
     },
-    /// Blot out these texts in the records of changes, wherever they are kept; in how many they stood.
-    Erase(Vec<String>, oneshot::Sender<Result<u64, String>>),
+    /// Blot out who is to be mentioned nowhere in the records of changes, wherever these are kept; in how many they were.
+    Erase(Mentions, oneshot::Sender<Result<u64, String>>),
     /// A worker is done with a slot.
     Built(Box<policy::Built>),
     /// A worker has waited out the grace period of a slot.
@@ -421,8 +422,8 @@ impl Sync {
                     self.audit("limits", "offences", "", &serde_json::json!({"more": left_out}));
                 }
             }
-            Command::Erase(texts, reply) => {
-                let erased = self.erase(&texts);
+            Command::Erase(mentions, reply) => {
+                let erased = self.erase(&mentions);
                 // Who asked may have gone; what is erased stays so.
                 let _gone = reply.send(erased);
             }
@@ -481,15 +482,15 @@ impl Sync {
         }
     }
 
-    /// Blots out these texts in the records of changes, in the good copy as well.
-    fn erase(&mut self, texts: &[String]) -> Result<u64, String> {
-        self.unsaved.push(Change::EraseAudit { texts: texts.to_vec() });
+    /// Blots out who is to be mentioned nowhere in the records of changes, in the good copy as well.
+    fn erase(&mut self, mentions: &Mentions) -> Result<u64, String> {
+        self.unsaved.push(Change::EraseAudit { mentions: mentions.clone() });
         self.save();
         if !self.unsaved.is_empty() {
             return Err("the records of changes could not be written; see `weir status`".to_owned());
         }
         let mut changed = 0;
-        self.shared.trail.rewrite(|record| changed += u64::from(record.blot(texts)));
+        self.shared.trail.rewrite(|record| changed += u64::from(record.blot(mentions)));
         self.store.forget_the_past().map_err(|error| error.to_string())?;
         Ok(changed)
     }

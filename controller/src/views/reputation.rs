@@ -8,7 +8,7 @@ use crate::daemon::who;
 use crate::domain::geo::Place;
 use crate::domain::http::source;
 use crate::domain::report::{EvidenceRow, ReputationRow, SourceRow};
-use crate::domain::reputation::{Assessment, Line, Prior, Who};
+use crate::domain::reputation::{Assessment, Ledger, Line, Prior, Who};
 use crate::sync::{Shared, State};
 
 /// What is known beforehand of an address: by feeds of evidence, by country, by network.
@@ -60,10 +60,16 @@ pub fn assess(shared: &Shared, address: IpAddr) -> Assessment {
     ledger.assess(&who, &priors, shared.detected.now().wall)
 }
 
-/// The score that the ledger's own lines of a source come to, by its name.
+/// The score that the ledger's own lines of a source come to, with what its neighbours did, by its name.
 pub fn score_of(shared: &Shared, name: &str, now: Timestamp) -> u8 {
-    let who = Who { key: name.into(), network: "".into(), asn: None };
-    shared.detected.ledger().assess(&who, &[], now).score
+    let ledger = shared.detected.ledger();
+    ledger.assess(&known(&ledger, name), &[], now).score
+}
+
+/// Who a source is by its name, with the network it was last seen in, if there is anything against it.
+pub fn known(ledger: &Ledger, name: &str) -> Who {
+    let known = ledger.who(name).cloned();
+    known.unwrap_or_else(|| Who { key: name.into(), network: "".into(), asn: None })
 }
 
 /// The same for people; `None`: there is nothing.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
 use super::change::{AuditRecord, AuditTrail};
 use super::rows::{Columns, text, unsigned};
 use super::sealed::{Ledger, State, seal, unseal};
+use crate::domain::erasure::Mentions;
 
 const TABLE: &str = "audit";
 const WIDTH: usize = 6;
@@ -51,14 +52,14 @@ pub(super) fn trim(ledger: &mut Ledger<'_>, oldest: Timestamp) -> rusqlite::Resu
     Ok(())
 }
 
-/// Blots out texts in all records; their numbers stay.
-pub(super) fn erase(ledger: &mut Ledger<'_>, texts: &[String]) -> rusqlite::Result<()> {
+/// Blots out who is to be mentioned nowhere in all records; their numbers stay.
+pub(super) fn erase(ledger: &mut Ledger<'_>, mentions: &Mentions) -> rusqlite::Result<()> {
     let mut changed = Vec::new();
     let mut statement = ledger.connection.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(mut record) = read(row)?
-            && record.blot(texts)
+            && record.blot(mentions)
         {
             changed.push((row.get::<_, i64>(0)?.cast_unsigned(), record));
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
-use crate::domain::erasure::{blot_value, blotted};
+use crate::domain::erasure::Mentions;
 use crate::domain::floods::TIGHT;
 use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::prefixes::Prefixes;
@@ -104,10 +104,10 @@ pub enum Change {
         /// From when on they stay.
         oldest: Timestamp,
     },
-    /// Blots out texts in all records.
+    /// Blots out who is to be mentioned nowhere in all records.
     EraseAudit {
-        /// What is not to be found any more.
-        texts: Vec<String>,
+        /// Who is not to be found any more.
+        mentions: Mentions,
     },
 }
 
@@ -206,14 +206,10 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    /// Blots out texts in it; whether one stood there.
-    pub fn blot(&mut self, texts: &[String]) -> bool {
-        let before = self.clone();
-        for text in texts {
-            self.target = blotted(&self.target, text);
-            blot_value(&mut self.detail, text);
-        }
-        *self != before
+    /// Blots out who is to be mentioned nowhere; whose doing it is stays. Whether they were mentioned.
+    pub fn blot(&mut self, mentions: &Mentions) -> bool {
+        let of_target = mentions.blot(&mut self.target);
+        mentions.blot_value(&mut self.detail) || of_target
     }
 }
 

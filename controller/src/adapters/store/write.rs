@@ -92,7 +92,7 @@ fn perform(ledger: &mut Ledger<'_>, change: &Change, boot_id: Option<&Arc<str>>)
         Change::RemoveUser { user } => ledger.remove(&USERS, &[text(user)])?,
         Change::Audit(record) => audit::append(ledger, record)?,
         Change::TrimAudit { oldest } => audit::trim(ledger, *oldest)?,
-        Change::EraseAudit { texts } => audit::erase(ledger, texts)?,
+        Change::EraseAudit { mentions } => audit::erase(ledger, mentions)?,
     }
     Ok(())
 }

@@ -343,16 +343,13 @@ impl<'a> Session<'a> {
                 let _gone = reply.send(self.detector.alerts.of_target(&names).cloned().collect());
                 return;
             }
-            Told::Erased { names, user, done } => {
-                self.detector.alerts.forget_about(&names, user.as_deref());
-                let texts: Vec<String> = names.iter().cloned().chain(user).collect();
-                self.detector.alerts.blot(&texts);
+            Told::Erased { who, done } => {
+                self.detector.alerts.forget_about(&who);
+                self.detector.alerts.blot(&who);
                 for change in &mut self.unsaved.alerts {
-                    for text in &texts {
-                        change.alert.blot(text);
-                    }
+                    change.alert.blot(&who);
                 }
-                for name in &names {
+                for name in who.names() {
                     self.detector.responder.forget_name(name);
                 }
                 // What waits is written before it is erased there, also what waits for what is being written.

@@ -120,32 +120,51 @@ impl Decisions {
         any
     }
 
-    /// Lifts what is in force for the score of a source; where `if_asked` is set, unless its score still asks for it.
+    /// Lifts what is in force for the score of a source. Where `if_asked` is set, only what its score does not ask for any
+    /// more; what it asks for then comes in its place.
     pub(super) async fn lift(&mut self, name: &str, if_asked: bool, answers: &mut Answers) -> Vec<IpNet> {
         let (policy, names) = {
             let policy = self.shared.read().settled.reputation.policy;
             (policy, self.shared.detected.privacy.load().names.clone())
         };
-        let is_asked_for = |list: &str, prefix: IpNet| {
-            let grade = policy.grade(&views::reputation::assess(&self.shared, prefix.addr()));
-            if_asked && grade >= if list == LIMITS { Grade::Limit } else { Grade::Short }
-        };
+        let (key, now): (Arc<str>, Now) = (name.into(), clock::now());
+        let boot = super::signed(now.boot.0);
+        let in_force = answers.past(name).map_or(Grade::Nothing, |past| past.in_force(boot));
         // Names are made with nothing locked: there may be many.
         let entries = self.entries().into_iter();
-        let entries: Vec<(&'static str, IpNet)> = entries
+        let entries: Vec<(&'static str, IpNet, Assessment)> = entries
             .filter(|(_, prefix)| names.all_of(*prefix).iter().any(|called| called == name))
-            .filter(|(list, prefix)| !is_asked_for(list, *prefix))
+            .map(|(list, prefix)| (list, prefix, views::reputation::assess(&self.shared, prefix.addr())))
+            .filter(|(list, _, assessment)| {
+                let of_entry = if *list == LIMITS { Grade::Limit } else { in_force.max(Grade::Short) };
+                !if_asked || policy.grade(assessment) < of_entry
+            })
             .collect();
-        let mut lifted = Vec::new();
-        for (list, prefix) in entries {
-            let batch = batch(list, Vec::new(), vec![prefix]);
-            let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
-            if answer.is_ok() || matches!(answer, Err(crate::sync::SyncError::NotSaved(_))) {
-                lifted.push(prefix);
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        // It was not to be, so it does not count.
+        answers.lifted(&key, boot);
+        if if_asked {
+            for (_, prefix, assessment) in &entries {
+                self.answer(*prefix, &key, assessment, answers, now);
             }
         }
-        if !lifted.is_empty() {
-            answers.lifted(&name.into(), super::signed(clock::now().boot.0));
+        let stays: Vec<(&'static str, IpNet)> =
+            self.waiting.iter().flat_map(|(list, waiting)| waiting.keys().map(|prefix| (*list, *prefix))).collect();
+        // First what is asked for, so that there is no gap.
+        self.send(answers).await;
+        let mut lifted = Vec::new();
+        for (list, prefix, _) in entries {
+            if stays.contains(&(list, prefix)) {
+                continue;
+            }
+            let batch = batch(list, Vec::new(), vec![prefix]);
+            let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
+            let is_gone = answer.is_ok() || matches!(answer, Err(crate::sync::SyncError::NotSaved(_)));
+            if is_gone && !stays.iter().any(|(_, other)| *other == prefix) {
+                lifted.push(prefix);
+            }
         }
         lifted
     }

@@ -123,6 +123,47 @@ impl Texts {
         text.map_or(NONE, |text| self.take(text))
     }
 
+    /// Calls those otherwise for which `change` says something, and says which number each has become, as two that are
+    /// called alike are one: by the number it had. `None`: all are called as before.
+    pub(super) fn change(&mut self, change: impl Fn(&str) -> Option<String>) -> Option<Vec<u32>> {
+        let texts = self.entries.iter().zip(1..).filter_map(|(entry, id)| Some((id, entry.thing.as_ref()?)));
+        let changed: Vec<(u32, Arc<str>, Arc<str>)> =
+            texts.filter_map(|(id, old)| Some((id, Arc::clone(old), change(old)?.into()))).collect();
+        if changed.is_empty() {
+            return None;
+        }
+        let mut numbers: Vec<u32> = (NONE..).take(self.slots()).collect();
+        for (id, old, new) in changed {
+            self.ids.remove(&old);
+            let other = self.ids.get(&new).copied();
+            let Some(entry) = entry(&mut self.entries, id) else { continue };
+            let Some(other) = other else {
+                entry.thing = Some(Arc::clone(&new));
+                self.ids.insert(new, id);
+                continue;
+            };
+            let Entry { uses, .. } = std::mem::replace(entry, Entry { thing: None, uses: 0 });
+            if let Some(entry) = self::entry(&mut self.entries, other) {
+                entry.uses = entry.uses.saturating_add(uses);
+            }
+            self.free.push(id);
+            if let Some(number) = numbers.get_mut(slot(id)) {
+                *number = other;
+            }
+        }
+        // What one has become may have become another itself.
+        for at in 0..numbers.len() {
+            let Some(mut number) = numbers.get(at).copied() else { continue };
+            while let Some(next) = numbers.get(slot(number)).copied().filter(|next| *next != number) {
+                number = next;
+            }
+            if let Some(of) = numbers.get_mut(at) {
+                *of = number;
+            }
+        }
+        Some(numbers)
+    }
+
     /// The text of a number.
     pub(super) fn text(&self, id: u32) -> Option<String> {
         self.thing(id).map(|text| String::from(&**text))
@@ -159,6 +200,29 @@ mod tests {
         texts.give_back(NONE);
         assert_eq!((texts.text(a), texts.id("a"), texts.text(NONE)), (None, None, None));
         assert_eq!((texts.take("c"), texts.take("d")), (1, 3));
+    }
+
+    #[test]
+    fn texts_that_are_called_alike_from_now_on_are_one() {
+        let mut texts = Texts::default();
+        let ids = ["a", "b", "c", "d", "b"].map(|text| texts.take(text));
+        assert_eq!(ids, [1, 2, 3, 4, 2]);
+        assert_eq!(texts.change(|_| None), None);
+        // What the first becomes becomes another in its turn.
+        let change = |text: &str| match text {
+            "a" => Some("b".to_owned()),
+            "b" => Some("c".to_owned()),
+            "d" => Some("e".to_owned()),
+            _ => None,
+        };
+        assert_eq!(texts.change(change), Some(vec![NONE, 3, 3, 3, 4]));
+        assert_eq!((texts.id("a"), texts.id("b"), texts.id("c"), texts.id("e")), (None, None, Some(3), Some(4)));
+        for _ in 0..3 {
+            texts.give_back(3);
+            assert_eq!(texts.id("c"), Some(3));
+        }
+        texts.give_back(3);
+        assert_eq!((texts.id("c"), texts.text(4).as_deref()), (None, Some("e")));
     }
 
     #[test]

@@ -202,7 +202,31 @@ proptest! {
             record.source.as_ref().is_some_and(|source| sources.contains(source)) || user.is_some() && record.user == user
         };
         let expected: Vec<i64> = records.iter().filter(is_of).map(|record| record.number).collect();
-        prop_assert_eq!(tally(&records).numbers_of(&sources, user.as_deref()), expected);
+        prop_assert_eq!(tally(&records).numbers_of(&sources, user.as_slice()), expected);
+    }
+
+    #[test]
+    fn texts_that_are_changed_are_as_if_they_had_always_been_so(
+        records in records(),
+        removed in prop::collection::vec(-10..170_i64, 0..10),
+        is_alike in any::<bool>(),
+    ) {
+        let change = |text: &str| match text {
+            "user1" | "user3" | "/0" => Some(if is_alike { "user2" } else { "erased" }.to_owned()),
+            _ => None,
+        };
+        let mut tally = tally(&records);
+        tally.remove(&removed);
+        tally.change_texts(change);
+        let of = |text: Option<String>| text.map(|text| change(&text).unwrap_or(text));
+        let left = records.into_iter().filter(|record| !removed.contains(&record.number));
+        let left: Vec<Noted> =
+            left.map(|record| Noted { user: of(record.user), endpoint: of(record.endpoint), ..record }).collect();
+        check(&tally, &left);
+        // What goes then takes its texts with it.
+        let numbers: Vec<i64> = left.iter().map(|record| record.number).collect();
+        tally.remove(&numbers);
+        check(&tally, &[]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::book::Taken;
 use super::finding::{Detector, Finding, NotAName};
 use super::redact::redacted;
 use super::severity::Severity;
-use crate::domain::erasure::blotted;
+use crate::domain::erasure::Mentions;
 
 pub use self::triage::{AlertUpdate, Triage, TriageError};
 
@@ -376,19 +376,15 @@ impl Alert {
         Ok(changed)
     }
 
-    /// Blots out a text wherever it is mentioned; whose doing it is stays.
-    pub fn blot(&mut self, text: &str) {
+    /// Blots out who is to be mentioned nowhere; whose doing it is stays. Whether they were mentioned.
+    pub fn blot(&mut self, mentions: &Mentions) -> bool {
         let triage = &mut self.triage;
         let options = [&mut self.about, &mut self.refused, &mut self.action_target, &mut self.user]
             .into_iter()
             .chain([&mut triage.note, &mut triage.case, &mut triage.assignee])
             .flatten();
         let lists = self.evidence.iter_mut().chain(&mut self.indicators).chain(&mut self.tags);
-        for kept in options.chain(lists).chain([&mut self.title, &mut self.description]) {
-            if kept.contains(text) {
-                *kept = blotted(kept, text);
-            }
-        }
+        mentions.blot_all(options.chain(lists).chain([&mut self.title, &mut self.description]))
     }
 
     /// What is still asked for by it `now`, of its source: nothing where it was found to be nothing.

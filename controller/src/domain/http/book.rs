@@ -8,6 +8,7 @@ use super::alert::{Action, Alert, AlertId, Asked, NAME_CHARS, RULES, cut};
 use super::finding::{Detector, Finding};
 use super::redact::redacted;
 use super::source;
+use crate::domain::erasure::Mentions;
 use crate::domain::privacy::Names;
 
 /// The label of an alert that stands for subjects there was no room to tell apart.
@@ -339,11 +340,11 @@ impl Book {
         self.remove(id);
     }
 
-    /// Takes out all alerts about sources of these names, or about this user.
-    pub fn forget_about(&mut self, names: &[String], user: Option<&str>) {
+    /// Takes out all alerts about them.
+    pub fn forget_about(&mut self, who: &Mentions) {
         let is_meant = |subject: &Subject| {
-            let by_source = subject.origin.source.as_ref().is_some_and(|source| names.contains(source));
-            by_source || user.is_some() && subject.user.as_deref() == user
+            let by_source = subject.origin.source.as_ref().is_some_and(|source| who.names().contains(source));
+            by_source || subject.user.as_ref().is_some_and(|user| who.users().contains(user))
         };
         let meant: Vec<AlertId> =
             self.subjects.iter().filter(|(subject, _)| is_meant(subject)).map(|(_, id)| *id).collect();
@@ -352,13 +353,11 @@ impl Book {
         }
     }
 
-    /// Blots out texts in all alerts that are open or still to be written.
-    pub fn blot(&mut self, texts: &[String]) {
+    /// Blots out who is to be mentioned nowhere in all alerts that are open or still to be written.
+    pub fn blot(&mut self, mentions: &Mentions) {
         let open = self.entries.values_mut().map(|entry| &mut entry.alert);
         for alert in open.chain(self.closed.iter_mut().map(|change| &mut change.alert)) {
-            for text in texts {
-                alert.blot(text);
-            }
+            alert.blot(mentions);
         }
     }
 

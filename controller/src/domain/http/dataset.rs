@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::alert::{DESCRIPTION_CHARS, NAME_CHARS};
 use super::finding::NotAName;
 use super::line::Format;
+use crate::domain::erasure::Mentions;
 
 /// Most datasets, and most hunts.
 pub const MOST_KEPT: usize = 1_000;
@@ -67,6 +68,25 @@ pub struct Hunt {
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,
+}
+
+impl Dataset {
+    /// Blots out who is to be mentioned nowhere, in the name of its file too, which is then not found any more. Whether they
+    /// were mentioned.
+    pub fn blot(&mut self, mentions: &Mentions) -> bool {
+        let path = match &mut self.content {
+            Content::Log { path, .. } => Some(path),
+            Content::Events { .. } => None,
+        };
+        mentions.blot_all([&mut self.name, &mut self.description, &mut self.created_by].into_iter().chain(path))
+    }
+}
+
+impl Hunt {
+    /// Blots out who is to be mentioned nowhere; whether they were mentioned.
+    pub fn blot(&mut self, mentions: &Mentions) -> bool {
+        mentions.blot_all([&mut self.name, &mut self.description, &mut self.created_by])
+    }
 }
 
 /// A dataset, as it is asked for: a file by `path`, or a span of events by `from` and `to`.

@@ -10,9 +10,10 @@ use super::alert::cut;
 use super::event::{Doubt, Event, EventKind};
 use super::redact::redacted;
 use crate::domain::audit::Class;
+use crate::domain::erasure::Mentions;
 
 /// Characters of a text that is kept.
-const TEXT_CHARS: usize = 1_024;
+pub(crate) const TEXT_CHARS: usize = 1_024;
 
 /// Which events are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +196,24 @@ impl Recorded {
                 ..Particulars::default()
             },
         }
+    }
+
+    /// Blots out who is to be mentioned nowhere; whose doing it is stays. Whether they were mentioned.
+    pub fn blot(&mut self, mentions: &Mentions) -> bool {
+        let rest = &mut self.particulars;
+        let texts =
+            [&mut self.user, &mut self.endpoint, &mut rest.method, &mut rest.uri, &mut rest.host, &mut rest.agent]
+                .into_iter()
+                .chain([&mut rest.referer, &mut rest.message, &mut rest.component, &mut rest.session])
+                .chain([&mut rest.api_key_id, &mut rest.origin]);
+        let mut is_changed = mentions.blot_all(texts.flatten());
+        is_changed |= mentions.blot_all(rest.details.values_mut());
+        if rest.details.keys().any(|name| mentions.blotted(name).is_some()) {
+            let details = std::mem::take(&mut rest.details).into_iter();
+            rest.details = details.map(|(name, value)| (mentions.blotted(&name).unwrap_or(name), value)).collect();
+            is_changed = true;
+        }
+        is_changed
     }
 
     /// The event again, to be looked at once more: `client` is who sent it.

@@ -75,6 +75,23 @@ fn every_name_a_prefix_had_is_known_and_the_one_it_was_before_there_were_keys() 
 }
 
 #[test]
+fn what_is_called_by_its_address_is_renamed_once_and_a_name_stays() {
+    for (called, expected) in
+        [("192.0.2.7", "192.0.2.7"), ("192.0.2.7/32", "192.0.2.7"), ("2001:DB8::/64", "2001:db8::/64")]
+    {
+        let renamed = names().renamed(called).unwrap();
+        assert_eq!(renamed, name(expected));
+        assert_eq!(names().renamed(&renamed), None);
+    }
+    for called in ["", "bob", "network 1", "192.0.2.7/33"] {
+        assert_eq!(names().renamed(called), None, "{called}");
+    }
+    assert_eq!(Names::plain().renamed("192.0.2.7"), None);
+    assert_eq!(Names::plain().renamed(&name("192.0.2.7")), None);
+    assert_eq!(Names::keyed(vec![key(3)]).renamed(&name("192.0.2.7")), None);
+}
+
+#[test]
 fn a_name_is_told_by_its_looks() {
     assert!(is_name(&name("192.0.2.7")) && is_name(&name("2001:db8::/32")));
     for other in ["", "anon-", "192.0.2.7", "anon-0123456789abcdef0123456", "anon-0123456789abcdef012345678"] {

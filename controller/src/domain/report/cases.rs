@@ -58,7 +58,7 @@ pub struct EraseReport {
     pub dry_run: bool,
     /// Alerts about the person.
     pub alerts: u64,
-    /// Alerts about others in which the person was named.
+    /// Alerts about others, their events, datasets and hunts in which the person was named.
     pub mentions: u64,
     /// Events.
     pub events: u64,

@@ -76,6 +76,13 @@ impl Past {
         ends.max().unwrap_or(i64::MIN)
     }
 
+    /// The strongest that is in force now, in seconds of the boot-time clock.
+    pub fn in_force(self, boot_now: i64) -> Grade {
+        let grades = [Grade::Long, Grade::Short, Grade::Limit].into_iter();
+        let in_force = grades.filter(|grade| self.step(*grade).is_in_force(boot_now));
+        in_force.max().unwrap_or(Grade::Nothing)
+    }
+
     fn step(self, grade: Grade) -> Step {
         match grade {
             Grade::Nothing => Step::NONE,
@@ -209,15 +216,22 @@ impl Answers {
         }
     }
 
-    /// A source is called otherwise from now on. If one of that name is remembered too, the worse of each counts.
-    pub fn rename(&mut self, old: &str, new: &Arc<str>) {
+    /// A source is called otherwise from now on. If one of that name is remembered too, the worse of each counts. Returns
+    /// whether anything was remembered under the old name.
+    pub fn rename(&mut self, old: &str, new: &Arc<str>) -> bool {
         if old == new.as_ref() {
-            return;
+            return false;
         }
-        let Some(past) = self.past(old) else { return };
+        let Some(past) = self.past(old) else { return false };
         self.forget(old);
         let past = self.past(new).map_or(past, |other| past.or(other));
         self.remember(new, past);
+        true
+    }
+
+    /// All who are remembered, by name.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.sources.keys()
     }
 
     /// Forgets what was answered to a source. Returns whether anything was remembered.

@@ -29,6 +29,11 @@ impl<K: Ord + Clone> Neighbours<K> {
         self.held.len()
     }
 
+    /// All of them, by name.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.held.keys()
+    }
+
     /// Adds the share of what a source has: of negative points, takes it back. Where there is no room, the one with the
     /// least points is forgotten.
     pub(super) fn give(&mut self, key: &K, points: Fading, half_life: HalfLife) {
@@ -45,6 +50,22 @@ impl<K: Ord + Clone> Neighbours<K> {
         self.make_room(self.room.saturating_sub(1));
         self.by_rank.insert((held.rank(half_life), key.clone()));
         self.held.insert(key.clone(), held);
+    }
+
+    /// One is called otherwise from now on. If there is one of that name, both are one.
+    pub(super) fn rename(&mut self, old: &K, new: &K, half_life: HalfLife) {
+        if old == new {
+            return;
+        }
+        let Some(moved) = self.held.remove(old) else { return };
+        self.by_rank.remove(&(moved.rank(half_life), old.clone()));
+        let before = self.held.remove(new);
+        if let Some(before) = before {
+            self.by_rank.remove(&(before.rank(half_life), new.clone()));
+        }
+        let held = before.map_or(moved, |before| before.plus(moved, half_life));
+        self.by_rank.insert((held.rank(half_life), new.clone()));
+        self.held.insert(new.clone(), held);
     }
 
     /// Points of one of its sources on account of the others: `own` is what that source has itself.

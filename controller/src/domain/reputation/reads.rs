@@ -1,4 +1,5 @@
 //! What a ledger says of itself and of its sources.
+use std::collections::BTreeSet;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -60,6 +61,12 @@ impl Ledger {
     /// All sources by name, in order.
     pub fn keys_with_evidence(&self) -> impl Iterator<Item = &Arc<str>> {
         self.sources.keys()
+    }
+
+    /// The networks that sources are in, and those that something is held against, by name.
+    pub fn networks(&self) -> BTreeSet<Arc<str>> {
+        let of_sources = self.sources.values().map(|entry| &entry.who.network);
+        of_sources.chain(self.networks.keys()).cloned().collect()
     }
 
     /// Sources and the points that their own lines add up to `now`, the worst first: at most so many, after the first

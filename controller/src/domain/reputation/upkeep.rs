@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::fading::{Fading, HalfLife};
-use super::{Entry, Ledger, Limits};
+use super::{Entry, Ledger, Limits, Renamed};
 
 /// Who has fewer points left is forgotten.
 const FADED: f64 = 0.5;
@@ -61,6 +61,21 @@ impl Ledger {
         }
         other.note_rank(self.half_life);
         self.put(other);
+    }
+
+    /// Networks are called otherwise from now on, by what they are called now. Sources in them are written again, but for
+    /// those that `sources` names: they are renamed as well, and written then.
+    pub fn rename_networks(&mut self, networks: &Renamed, sources: &Renamed) {
+        for (old, new) in networks {
+            self.networks.rename(old, new, self.half_life);
+        }
+        for (key, entry) in &mut self.sources {
+            let Some(new) = networks.get(&entry.who.network) else { continue };
+            entry.who.network = Arc::clone(new);
+            if !sources.contains_key(key) {
+                self.changed.insert(Arc::clone(key));
+            }
+        }
     }
 
     /// Takes a source out, to be changed and put back or forgotten.

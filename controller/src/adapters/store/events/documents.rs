@@ -72,6 +72,23 @@ pub(super) fn all<T: DeserializeOwned>(connection: &Connection, table: Table) ->
     Ok(found)
 }
 
+/// Changes documents, where `change` says that it has; how many those are.
+pub(super) fn blot<T: Serialize + DeserializeOwned>(
+    connection: &Connection,
+    table: Table,
+    id: impl Fn(&T) -> &str,
+    mut change: impl FnMut(&mut T) -> bool,
+) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for mut document in all::<T>(connection, table)? {
+        if change(&mut document) {
+            put(connection, table, id(&document), &document)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
 fn document<T: DeserializeOwned>(table: Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<T>> {
     let Some((columns, _)) = unseal(table.name(), 2, row)? else { return Ok(None) };
     let text = columns.last().and_then(|column| column.as_str().ok());

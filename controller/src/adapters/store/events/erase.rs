@@ -1,17 +1,21 @@
 //! Erasure: what is kept of a person is taken out of the database and out of its file.
-use rusqlite::types::Value;
-use rusqlite::{Connection, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, Row, TransactionBehavior, params_from_iter};
 
 use super::documents::{self, Table};
-use super::{BROKEN, EventReader, EventStore, read_failed};
+use super::{ALERTS, BROKEN, EventReader, EventStore, alerts, query, read_failed, recorded};
 use crate::adapters::store::{StoreError, files};
+use crate::domain::erasure::Mentions;
+use crate::domain::http::dataset::{Dataset, Hunt};
+
+/// Rows that are read together.
+const TOGETHER: usize = 1_000;
 
 /// How much was erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Alerts about the person.
     pub alerts: u64,
-    /// Alerts about others in which the person is named: that is blotted out.
+    /// Alerts about others, their events, datasets and hunts in which the person is named: that is blotted out.
     pub mentions: u64,
     /// Events.
     pub events: u64,
@@ -22,18 +26,18 @@ pub struct Erased {
 }
 
 impl EventStore {
-    /// Erases what is kept under these names of an address, or of this user. Events go by their numbers.
+    /// Erases what is kept of somebody, and where they are mentioned. Their events go by their numbers.
     ///
     /// # Errors
     /// [`StoreError::Write`]: nothing is erased.
-    pub fn erase(&mut self, names: &[String], user: Option<&str>, events: &[i64]) -> Result<Erased, StoreError> {
+    pub fn erase(&mut self, who: &Mentions, events: &[i64]) -> Result<Erased, StoreError> {
         let set = |connection: &Connection, on: bool| {
             connection.pragma_update(None, "secure_delete", if on { "ON" } else { "FAST" })
         };
         let outcome = (|| {
             set(&self.connection, true)?;
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let erased = erase(&tx, names, user, events)?;
+            let erased = erase(&tx, who, events)?;
             tx.commit()?;
             // Free pages, and the log, may hold what was deleted before.
             let mut statement = self.connection.prepare("PRAGMA incremental_vacuum")?;
@@ -58,78 +62,112 @@ impl EventStore {
 }
 
 impl EventReader {
-    /// How many alerts are about these names, or this user.
+    /// How many alerts are about somebody.
     ///
     /// # Errors
     /// [`StoreError::Read`].
-    pub fn named(&self, names: &[String], user: Option<&str>) -> Result<u64, StoreError> {
+    pub fn named(&self, who: &Mentions) -> Result<u64, StoreError> {
         let connection = self.connection();
-        let count = || -> rusqlite::Result<i64> {
-            if let Some(user) = user {
-                return connection.query_row("SELECT count(*) FROM alerts WHERE user = ?1", [user], |row| row.get(0));
-            }
-            let places = vec!["?"; names.len()].join(", ");
-            let sql = format!("SELECT count(*) FROM alerts WHERE source IN ({places})");
-            connection.query_row(&sql, params_from_iter(names), |row| row.get(0))
-        };
+        let places = |called: &[String]| vec!["?"; called.len()].join(", ");
+        let (names, users) = (places(who.names()), places(who.users()));
+        let sql = format!("SELECT count(*) FROM alerts WHERE source IN ({names}) OR user IN ({users})");
+        let called = params_from_iter(who.names().iter().chain(who.users()));
+        let count = || -> rusqlite::Result<i64> { connection.query_row(&sql, called, |row| row.get(0)) };
         let count = count().map_err(|error| read_failed(&self.path, &connection, error))?;
         Ok(count.unsigned_abs())
     }
 }
 
-fn erase(connection: &Connection, names: &[String], user: Option<&str>, events: &[i64]) -> rusqlite::Result<Erased> {
+fn erase(connection: &Connection, who: &Mentions, events: &[i64]) -> rusqlite::Result<Erased> {
     let mut erased = Erased::default();
-    let places = vec!["?"; names.len()].join(", ");
-    let called = || names.iter().map(|name| Value::Text(name.clone()));
-    if !names.is_empty() {
-        erased.alerts += changed(
-            connection
-                .execute(&format!("DELETE FROM alerts WHERE source IN ({places})"), params_from_iter(called()))?,
-        );
-        erased.denials += changed(
-            connection
-                .execute(&format!("DELETE FROM denials WHERE prefix IN ({places})"), params_from_iter(called()))?,
-        );
-        for name in names {
-            erased.reputation += u64::from(documents::remove(connection, Table::Reputation, name)?);
-        }
-    }
-    if let Some(user) = user {
-        erased.alerts += changed(connection.execute("DELETE FROM alerts WHERE user = ?1", [user])?);
+    erased.alerts += delete(connection, "alerts", "source", who.names())?;
+    erased.alerts += delete(connection, "alerts", "user", who.users())?;
+    erased.denials += delete(connection, "denials", "prefix", who.names())?;
+    for name in who.names() {
+        erased.reputation += u64::from(documents::remove(connection, Table::Reputation, name)?);
     }
     let mut statement = connection.prepare_cached("DELETE FROM events WHERE number = ?1")?;
     for number in events {
         erased.events += changed(statement.execute([number])?);
     }
-    for text in names.iter().map(String::as_str).chain(user) {
-        erased.mentions += mentions(connection, text)?;
-    }
+    erased.mentions += of_alerts(connection, who)?;
+    erased.mentions += recorded::blot(connection, who)?;
+    erased.mentions +=
+        documents::blot(connection, Table::Datasets, |dataset: &Dataset| &dataset.id, |dataset| dataset.blot(who))?;
+    erased.mentions += documents::blot(connection, Table::Hunts, |hunt: &Hunt| &hunt.id, |hunt| hunt.blot(who))?;
     Ok(erased)
 }
 
-/// Blots out a text in the alerts of others: evidence of one who asked for another's account, or through another's proxy.
-fn mentions(connection: &Connection, text: &str) -> rusqlite::Result<u64> {
-    // As it stands in a document.
-    let text_in_json = serde_json::to_string(text).unwrap_or_default();
-    let text_in_json = text_in_json.trim_matches('"');
-    let like = format!("%{}%", text_in_json.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-    let mut statement =
-        connection.prepare(&format!("SELECT {} FROM alerts WHERE alert LIKE ?1 ESCAPE '\\'", super::query::COLUMNS))?;
-    let mut rows = statement.query([like])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.extend(super::query::alert(row)?);
+/// Deletes the rows in which one of these stands in a column.
+fn delete(connection: &Connection, table: &str, column: &str, called: &[String]) -> rusqlite::Result<u64> {
+    if called.is_empty() {
+        return Ok(0);
     }
-    let mut count = 0;
-    for mut alert in found {
-        let before = alert.clone();
-        alert.blot(text);
-        if alert != before {
-            super::alerts::write(connection, &alert, false)?;
-            count += 1;
+    let places = vec!["?"; called.len()].join(", ");
+    let sql = format!("DELETE FROM {table} WHERE {column} IN ({places})");
+    connection.execute(&sql, params_from_iter(called)).map(changed)
+}
+
+/// Blots out mentions in the alerts of others: evidence of one who asked for another's account, or through another's proxy.
+fn of_alerts(connection: &Connection, mentions: &Mentions) -> rusqlite::Result<u64> {
+    let rows = Rows { table: ALERTS, columns: query::COLUMNS, texts: &[query::DOCUMENT] };
+    rows.blot(connection, mentions, query::alert, |alert, _| {
+        let is_changed = alert.blot(mentions);
+        if is_changed {
+            alerts::write(connection, alert, false)?;
+        }
+        Ok(is_changed)
+    })
+}
+
+/// The rows of a table that are numbered, and which of their columns are texts that may mention somebody.
+pub(super) struct Rows<'a> {
+    pub(super) table: &'a str,
+    pub(super) columns: &'a str,
+    pub(super) texts: &'a [usize],
+}
+
+impl Rows<'_> {
+    /// Has mentions blotted out: `read` what may hold one, and `blot` it, with its number, which says whether it held one. In
+    /// how many rows that was. A row that cannot be read goes: nobody can be shown what it says, and it is in the file.
+    pub(super) fn blot<T>(
+        &self,
+        connection: &Connection,
+        mentions: &Mentions,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<Option<T>>,
+        mut blot: impl FnMut(&mut T, i64) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<u64> {
+        let Self { table, columns, texts } = self;
+        let mut select = connection.prepare(&format!(
+            "SELECT {columns}, number FROM {table} WHERE number > ?1 ORDER BY number LIMIT {TOGETHER}"
+        ))?;
+        let mut delete = connection.prepare(&format!("DELETE FROM {table} WHERE number = ?1"))?;
+        let (mut through, mut count) = (i64::MIN, 0);
+        loop {
+            // Not changed while they are read, and not all in memory.
+            let (mut found, before) = (Vec::new(), through);
+            let mut rows = select.query([through])?;
+            while let Some(row) = rows.next()? {
+                through = row.get("number")?;
+                // Most rows mention nobody, which their bytes tell without any more.
+                let mut said = texts.iter().filter_map(|at| row.get_ref(*at).ok()?.as_str().ok());
+                if said.any(|text| mentions.may_be_in(text)) {
+                    found.push((through, read(row)?));
+                }
+            }
+            drop(rows);
+            if through == before {
+                return Ok(count);
+            }
+            for (number, found) in found {
+                let is_changed = match found {
+                    Some(mut found) => blot(&mut found, number)?,
+                    None => delete.execute([number])? > 0,
+                };
+                count += u64::from(is_changed);
+            }
         }
     }
-    Ok(count)
 }
 
 fn changed(rows: usize) -> u64 {

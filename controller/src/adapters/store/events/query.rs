@@ -15,6 +15,8 @@ use crate::domain::report::{AlertFilter, AlertList, AlertStats, TechniqueCount};
 
 /// Columns of an alert's row before its seal.
 const WIDTH: usize = 10;
+/// The one that says it all.
+pub(super) const DOCUMENT: usize = 9;
 pub(super) const COLUMNS: &str = "id, status, severity, score, analyzer, rule, source, user, last_seen, alert, seal";
 /// Techniques that the statistics name.
 const TOP_TECHNIQUES: i64 = 20;

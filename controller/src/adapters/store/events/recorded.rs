@@ -5,15 +5,19 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_it
 
 use super::super::sealed::{seal, unseal};
 use super::alerts::source_name;
+use super::erase::Rows;
 use super::{DELETED_AT_ONCE, EventReader, EventStore, Privacy, read_failed};
 use crate::adapters::store::StoreError;
 use crate::domain::audit::{Class, Seen};
+use crate::domain::erasure::Mentions;
 use crate::domain::http::recorded::{Recorded, Source};
 
 const EVENTS: &str = "events";
 /// Columns before the seal, the row's number not among them.
 const WIDTH: usize = 9;
 const COLUMNS: &str = "at, kind, class, count, source, user, country, endpoint, particulars, seal";
+/// The columns that may mention somebody else: user, endpoint, and the rest.
+const TEXTS: [usize; 3] = [5, 7, 8];
 
 /// What an index of events needs to know of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +122,25 @@ fn recorded(row: &Row<'_>) -> rusqlite::Result<Option<Recorded>> {
         })
     };
     Ok(read())
+}
+
+/// Blots out who is to be mentioned nowhere in what others did; in how many rows.
+pub(super) fn blot(connection: &Connection, mentions: &Mentions) -> rusqlite::Result<u64> {
+    let mut write = connection.prepare_cached(
+        "UPDATE events SET at = ?1, kind = ?2, class = ?3, count = ?4, source = ?5, user = ?6, country = ?7,
+         endpoint = ?8, particulars = ?9, seal = ?10 WHERE number = ?11",
+    )?;
+    let rows = Rows { table: EVENTS, columns: COLUMNS, texts: &TEXTS };
+    rows.blot(connection, mentions, recorded, |event, number| {
+        if !event.blot(mentions) {
+            return Ok(false);
+        }
+        // By the names that stand there: how what was kept before is called stays.
+        let (_, columns) = row(event, &Privacy::default())?;
+        let seal = Value::Blob(seal(EVENTS, columns.iter().map(ValueRef::from)).to_vec());
+        write.execute(params_from_iter(columns.iter().chain([&seal, &Value::Integer(number)])))?;
+        Ok(true)
+    })
 }
 
 impl EventStore {

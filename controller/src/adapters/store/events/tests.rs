@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::erasure::Mentions;
 use crate::domain::http::alert::{AlertUpdate, Status};
 use crate::domain::http::finding::{Detector, Finding};
 use crate::domain::http::severity::Severity;

@@ -127,9 +127,10 @@ fn a_renamed_source_has_its_past_and_the_worse_of_two() {
     let mut answers = answers();
     ask(&mut answers, 90, 0).grade();
     ask(&mut answers, 90, DAY).grade();
-    answers.rename(&key(1), &key(2));
-    answers.rename(&key(1), &key(2));
-    answers.rename(&key(2), &key(2));
+    assert!(answers.rename(&key(1), &key(2)));
+    assert!(!answers.rename(&key(1), &key(2)));
+    assert!(!answers.rename(&key(2), &key(2)));
+    assert_eq!(answers.keys().collect::<Vec<_>>(), [&key(2)]);
     assert_eq!((answers.past(&key(1)), answers.len()), (None, 1));
     ask(&mut answers, 60, 2 * DAY).grade();
     answers.rename(&key(1), &key(2));
@@ -257,7 +258,7 @@ proptest! {
             now += passed;
             match deed {
                 0 => answers.lifted(&key(source), now),
-                1 => answers.rename(&key(source), &key(source + 1)),
+                1 => { answers.rename(&key(source), &key(source + 1)); }
                 2 => answers.sweep(now),
                 _ => { answers.answer(&key(source), &said(score, score), now).grade(); }
             }

@@ -1,5 +1,6 @@
 //! Weak priors of networks and autonomous systems.
 use super::*;
+use crate::domain::privacy::{Key, Names, is_name};
 
 /// One of many in one network and one autonomous system.
 fn neighbour(source: u64) -> Who {
@@ -117,4 +118,75 @@ fn an_evicted_source_is_still_held_against_its_network_until_that_has_faded() {
     check(&ledger, &neighbour(2), at(0), 5.0, 1.0);
     ledger.sweep(later(20));
     check(&ledger, &neighbour(2), at(0), 0.0, 0.0);
+}
+
+fn renamed<const N: usize>(pairs: [(&str, &str); N]) -> Renamed {
+    pairs.into_iter().map(|(old, new)| (old.into(), new.into())).collect()
+}
+
+#[test]
+fn a_renamed_network_has_what_its_sources_did_and_two_become_one() {
+    let network = |name: &str| Who { network: name.into(), ..neighbour(9) };
+    let mut ledger = ledger();
+    ledger.add(&of(neighbour(1), alert(1, 1, 50.0)));
+    ledger.add(&of(Who { network: "new".into(), ..neighbour(2) }, alert(2, 1, 20.0)));
+    ledger.rename_networks(&renamed([("192.0.2.0/24", "new"), ("nobody", "new"), ("new", "new")]), &Renamed::new());
+    check(&ledger, &network("192.0.2.0/24"), at(0), 0.0, 1.4);
+    check(&ledger, &network("new"), at(0), 7.0, 1.4);
+    check(&ledger, &Who { key: who(1).key, ..network("new") }, at(0), 2.0, 0.4);
+    assert_eq!(ledger.who(&who(1).key).map(|who| who.network.as_ref()), Some("new"));
+    assert_eq!(ledger.networks().into_iter().collect::<Vec<_>>(), ["new".into()]);
+    // What is taken back of a source is taken from the network it is in by that name.
+    ledger.reset(&who(1).key);
+    check(&ledger, &network("new"), at(0), 2.0, 0.4);
+    ledger.reset(&who(2).key);
+    check(&ledger, &network("new"), at(0), 0.0, 0.0);
+}
+
+#[test]
+fn sources_of_a_renamed_network_are_written_again_once() {
+    let mut ledger = ledger();
+    for source in [1, 2] {
+        ledger.add(&of(neighbour(source), alert(source, 1, 50.0)));
+    }
+    assert_eq!(ledger.take_changed(9).len(), 2);
+    let sources = renamed([(&*who(1).key, "anon")]);
+    ledger.rename_networks(&renamed([("192.0.2.0/24", "new")]), &sources);
+    assert_eq!(
+        ledger.take_changed(9).iter().map(|row| (&*row.key, &*row.network)).collect::<Vec<_>>(),
+        [("192.0.2.2", "new")]
+    );
+    for (old, new) in &sources {
+        ledger.rename(old, new);
+    }
+    let rows = ledger.take_changed(9);
+    assert_eq!(rows.iter().map(|row| (&*row.key, &*row.network)).collect::<Vec<_>>(), [("anon", "new")]);
+    assert_eq!(ledger.take_gone(), [who(1).key]);
+    ledger.rename_networks(&renamed([("192.0.2.0/24", "new")]), &sources);
+    assert!(ledger.take_changed(9).is_empty());
+}
+
+#[test]
+fn what_was_called_by_its_address_is_called_by_its_name_and_is_the_same_as_who_has_that_already() {
+    let names = Names::keyed(vec![Key::new([7; 32], at(0))]);
+    let name = |called: &str| Arc::<str>::from(names.renamed(called).unwrap());
+    let hashed = |who: Who| Who { key: name(&who.key), network: name(&who.network), ..who };
+    let mut ledger = ledger();
+    ledger.add(&of(neighbour(1), alert(1, 1, 30.0)));
+    ledger.add(&of(neighbour(2), alert(2, 1, 20.0)));
+    ledger.add(&of(hashed(neighbour(2)), alert(2, 2, 10.0)));
+    let all = |called: &Arc<str>| Some((Arc::clone(called), names.renamed(called)?.into()));
+    for _ in 0..2 {
+        let sources: Renamed = ledger.keys_with_evidence().filter_map(all).collect();
+        let networks: Renamed = ledger.networks().iter().filter_map(all).collect();
+        ledger.rename_networks(&networks, &sources);
+        for (old, new) in &sources {
+            ledger.rename(old, new);
+        }
+    }
+    assert_eq!(ledger.len(), 2);
+    assert!(ledger.keys_with_evidence().chain(&ledger.networks()).all(|name| is_name(name)));
+    check(&ledger, &hashed(neighbour(3)), at(0), 6.0, 1.2);
+    near(ledger.assess(&hashed(neighbour(1)), &[], at(0)).sum, 30.0 + 3.0 + 0.6);
+    near(ledger.assess(&hashed(neighbour(2)), &[], at(0)).sum, 30.0 + 3.0 + 0.6);
 }

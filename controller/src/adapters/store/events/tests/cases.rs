@@ -2,6 +2,7 @@
 use super::*;
 use crate::domain::http::alert::TriageError;
 use crate::domain::http::dataset::{DatasetRequest, HuntRequest};
+use crate::domain::http::event::{Event, EventKind};
 use crate::domain::http::recorded::{self, Recorded};
 use crate::domain::privacy::Key;
 
@@ -113,10 +114,10 @@ fn where_addresses_are_hashed_none_is_in_the_file_and_all_are_found_by_them() {
     told.indicators = vec!["c-ip: 192.0.2.7".to_owned()];
     (told.action_target, told.refused) = (Some("192.0.2.7/32".to_owned()), Some("192.0.2.7 is protected".to_owned()));
     store.save(&new([told.clone(), alert(8, Severity::Low)])).unwrap();
-    let event = crate::domain::http::event::Event {
+    let event = Event {
         client: Some("192.0.2.7".parse().unwrap()),
         message: Some("from 192.0.2.7".to_owned()),
-        ..crate::domain::http::event::Event::new(at(1), crate::domain::http::event::EventKind::AuthFailed)
+        ..Event::new(at(1), EventKind::AuthFailed)
     };
     let heads = store.record(&[Recorded::of(&event, recorded::class_of(&event), true)]).unwrap();
     let reader = store.reader().unwrap();
@@ -151,13 +152,10 @@ fn what_is_erased_is_nowhere_in_the_files() {
     other.evidence = vec!["192.0.2.8 asked for 192.0.2.7, and 192.0.2.70".to_owned()];
     let denials = vec![PastDenial { who: "192.0.2.7".to_owned(), denied_at: at(0), for_s: 60 }];
     store.save(&Save { denials, ..new([alert(7, Severity::High), other.clone(), alert(70, Severity::Low)]) }).unwrap();
-    let event = crate::domain::http::event::Event {
-        client: Some("192.0.2.7".parse().unwrap()),
-        ..crate::domain::http::event::Event::new(at(1), crate::domain::http::event::EventKind::AuthFailed)
-    };
+    let event = Event { client: Some("192.0.2.7".parse().unwrap()), ..Event::new(at(1), EventKind::AuthFailed) };
     let heads = store.record(&[Recorded::of(&event, recorded::class_of(&event), true)]).unwrap();
-    let names = ["192.0.2.7".to_owned(), "192.0.2.7/32".to_owned()];
-    let erased = store.erase(&names, None, &[heads[0].number]).unwrap();
+    let who = Mentions::of_address("192.0.2.7".parse().unwrap(), &Names::plain());
+    let erased = store.erase(&who, &[heads[0].number]).unwrap();
     assert_eq!((erased.alerts, erased.mentions, erased.events, erased.denials), (1, 1, 1, 1));
     let reader = store.reader().unwrap();
     let found = reader.get(other.id).unwrap().unwrap();
@@ -168,4 +166,173 @@ fn what_is_erased_is_nowhere_in_the_files() {
     let whole = |at: usize| !bytes.get(at + 9).is_some_and(u8::is_ascii_digit);
     let left = bytes.windows(9).enumerate().filter(|(at, window)| *window == b"192.0.2.7" && whole(*at)).count();
     assert_eq!(left, 0, "it stands in the files");
+}
+
+/// What a source said, as it is kept.
+fn said(client: &str, change: impl FnOnce(&mut Event)) -> Recorded {
+    let mut event = Event::new(at(1), EventKind::AuthFailed);
+    event.client = Some(client.parse().unwrap());
+    event.endpoint = Some("/login".to_owned());
+    change(&mut event);
+    Recorded::of(&event, recorded::class_of(&event), true)
+}
+
+fn numbers(heads: &[EventHead]) -> Vec<i64> {
+    heads.iter().map(|head| head.number).collect()
+}
+
+#[test]
+fn an_address_is_blotted_out_of_what_others_did_however_it_is_written() {
+    let folder = TempDir::new().unwrap();
+    let (mut store, _) = EventStore::open(folder.path(), SharedPrivacy::default()).unwrap();
+    let spellings = [
+        "2001:db8::7",
+        "2001:DB8::7",
+        "2001:0db8:0000:0000:0000:0000:0000:0007",
+        "2001:db8:0:0:0:0:0:7",
+        "2001:db8::/64",
+        "2001%3Adb8%3A%3A7",
+    ];
+    let told = |text: &str| format!("by \"{text}\"\tand 2001:db8::70");
+    let mentioned = spellings.iter().flat_map(|text| {
+        [
+            said("192.0.2.8", |event| event.endpoint = Some(format!("/of/{text}"))),
+            said("192.0.2.8", |event| event.message = Some(told(text))),
+            said("192.0.2.8", |event| event.user = Some(format!("eve@[{text}]"))),
+            said("192.0.2.8", |event| drop(event.details.insert("peer".to_owned(), (*text).to_owned()))),
+            said("192.0.2.8", |event| drop(event.details.insert(format!("[{text}]"), "peer".to_owned()))),
+        ]
+    });
+    let mentioned: Vec<Recorded> = mentioned.collect();
+    let other = said("192.0.2.9", |event| event.message = Some("2001:db8::70 2001:db8:0:1::7".to_owned()));
+    let heads = store.record(&[mentioned.as_slice(), std::slice::from_ref(&other)].concat()).unwrap();
+    let mut evidence = alert(8, Severity::Low);
+    evidence.evidence = spellings.map(told).to_vec();
+    store.save(&new([evidence.clone()])).unwrap();
+    let dataset = |id: &str, name: &str, path: Option<&str>| {
+        let from = path.is_none().then(|| at(0));
+        let path = path.map(str::to_owned);
+        let request = DatasetRequest { name: name.to_owned(), from, path, ..DatasetRequest::default() };
+        request.made(id.to_owned(), "uid 0".to_owned(), at(9)).unwrap()
+    };
+    store.add_dataset(&dataset("d1", "of 2001:DB8::7", None)).unwrap();
+    store.add_dataset(&dataset("d2", "a file", Some("/var/log/2001:0db8::7/a.log"))).unwrap();
+    store.add_dataset(&dataset("d3", "of 2001:db8::70", None)).unwrap();
+    let hunt = HuntRequest { name: "April".to_owned(), description: "who is 2001:db8:0::7?".to_owned() };
+    store.add_hunt(&hunt.made("h1".to_owned(), "uid 0".to_owned(), at(0)).unwrap()).unwrap();
+
+    let who = Mentions::of_address("2001:db8::7".parse().unwrap(), &Names::plain());
+    let erased = store.erase(&who, &[]).unwrap();
+    assert_eq!(erased, Erased { mentions: mentioned.len() as u64 + 1 + 2 + 1, ..Erased::default() });
+    let reader = store.reader().unwrap();
+    let found = reader.events(&numbers(&heads)).unwrap();
+    assert_eq!(found.len(), heads.len(), "what is written again is as it was written");
+    assert_eq!(found.last().unwrap().1, other);
+    let [(_, endpoint), (_, message), (_, user), ..] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(endpoint.endpoint.as_deref(), Some("/of/erased"));
+    assert_eq!(message.particulars.message.as_deref(), Some("by \"erased\"\tand 2001:db8::70"));
+    assert_eq!((user.user.as_deref(), user.at, user.class), (Some("eve@[erased]"), at(1), other.class));
+    let evidence = reader.get(evidence.id).unwrap().unwrap().evidence;
+    assert!(evidence.iter().all(|line| line == "by \"erased\"\tand 2001:db8::70"), "{evidence:?}");
+    let datasets: Vec<String> = reader.datasets().unwrap().into_iter().map(|dataset| dataset.name).collect();
+    assert_eq!(datasets, ["of erased", "a file", "of 2001:db8::70"]);
+    assert_eq!(reader.hunts().unwrap()[0].description, "who is erased?");
+    assert_eq!(store.erase(&who, &[]).unwrap(), Erased::default(), "once is enough");
+    let mut again = Vec::new();
+    store.event_heads(|head| again.push(head.clone())).unwrap();
+    assert!(again.iter().all(|head| who.blotted(&format!("{head:?}")).is_none()), "{again:?}");
+    drop((store, reader));
+    let bytes = bytes(folder.path());
+    for text in spellings.iter().chain(&["2001:0db8::7", "2001:db8:0::7"]) {
+        let is_whole = |at: usize| !bytes.get(at + text.len()).is_some_and(u8::is_ascii_hexdigit);
+        let windows = bytes.windows(text.len()).enumerate();
+        let left = windows.filter(|(at, window)| *window == text.as_bytes() && is_whole(*at)).count();
+        assert_eq!(left, 0, "{text} stands in the files");
+    }
+}
+
+#[test]
+fn a_user_is_blotted_out_of_what_others_did_row_by_row() {
+    let folder = TempDir::new().unwrap();
+    let (mut store, _) = EventStore::open(folder.path(), hashed()).unwrap();
+    let user = "b\"ob\u{e9}";
+    let event = |number: u32| {
+        said("192.0.2.8", |event| {
+            event.user = Some("eve".to_owned());
+            let who = if number.is_multiple_of(3) { user } else { "b\"ob\u{e9}by" };
+            event.message = Some(format!("{number}: {who}@192.0.2.7"));
+        })
+    };
+    // More than are read together.
+    let heads = store.record(&(0..2_500).map(event).collect::<Vec<_>>()).unwrap();
+    let other = store.record(&[said("192.0.2.9", |event| event.user = Some(format!("{user}@192.0.2.7")))]).unwrap();
+    let names = hashed().load().names.clone();
+    let name = names.address("192.0.2.7".parse().unwrap());
+    let who = Mentions::of_user(user, &names);
+    assert_eq!(store.erase(&who, &[]).unwrap(), Erased { mentions: 834 + 1, ..Erased::default() });
+    let reader = store.reader().unwrap();
+    let found = reader.events(&numbers(&heads)).unwrap();
+    assert_eq!(found.len(), 2_500);
+    for ((_, event), number) in found.iter().zip(0_u32..) {
+        let who = if number.is_multiple_of(3) { "erased" } else { "b\"ob\u{e9}by" };
+        assert_eq!(event.particulars.message, Some(format!("{number}: {who}@{name}")));
+    }
+    let found = reader.events(&numbers(&other)).unwrap();
+    assert_eq!(found[0].1.user, Some(format!("erased@{name}")));
+    drop((store, reader));
+    assert!(!holds(folder.path(), "b\\\"ob\u{e9}@") && holds(folder.path(), "b\\\"ob\u{e9}by@"));
+}
+
+#[test]
+fn an_event_that_is_blotted_is_called_as_before_though_addresses_have_other_names_now() {
+    let folder = TempDir::new().unwrap();
+    let (mut store, _) = EventStore::open(folder.path(), SharedPrivacy::default()).unwrap();
+    let heads = store.record(&[said("192.0.2.8", |event| event.message = Some("bob, 192.0.2.9".to_owned()))]).unwrap();
+    drop(store);
+    let (mut store, _) = EventStore::open(folder.path(), hashed()).unwrap();
+    let who = Mentions::of_user("bob", &hashed().load().names);
+    assert_eq!(store.erase(&who, &[]).unwrap().mentions, 1);
+    let found = store.reader().unwrap().events(&numbers(&heads)).unwrap();
+    assert_eq!(found[0].1, said("192.0.2.8", |event| event.message = Some("erased, 192.0.2.9".to_owned())));
+}
+
+#[test]
+fn a_row_that_mentions_somebody_and_cannot_be_read_goes() {
+    let (folder, mut store) = filled(0);
+    let told = |text: &str| said("192.0.2.8", |event| event.message = Some(text.to_owned()));
+    let heads = store.record(&[told("of bob"), told("of bob, too"), told("of eve")]).unwrap();
+    drop(store);
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    connection.execute("UPDATE events SET user = 'eve' WHERE number != ?1", [heads[1].number]).unwrap();
+    connection.close().unwrap();
+    let mut store = open(folder.path());
+    let who = Mentions::of_user("bob", &Names::plain());
+    assert_eq!(store.erase(&who, &[]).unwrap().mentions, 2);
+    let found = store.reader().unwrap().events(&numbers(&heads)).unwrap();
+    assert_eq!(found, [(heads[1].number, told("of erased, too"))]);
+    let mut left = Vec::new();
+    store.event_heads(|head| left.push(head.number)).unwrap();
+    assert_eq!(left, [heads[1].number, heads[2].number], "that of another stays");
+    drop(store);
+    assert!(!holds(folder.path(), "of bob"));
+}
+
+#[test]
+fn all_names_of_a_user_are_erased() {
+    let folder = TempDir::new().unwrap();
+    let (mut store, _) = EventStore::open(folder.path(), hashed()).unwrap();
+    let user = format!("{}@192.0.2.7", "u".repeat(300));
+    let mut told = alert(7, Severity::High);
+    told.user = Some(user.chars().take(256).collect());
+    let mut short = alert(8, Severity::High);
+    short.user = Some("bob@192.0.2.7".to_owned());
+    store.save(&new([told, short])).unwrap();
+    let names = hashed().load().names.clone();
+    for user in [user.as_str(), "bob@192.0.2.7"] {
+        let who = Mentions::of_user(user, &names);
+        assert_eq!(store.reader().unwrap().named(&who).unwrap(), 1);
+        assert_eq!(store.erase(&who, &[]).unwrap().alerts, 1);
+    }
+    drop(store);
+    assert!(!holds(folder.path(), "uuuu") && !holds(folder.path(), "bob@"));
 }
