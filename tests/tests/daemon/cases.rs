@@ -148,6 +148,40 @@ fn a_false_positive_leaves_what_other_alerts_of_the_source_ask_for() {
 }
 
 #[test]
+fn a_score_that_falls_with_a_false_positive_has_what_it_asks_for_then() {
+    let site = site(
+        "[reputation]\nlimit_at = 10\nshort_at = 30\ndeny_at = 60\n[limits.tight]\npackets_per_second = 100\nburst = 100\n\
+         [analyzers.brute_force]\nenabled = false\n",
+    );
+    for name in ["One", "Two", "Three"] {
+        let config = json!({"threshold": 2, "response": "observe"});
+        let rule = json!({"name": name, "analyzer": "brute_force", "config": config});
+        let _: Value = site.api().post("/api/alerts/rules", &rule);
+    }
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 2]);
+    let answered = |list: &str| {
+        let entries = site.api().explain("203.0.113.9").entries;
+        let minutes = |until: jiff::Timestamp| until.duration_since(jiff::Timestamp::now()).as_mins();
+        entries.iter().find(|entry| entry.list == list).and_then(|entry| entry.expires_at).map(minutes)
+    };
+    wait_for("an hour", PATIENCE, || answered("reputation").filter(|minutes| *minutes >= 58));
+    let list: AlertList = site.api().get("/api/alerts?source=203.0.113.9");
+    let ids: Vec<String> = list.alerts.iter().map(|alert| alert.id.to_string()).collect();
+    let nothing = |id: &str| site.weir(&["alerts", "update", id, "--status", "false-positive"]).well();
+    let said = nothing(&ids[0]);
+    assert!(!said.contains("lifted"), "{said}");
+    // On the way to an hour it may have been denied for ten minutes already: then it is twice as long.
+    assert!(answered("reputation").is_some_and(|minutes| (8..=20).contains(&minutes)), "{:?}", answered("reputation"));
+    let said = nothing(&ids[1]);
+    assert!(!said.contains("lifted"), "it is limited: {said}");
+    assert_eq!(answered("reputation"), None);
+    assert!(answered("reputation-limit").is_some());
+    let said = nothing(&ids[2]);
+    assert!(said.contains("lifted: 203.0.113.9/32"), "{said}");
+    assert_eq!((answered("reputation"), answered("reputation-limit")), (None, None));
+}
+
+#[test]
 fn several_alerts_are_changed_together_or_not_at_all() {
     let site = site("");
     let ids = ["one", "two", "three"].map(|title| made(&site, title, "low"));

@@ -93,6 +93,36 @@ fn where_addresses_are_hashed_all_still_joins_and_decisions_are_in_force() {
 }
 
 #[test]
+fn evidence_is_renamed_as_soon_as_addresses_are_hashed() {
+    let site = site("");
+    tell(&site, &vec![failed("203.0.113.9", "bob"); 8]);
+    let score = || site.api().get::<ReputationRow>("/api/reputation/203.0.113.9").score;
+    let before = wait_for("its score", PATIENCE, || Some(score()).filter(|score| *score > 0));
+    let sources = || {
+        let list: Value = site.api().get("/api/reputation");
+        let rows = list["sources"].as_array().unwrap().iter();
+        rows.map(|row| row["source"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(), ["203.0.113.9"]);
+    let settings = fs::read_to_string(site.place.config()).unwrap();
+    fs::write(site.place.config(), format!("{settings}\n[privacy]\nhash_addresses = true\n")).unwrap();
+    site.weir(&["config", "reload"]).well();
+    wait_for("its other name", PATIENCE, || sources().iter().all(|source| source.starts_with("anon-")).then_some(()));
+    assert_eq!((sources().len(), score()), (1, before), "it is known by its address as before");
+    // A row of the ledger in the database says no address either.
+    let database = rusqlite::Connection::open(site.place.state().join("events.db")).unwrap();
+    let rows = || {
+        let mut rows = database.prepare("SELECT id, document FROM reputation").unwrap();
+        let rows = rows.query_map([], |row| Ok(format!("{} {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
+        rows.unwrap().collect::<Result<Vec<_>, _>>()
+    };
+    wait_for("its row", PATIENCE, || {
+        let rows = rows().ok()?;
+        (rows.len() == 1 && !rows[0].contains("203.0.113")).then_some(())
+    });
+}
+
+#[test]
 fn who_is_erased_is_nowhere_and_what_is_in_force_stays() {
     let mut site = site("");
     tell(&site, &vec![failed("203.0.113.9", "bob"); 8]);
