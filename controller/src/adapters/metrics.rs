@@ -6,13 +6,29 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use jiff::Timestamp;
 
+use crate::domain::audit::ThreatLevel;
 use crate::domain::decision::Enforcement;
 use crate::domain::http::severity::Severity;
 use crate::domain::report::{CrowdsecRow, DetectionRow, FeedRow, FeedState, GeoRow, Status};
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Events.
+    pub events: usize,
+    /// Events that should have been kept and are not, since the start.
+    pub events_left_out: u64,
+    /// Sources that there is evidence of.
+    pub sources: usize,
+    /// Evidence that came too fast to be weighed, since the start.
+    pub not_weighed: u64,
+    /// The last day's threat level.
+    pub threat: ThreatLevel,
+}
+
 /// The metrics of a status. Labels are verdicts, lists, interfaces, and what is followed: never an address of a packet.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers in the format")]
-pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
+pub fn render(status: &Status, kept: &Kept, samples: u64, samples_lost: u64) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
@@ -47,6 +63,11 @@ pub fn render(status: &Status, samples: u64, samples_lost: u64) -> String {
         status.crowdsec.iter().for_each(crowdsec);
         status.geo.iter().for_each(geo);
         status.detection.iter().for_each(detection);
+        gauge!("weir_events_kept").set(kept.events as f64);
+        counter!("weir_events_not_kept_total").absolute(kept.events_left_out);
+        gauge!("weir_reputation_sources").set(kept.sources as f64);
+        counter!("weir_reputation_not_weighed_total").absolute(kept.not_weighed);
+        gauge!("weir_threat_level").set(f64::from(kept.threat as u8));
         counter!("weir_samples_total").absolute(samples);
         counter!("weir_samples_lost_total").absolute(samples_lost);
         gauge!("weir_generation").set(status.generation as f64);
@@ -172,7 +193,16 @@ struct LogTotals {
     troubled: u64,
 }
 
+fn describe_kept() {
+    describe_gauge!("weir_events_kept", "Events in the database.");
+    describe_counter!("weir_events_not_kept_total", "Events that should have been kept and are not.");
+    describe_gauge!("weir_reputation_sources", "Sources that there is evidence of.");
+    describe_counter!("weir_reputation_not_weighed_total", "Evidence that came too fast to be weighed.");
+    describe_gauge!("weir_threat_level", "The last day's: 0 LOW, 1 MEDIUM, 2 HIGH, 3 CRITICAL.");
+}
+
 fn describe_detection() {
+    describe_kept();
     describe_counter!("weir_events_total", "Events by what happened.");
     describe_counter!("weir_events_rejected_total", "Events of applications that were not taken.");
     describe_counter!("weir_events_without_client_total", "Events that name no client.");

@@ -147,6 +147,10 @@ fn brute_force() {
             && audit.failed_authentications[0].user.as_deref() == Some("bob")
             && audit.failed_authentications[0].endpoint.as_deref() == Some("/login")
     });
+    let metrics = drill.site.api().ask("GET", "/metrics", b"").text();
+    let of = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    assert!(of("weir_events_kept ").is_some_and(|kept| kept >= 1.0), "{metrics}");
+    assert!(of("weir_threat_level ").is_some() && of("weir_reputation_sources ").is_some(), "{metrics}");
 }
 
 #[test]

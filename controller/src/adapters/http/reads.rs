@@ -41,7 +41,8 @@ pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>)
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")));
     };
-    Ok(Json(views::explain(&api.shared, &api.policy, address)))
+    let explained = tokio::task::spawn_blocking(move || views::explain(&api.shared, &api.policy, address)).await;
+    explained.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
@@ -50,7 +51,15 @@ pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
 
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let counters = api.shared.reader.counters();
-    let text = prometheus::render(&views::status(&api.shared), counters.samples, counters.samples_lost);
+    let detected = &api.shared.detected;
+    let kept = prometheus::Kept {
+        events: detected.tally().len(),
+        events_left_out: detected.events_left_out(),
+        sources: detected.ledger().len(),
+        not_weighed: detected.not_weighed(),
+        threat: views::audit::threat_level(&api.shared),
+    };
+    let text = prometheus::render(&views::status(&api.shared), &kept, counters.samples, counters.samples_lost);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

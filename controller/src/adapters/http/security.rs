@@ -21,13 +21,16 @@ use crate::domain::report::{ChangeReport, IpEntry, IpRequest, SecurityStatus, Th
 use crate::sync::{Add, Command, Remove};
 use crate::views;
 
-pub(super) async fn status(State(api): State<Api>) -> Json<SecurityStatus> {
-    Json(views::security::status(&api.shared))
+pub(super) async fn status(State(api): State<Api>) -> Result<Json<SecurityStatus>, ApiError> {
+    let status = tokio::task::spawn_blocking(move || views::security::status(&api.shared)).await;
+    status.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 pub(super) async fn threat(State(api): State<Api>, Path(ip): Path<String>) -> Result<Json<Threat>, ApiError> {
     let address: IpAddr = ip.parse().map_err(|_error| ApiError::bad_request(format!("{ip:?} is not an address")))?;
-    Ok(Json(views::security::threat(&api.shared, &api.policy, address)))
+    let (shared, policy) = (api.shared.clone(), Arc::clone(&api.policy));
+    let threat = tokio::task::spawn_blocking(move || views::security::threat(&shared, &policy, address)).await;
+    threat.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 pub(super) async fn allowed(State(api): State<Api>) -> Result<Json<Vec<IpEntry>>, ApiError> {

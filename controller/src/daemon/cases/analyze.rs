@@ -404,7 +404,9 @@ fn of_dataset(mut alert: Alert, dataset: &Dataset, analysis: &Analysis, stand_in
     if let Some(name) = named.and_then(|address: IpAddr| stand_ins.name_of(address)) {
         alert.source = Some(name.to_owned());
     }
-    for text in alert.evidence.iter_mut().chain(&mut alert.indicators) {
+    let options = [&mut alert.about, &mut alert.user].into_iter().flatten();
+    let texts = alert.evidence.iter_mut().chain(&mut alert.indicators).chain(options);
+    for text in texts.chain([&mut alert.title, &mut alert.description]) {
         *text = stand_ins.text(text).into_owned();
     }
     // Now is when it was made, whenever it happened: alerts of the past are not past their time at once.
