@@ -76,12 +76,17 @@ impl Detected {
     }
 
     /// Whether the wall clock is to be trusted with what lasts so long: what is kept for days is kept for an hour longer
-    /// after a start or a step, what is kept for a minute some seconds.
+    /// after a step, what is kept for a minute some seconds.
     pub fn is_steady(&self, lasts_s: u64) -> bool {
         let now = clock::now();
         let mut clock = self.clock();
         clock.look(now);
         clock.steady_for_s(now) >= STEADY_S.min(lasts_s / 24)
+    }
+
+    /// Something was kept last at this moment, by an earlier run.
+    pub fn last_kept(&self, at: Timestamp) {
+        self.clock().goes_on_from(at, clock::now());
     }
 
     /// Something was kept at this moment: it is not earlier than that.

@@ -6,8 +6,9 @@ mod problem;
 use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 pub use self::analyze::Analysis;
 use self::lift::Lifted;
@@ -16,7 +17,7 @@ use super::detection::Triaged;
 use super::ways::Ways;
 use crate::adapters::store::{CaseError, Changed};
 use crate::adapters::{clock, random};
-use crate::domain::http::alert::{Alert, AlertId, AlertUpdate};
+use crate::domain::http::alert::{Alert, AlertId, AlertUpdate, Status};
 use crate::domain::http::dataset::{Content, Dataset, DatasetRequest, Hunt, HuntRequest};
 use crate::domain::report::{AlertRequest, BulkReport, BulkUpdate, MOST_LISTED, UpdateReport};
 
@@ -26,6 +27,8 @@ pub struct Cases {
     ways: Ways,
     /// An analysis takes all of a CPU: one at a time.
     analysis: Arc<Semaphore>,
+    /// False positives are undone one after the other: what one puts back may be the other's.
+    clearing: Arc<Mutex<()>>,
 }
 
 fn new_id() -> AlertId {
@@ -35,7 +38,7 @@ fn new_id() -> AlertId {
 
 impl Cases {
     pub(super) fn new(ways: &Ways) -> Self {
-        Self { ways: ways.clone(), analysis: Arc::new(Semaphore::new(1)) }
+        Self { ways: ways.clone(), analysis: Arc::new(Semaphore::new(1)), clearing: Arc::default() }
     }
 
     /// Changes an alert. One that becomes a false positive has the decision it caused lifted, and what it weighed taken
@@ -96,6 +99,7 @@ impl Cases {
             let (ids, update) = (ids.to_vec(), update.clone());
             self.ways.keeper.ask(move |store| store.change_alerts(&ids, &update, now, dry_run))
         };
+        let _one = if update.status == Some(Status::FalsePositive) { Some(self.clearing.lock().await) } else { None };
         // What cannot be kept has no consequences either.
         let planned = change(true).await?;
         if dry_run || planned.iter().all(|changed| !changed.is_changed) {
@@ -111,9 +115,8 @@ impl Cases {
         let done = change(false).await?;
         for changed in done.iter().filter(|changed| changed.is_changed) {
             let id = changed.after.id;
-            let undone = lifted.of(id);
             let is_closed = changed.after.triage.status.is_closed();
-            self.ways.detection.triaged(Triaged { id, is_closed, undone }).await;
+            self.ways.detection.triaged(Triaged { id, is_closed, undone: Vec::new() }).await;
             let detail = json!({
                 "status": [changed.before.triage.status, changed.after.triage.status],
                 "update": update,
@@ -123,6 +126,20 @@ impl Cases {
             self.ways.sync.note(&actor, "alert update", &id.to_string(), detail).await?;
         }
         Ok((done, lifted))
+    }
+
+    /// Somebody lifted denials and limits by hand: what alerts asked for of these sources is not put back.
+    ///
+    /// # Errors
+    /// [`CaseFault`]: they are lifted all the same.
+    pub async fn lifted_by_hand(&self, prefixes: &[IpNet]) -> Result<(), CaseFault> {
+        let called: Vec<String> = prefixes.iter().flat_map(|prefix| lift::called(&self.ways, *prefix)).collect();
+        self.ways.detection.unasked(called.clone()).await;
+        if self.ways.shared.detected.alerts().is_some() {
+            let now = clock::now().wall;
+            self.ways.keeper.ask(move |store| store.unask(&called, now)).await?;
+        }
+        Ok(())
     }
 
     /// Makes an alert that a person asks for.

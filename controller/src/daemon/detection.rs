@@ -94,6 +94,8 @@ pub(in crate::daemon) struct Undone {
 enum Told {
     /// They changed an alert.
     Triaged(Triaged),
+    /// They lifted by hand what was asked for of a source by these names.
+    Unasked { names: Vec<String> },
     /// They want to know which alerts are open of a source by these names.
     Asked { names: Vec<String>, reply: oneshot::Sender<Vec<Alert>> },
     /// They had somebody forgotten.
@@ -172,6 +174,11 @@ impl DetectionHandle {
     pub(in crate::daemon) async fn triaged(&self, triaged: Triaged) {
         // Where the daemon is stopping, what is written is all that counts.
         let _stopping = self.triaged.send(Told::Triaged(triaged)).await;
+    }
+
+    /// Says that nothing is asked for any more of a source by these names.
+    pub(in crate::daemon) async fn unasked(&self, names: Vec<String>) {
+        let _stopping = self.triaged.send(Told::Unasked { names }).await;
     }
 
     /// The alerts that are open of a source by these names, and may not be written yet; what was told before is done then.

@@ -289,7 +289,15 @@ impl Work {
                 let reader = store.reader()?;
                 let mut tally = self.shared.detected.tally_mut();
                 tally.clear();
-                store.event_heads(|head| tally.push(&head.seen()))?;
+                let mut latest = None;
+                store.event_heads(|head| {
+                    let seen = head.seen();
+                    latest = latest.max(Some(seen.at));
+                    tally.push(&seen);
+                })?;
+                if let Some(latest) = latest {
+                    self.shared.detected.last_kept(latest);
+                }
                 Ok((store, reader, problem))
             });
         match opened {
@@ -345,16 +353,17 @@ impl Work {
         let mut why = None;
         while !self.unsaved.is_empty() {
             let together = self.unsaved.len().min(TOGETHER);
-            let written = store.record(self.unsaved.get(..together).unwrap_or_default());
-            match written {
+            // Taken out first: what makes it panic is not tried again.
+            let events: Vec<Recorded> = self.unsaved.drain(..together).collect();
+            match store.record(&events) {
                 Ok(heads) => {
-                    self.unsaved.drain(..together);
                     let mut tally = self.shared.detected.tally_mut();
                     for head in &heads {
                         tally.push(&head.seen());
                     }
                 }
                 Err(error) => {
+                    self.unsaved.splice(..0, events);
                     why = Some(crate::causes::chain(&error));
                     break;
                 }

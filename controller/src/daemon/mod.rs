@@ -204,7 +204,7 @@ fn remember_in(
     state: &Path,
 ) -> Result<()> {
     shared.detected.restore_users(users);
-    shared.trail.restore(latest_changes(store, settings));
+    shared.trail.restore(latest_changes(store));
     let names = load::names(settings, state)?;
     let drop_requests = settings.privacy.drop_requests;
     shared.detected.privacy.store(Arc::new(Privacy { names, drop_requests }));
@@ -212,10 +212,9 @@ fn remember_in(
 }
 
 /// The latest changes that the store tells of; what it cannot tell is told as a problem where it is opened.
-fn latest_changes(store: &Store, settings: &Settings) -> Vec<AuditRecord> {
-    let retention = i64::try_from(settings.audit.retention_s).unwrap_or(i64::MAX);
-    let oldest = clock::now().wall.checked_sub(jiff::SignedDuration::from_secs(retention));
-    match store.audit_since(oldest.unwrap_or(jiff::Timestamp::MIN), TRAIL) {
+fn latest_changes(store: &Store) -> Vec<AuditRecord> {
+    // All of it, as it is bounded: a clock that is ahead at the start must not hide it.
+    match store.audit_since(jiff::Timestamp::MIN, TRAIL) {
         Ok(trail) => trail.records,
         Err(error) => {
             tracing::warn!(%error, "earlier changes are not shown");

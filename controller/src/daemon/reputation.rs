@@ -1,5 +1,6 @@
 //! Reputation: evidence into the ledger, and what the score asks for into the sync task.
 mod answer;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use self::answer::Decisions;
 pub(super) use self::answer::LIMITS;
 use super::keeper::Keeper;
+use crate::adapters::clock;
 use crate::adapters::store::{Privacy, Save, StoreError};
 use crate::causes::panicked;
 use crate::domain::geo;
@@ -23,7 +25,7 @@ use crate::domain::http::alert::{Alert, AlertId};
 use crate::domain::http::severity::Severity;
 use crate::domain::http::source;
 use crate::domain::privacy::Names;
-use crate::domain::reputation::{Answers, Evidence, Kind, Ledger, PastRow, Renamed, Weights, Who};
+use crate::domain::reputation::{Answers, Evidence, Kind, Ledger, PastRow, Weights, Who};
 use crate::sync::{Command, Handle, Settings, Shared, SyncError};
 use crate::views;
 
@@ -323,56 +325,6 @@ impl Task {
         self.rename_all().await;
     }
 
-    /// Calls what was called by its address as it is called now, where that is otherwise than before.
-    async fn follow_names(&mut self) {
-        if !Arc::ptr_eq(&self.privacy, &self.shared.detected.privacy.load()) {
-            self.rename_all().await;
-        }
-    }
-
-    /// Calls all that is called by an address by the name in force. What has a name already keeps it: nobody knows whose it
-    /// is, until there is something new about them.
-    async fn rename_all(&mut self) {
-        self.privacy = self.shared.detected.privacy.load_full();
-        let (keys, networks) = {
-            let ledger = self.shared.detected.ledger();
-            let keys: BTreeSet<Arc<str>> = ledger.keys_with_evidence().cloned().collect();
-            (keys, ledger.networks())
-        };
-        // Names are made with nothing locked: there may be many.
-        let renamed = |called: &Arc<str>| Some((Arc::clone(called), self.privacy.names.renamed(called)?.into()));
-        let networks: Renamed = networks.iter().filter_map(renamed).collect();
-        let sources: Renamed = keys.iter().filter_map(renamed).collect();
-        let answered: Renamed = self.answers.keys().filter_map(renamed).collect();
-        let signed_in: Renamed = self.signed_in.keys().filter_map(renamed).collect();
-        for (old, new) in &answered {
-            self.answers_changed |= self.answers.rename(old, new);
-        }
-        for (old, new) in signed_in {
-            if let Some(last) = self.signed_in.remove(&old) {
-                let kept = self.signed_in.entry(new).or_insert(last);
-                *kept = last.max(*kept);
-            }
-        }
-        self.shared.detected.ledger().rename_networks(&networks, &sources);
-        if sources.is_empty() {
-            return;
-        }
-        // The row of the old name goes with the one write in which that of the new comes: neither none nor both are found
-        // by who starts after a crash. So nothing else waits, and no more at a time than are written together.
-        self.write_all().await;
-        let sources: Vec<(Arc<str>, Arc<str>)> = sources.into_iter().collect();
-        for some in sources.chunks(WRITTEN_AT_ONCE) {
-            {
-                let mut ledger = self.shared.detected.ledger();
-                for (old, new) in some {
-                    ledger.rename(old, new);
-                }
-            }
-            self.look().await;
-        }
-    }
-
     /// Weighs what came, and has done what follows; whether that was the end.
     async fn take(&mut self, notes: impl Iterator<Item = Note>) -> bool {
         for note in notes {
@@ -412,7 +364,8 @@ impl Task {
                 }
             }
         }
-        self.answers_changed |= self.decisions.send(&mut self.answers).await;
+        self.answers_changed |= self.decisions.waits();
+        self.decisions.send(&mut self.answers).await;
         false
     }
 
@@ -449,11 +402,13 @@ impl Task {
         }
         let assessment = ledger.assess(&who, &priors, now.wall);
         drop(ledger);
-        self.decisions.answer(prefix, &who.key, &assessment, &mut self.answers, now);
+        // What people read of its end is by the wall clock as it is.
+        self.decisions.answer(prefix, &who.key, &assessment, &mut self.answers, clock::now());
     }
 
     /// Somebody who signs in rightly has a better name, once an hour, if there is anything against them at all.
     fn signed_in(&mut self, address: IpAddr, at: Timestamp) {
+        let at = at.min(self.shared.detected.now().wall);
         let names = &self.shared.detected.privacy.load().names;
         let who = who(names, address, &self.shared.followed.place(address));
         let mut ledger = self.shared.detected.ledger();

@@ -9,6 +9,8 @@ mod dictionary;
 mod room;
 mod seen;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 pub use self::counted::{ByClass, Counted, CountryRow, Row, SourceRow, ThreatLevel, UNKNOWN_COUNTRY, UserRow};
@@ -105,6 +107,11 @@ impl Tally {
             }
         }
         self.tidy();
+    }
+
+    /// All users and endpoints, each once of each.
+    pub fn texts(&self) -> Vec<Arc<str>> {
+        self.users.things().chain(self.endpoints.things()).cloned().collect()
     }
 
     /// Has users and endpoints called otherwise for which `change` says something.

@@ -9,6 +9,7 @@ use super::time::{BootSeconds, Now};
 
 /// A difference that is no step: clocks are read a moment apart, and are slewed.
 const NO_STEP: SignedDuration = SignedDuration::from_mins(1);
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Seconds for which the clock has to go on from where it stepped to.
 const BELIEVED_AFTER_S: u64 = 3_600;
 
@@ -72,6 +73,15 @@ impl SteadyClock {
         if self.stepped.is_some() { 0 } else { now.boot.0.saturating_sub(self.since.0) }
     }
 
+    /// Something was kept last at this moment. Where that is less than a day ago, the clock goes on from there, and has been
+    /// steady for as long as it matters: whoever starts often must not begin anew each time.
+    pub fn goes_on_from(&mut self, at: Timestamp, now: Now) {
+        let ago = now.wall.duration_since(at);
+        if self.stepped.is_none() && !ago.is_negative() && ago < A_DAY {
+            self.since = BootSeconds(0);
+        }
+    }
+
     /// It is not earlier than this: something was kept then. A wall clock that is earlier was set back.
     pub fn not_before(&mut self, at: Timestamp, now: Now) {
         if self.look(now) < at {
@@ -125,6 +135,20 @@ mod tests {
         assert_eq!(clock.look(now(6_599, 6_599 + 2 * DECADE)), at(6_599));
         assert_eq!(clock.look(now(6_600, 6_600 + 2 * DECADE)), at(6_600 + 2 * DECADE));
         assert_eq!(clock.steady_for_s(now(6_700, 6_700 + 2 * DECADE)), 3_700);
+    }
+
+    #[test]
+    fn who_starts_often_does_not_begin_anew_unless_the_clock_has_jumped() {
+        let fresh = || SteadyClock::new(now(90_000, 0));
+        for (kept, steady) in [(-10, true), (-86_000, true), (-90_000, false), (10, false), (-DECADE, false)] {
+            let mut clock = fresh();
+            clock.goes_on_from(at(kept), now(90_001, 1));
+            assert_eq!(clock.steady_for_s(now(90_001, 1)) > BELIEVED_AFTER_S, steady, "{kept}");
+        }
+        let mut stepped = fresh();
+        stepped.look(now(90_001, DECADE));
+        stepped.goes_on_from(at(DECADE), now(90_002, DECADE + 1));
+        assert_eq!(stepped.steady_for_s(now(90_002, DECADE + 1)), 0);
     }
 
     #[test]

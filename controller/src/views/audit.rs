@@ -60,7 +60,7 @@ pub fn report(shared: &Shared, range: &str, since: Timestamp) -> Result<AuditRep
             .top_sources
             .into_iter()
             .map(|row| ThreatRow {
-                score: score_of(shared, &row.source, now),
+                score: score_of(shared, &row.source, shared.detected.now().wall),
                 source: row.source,
                 country: row.country,
                 failed_authentications: row.failed_sign_ins,

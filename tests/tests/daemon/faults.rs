@@ -82,8 +82,9 @@ struct Answered {
 impl Answered {
     /// Asks for one change after the other until one is refused: then there was no power.
     fn until_the_cut(&mut self, site: &Site, round: usize) {
-        let api = site.api();
+        let (api, begin) = (site.api(), Instant::now());
         for number in 0.. {
+            assert!(begin.elapsed() < 2 * PATIENCE, "the power was not cut");
             let address = format!("198.18.{round}.{}", number % 250);
             let asked = json!({"prefixes": [address]}).to_string().into_bytes();
             if api.ask("POST", "/api/block", &asked).status != 200 {
@@ -137,7 +138,7 @@ fn a_power_cut_loses_no_change_that_was_answered() {
         disk.mount();
     }
     println!("answered: {} denials, {} alerts", answered.blocked.len(), answered.alerts.len());
-    assert!(answered.blocked.len() > 20 && answered.acknowledged.len() > 20);
+    assert!(answered.blocked.len() >= 6 && answered.acknowledged.len() >= 6, "the disk is too slow to say anything");
     site.start();
     for address in &answered.blocked {
         assert_eq!(site.api().explain(address).verdict, "denied", "{address}");
@@ -195,8 +196,9 @@ fn a_wall_clock_that_jumps_releases_nobody_and_takes_nothing_of_what_is_kept() {
     let _: Value = api.post("/api/events", &vec![failed("203.0.113.9", "bob"); 8]);
     let verdict = |site: &Site| site.api().explain("203.0.113.9").verdict;
     wait_for("it is denied", PATIENCE, || (verdict(&site) == "rule").then_some(()));
+    let from = Instant::now();
     site.weir(&["block", "add", "198.51.100.7", "--for", "3s"]).well();
-    let until = Instant::now() + Duration::from_secs(3);
+    let until = from + Duration::from_secs(3);
     let kept = |site: &Site| {
         let events: EventList = site.api().get("/api/events?source=203.0.113.9");
         let alerts: Value = site.api().get("/api/alerts?source=203.0.113.9");
@@ -218,12 +220,17 @@ fn a_wall_clock_that_jumps_releases_nobody_and_takes_nothing_of_what_is_kept() {
     // Its time is over when it is over, whatever the clock says.
     wait_for("its end", PATIENCE, || (site.api().explain("198.51.100.7").verdict != "denied").then_some(()));
     assert!(Instant::now() + Duration::from_millis(100) > until);
+    let changes =
+        |site: &Site| site.api().get::<Value>("/api/audit?since=2000-01-01T00:00:00Z")["changes_total"].clone();
+    let changes_before = changes(&site).as_u64().unwrap();
+    assert!(changes_before > 0);
     let restarted = |site: &mut Site, seconds: i64| {
         site.terminate();
         fs::write(&clock, format!("{seconds:+}\n")).unwrap();
         site.start();
         assert_eq!(verdict(site), "rule", "{seconds:+}");
         assert_eq!(kept(site), before, "{seconds:+}");
+        assert!(changes(site).as_u64().unwrap() >= changes_before, "{seconds:+}: {}", changes(site));
     };
     let has_its_score = |site: &Site| {
         wait_for("its score", PATIENCE, || (score(site).abs_diff(score_before) <= 1).then_some(()));

@@ -85,7 +85,18 @@ async fn remove(api: &Api, peer: &Peer, kind: Kind, body: &[u8]) -> Changed {
         origin: origin(request.origin.as_deref())?,
         dry_run: request.dry_run,
     };
-    Ok(Json(api.sync.ask(|reply| Command::Remove(remove, peer.actor(), reply)).await?))
+    removed(api, peer, remove).await
+}
+
+/// Removes entries, and has nobody put back what they were for.
+pub(super) async fn removed(api: &Api, peer: &Peer, remove: Remove) -> Changed {
+    let is_meant = remove.kind == Kind::Deny && remove.origin.is_none() && !remove.dry_run;
+    let prefixes = remove.prefixes.clone();
+    let report = api.sync.ask(|reply| Command::Remove(remove, peer.actor(), reply)).await?;
+    if is_meant && report.changed {
+        api.cases.lifted_by_hand(&prefixes).await?;
+    }
+    Ok(Json(report))
 }
 
 fn request(body: &[u8]) -> Result<ChangeRequest, ApiError> {

@@ -49,7 +49,14 @@ pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
     Json(api.shared.read().settings.rows.clone())
 }
 
-pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+pub(super) async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, ApiError> {
+    let text = tokio::task::spawn_blocking(move || scraped(&api)).await;
+    let text = text.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+/// The metrics, as they are scraped.
+fn scraped(api: &Api) -> String {
     let counters = api.shared.reader.counters();
     let detected = &api.shared.detected;
     let kept = prometheus::Kept {
@@ -59,8 +66,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         not_weighed: detected.not_weighed(),
         threat: views::audit::threat_level(&api.shared),
     };
-    let text = prometheus::render(&views::status(&api.shared), &kept, counters.samples, counters.samples_lost);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    prometheus::render(&views::status(&api.shared), &kept, counters.samples, counters.samples_lost)
 }
 
 /// Whether the daemon answers at all.

@@ -102,7 +102,7 @@ async fn remove(api: &Api, peer: &Peer, kind: Kind, query: &IpQuery, body: &[u8]
         None => said::<IpRequest>(body)?.ip,
     };
     let remove = Remove { kind, prefixes: vec![prefix(&ip)?], origin: None, dry_run: query.dry_run };
-    Ok(Json(api.sync.ask(|reply| Command::Remove(remove, peer.actor(), reply)).await?))
+    super::lists::removed(api, peer, remove).await
 }
 
 pub(super) async fn allow(

@@ -2,7 +2,7 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::super::detection::{self, DENIALS, LIMITS, Undone};
+use super::super::detection::{self, DENIALS, LIMITS, Triaged, Undone};
 use super::super::ways::Ways;
 use super::CaseFault;
 use crate::adapters::clock;
@@ -14,8 +14,8 @@ use crate::sync::{Batch, Batched, Command, Put, SyncError};
 /// What was undone with alerts that were nothing.
 #[derive(Debug, Default)]
 pub(super) struct Lifted {
-    /// By rules, each with the alert it was undone with.
-    rules: Vec<(AlertId, Undone)>,
+    /// Of rules.
+    rules: Vec<IpNet>,
     /// What was lifted for the score.
     scores: Vec<IpNet>,
     users: Vec<String>,
@@ -27,17 +27,11 @@ pub(super) struct Lifted {
 impl Lifted {
     /// Prefixes and users that are denied or limited no longer.
     pub(super) fn words(&self) -> Vec<String> {
-        let gone = self.rules.iter().filter(|(_, undone)| undone.until.is_none()).map(|(_, undone)| undone.prefix);
-        let mut words: Vec<String> = gone.chain(self.scores.iter().copied()).map(|prefix| prefix.to_string()).collect();
+        let mut words: Vec<String> = self.rules.iter().chain(&self.scores).map(ToString::to_string).collect();
         words.extend(self.users.iter().cloned());
         words.sort();
         words.dedup();
         words
-    }
-
-    /// What was undone with an alert, as far as rules made it.
-    pub(super) fn of(&self, id: AlertId) -> Vec<Undone> {
-        self.rules.iter().filter(|(alert, _)| *alert == id).map(|(_, undone)| *undone).collect()
     }
 }
 
@@ -66,17 +60,24 @@ pub(super) async fn lift(
         // What somebody made of it meanwhile, or another finding, is theirs.
         let batch = Batch { only_with: Some(mark.clone()), ..batch };
         let Batched { put: changed, removed, .. } = carried_out(ways, batch, actor).await?;
+        let until = remaining.filter(|_| changed > 0).map(|(until, _)| until);
+        if changed + removed > 0 {
+            // At once, so that what is found now is not taken to be answered.
+            let undone = vec![Undone { action, prefix, until }];
+            ways.detection.triaged(Triaged { id: alert.id, is_closed: true, undone }).await;
+            let (called, now) = (called(ways, prefix), clock::now().wall);
+            if action == Action::Deny {
+                ways.keeper.ask(move |store| store.denial_ends(&called, until, now)).await?;
+            }
+        }
         if changed > 0
             && let Some((until, other)) = remaining
         {
-            lifted.rules.push((alert.id, Undone { action, prefix, until: Some(until) }));
             lifted.remains.push(format!("{} is {verb} until {until} for alert {}", bare(prefix), other.id));
         }
         if removed > 0 {
-            lifted.rules.push((alert.id, Undone { action, prefix, until: None }));
+            lifted.rules.push(prefix);
             if action == Action::Deny {
-                let called = called(ways, prefix);
-                ways.keeper.ask(move |store| store.forget_denial(&called)).await?;
                 limit_instead(ways, prefix, &others, actor, lifted).await?;
             }
         }
@@ -115,7 +116,7 @@ fn caused(ways: &Ways, alert: &Alert, mark: &str) -> Vec<(Action, IpNet)> {
 }
 
 /// All names of a source.
-fn called(ways: &Ways, prefix: IpNet) -> Vec<String> {
+pub(super) fn called(ways: &Ways, prefix: IpNet) -> Vec<String> {
     let mut called = ways.shared.detected.privacy.load().names.all_of(prefix);
     // As it is called in memory.
     called.push(prefix.to_string());

@@ -339,6 +339,10 @@ impl<'a> Session<'a> {
     async fn told(&mut self, told: Told) {
         let triaged = match told {
             Told::Triaged(triaged) => triaged,
+            Told::Unasked { names } => {
+                self.detector.alerts.unask(&names, clock::now().wall);
+                return;
+            }
             Told::Asked { names, reply } => {
                 let _gone = reply.send(self.detector.alerts.of_target(&names).cloned().collect());
                 return;
@@ -352,6 +356,7 @@ impl<'a> Session<'a> {
                 for name in who.names() {
                     self.detector.responder.forget_name(name);
                 }
+                self.gathered.forget(&who);
                 // What waits is written before it is erased there, also what waits for what is being written.
                 self.record();
                 self.written().await;

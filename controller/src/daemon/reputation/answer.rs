@@ -10,7 +10,7 @@ use crate::daemon::detection::guarded;
 use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
 use crate::domain::reputation::{Answer, Answers, Assessment, Grade};
 use crate::domain::time::Now;
-use crate::sync::{Batch, Command, Handle, Put, Shared};
+use crate::sync::{Batch, Command, Handle, Put, Shared, SyncError};
 use crate::views;
 
 /// The list of denials.
@@ -89,10 +89,15 @@ impl Decisions {
         found
     }
 
-    /// Sends what waits, and takes in what the sync task says; whether there was anything.
-    pub(super) async fn send(&mut self, answers: &mut Answers) -> bool {
+    /// Whether something waits.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends what waits, and takes in what the sync task says; what of it came about.
+    pub(super) async fn send(&mut self, answers: &mut Answers) -> Vec<(&'static str, IpNet)> {
         let waiting = std::mem::take(&mut self.waiting);
-        let any = !waiting.is_empty();
+        let mut done = Vec::new();
         for (list, entries) in waiting {
             let put = entries.iter().map(|(prefix, (_, put))| (*prefix, put.clone())).collect();
             let batch = batch(list, put, Vec::new());
@@ -105,10 +110,12 @@ impl Decisions {
                             answers.lifted(key, boot);
                         }
                     }
+                    let is_refused = |prefix: &IpNet| batched.refused.iter().any(|(refused, _)| refused == prefix);
+                    done.extend(entries.keys().filter(|prefix| !is_refused(prefix)).map(|prefix| (list, *prefix)));
                     problem(&self.sync, None);
                 }
                 // In force all the same.
-                Err(crate::sync::SyncError::NotSaved(_)) => {}
+                Err(SyncError::NotSaved(_)) => done.extend(entries.keys().map(|prefix| (list, *prefix))),
                 Err(error) => {
                     for (key, _) in entries.values() {
                         answers.lifted(key, boot);
@@ -117,7 +124,7 @@ impl Decisions {
                 }
             }
         }
-        any
+        done
     }
 
     /// Lifts what is in force for the score of a source. Where `if_asked` is set, only what its score does not ask for any
@@ -150,10 +157,8 @@ impl Decisions {
                 self.answer(*prefix, &key, assessment, answers, now);
             }
         }
-        let stays: Vec<(&'static str, IpNet)> =
-            self.waiting.iter().flat_map(|(list, waiting)| waiting.keys().map(|prefix| (*list, *prefix))).collect();
         // First what is asked for, so that there is no gap.
-        self.send(answers).await;
+        let stays = self.send(answers).await;
         let mut lifted = Vec::new();
         for (list, prefix, _) in entries {
             if stays.contains(&(list, prefix)) {
@@ -161,9 +166,10 @@ impl Decisions {
             }
             let batch = batch(list, Vec::new(), vec![prefix]);
             let answer = self.sync.ask(|reply| Command::Batch(batch, DENIALS.to_owned(), reply)).await;
-            let is_gone = answer.is_ok() || matches!(answer, Err(crate::sync::SyncError::NotSaved(_)));
-            if is_gone && !stays.iter().any(|(_, other)| *other == prefix) {
-                lifted.push(prefix);
+            match answer {
+                Ok(_) | Err(SyncError::NotSaved(_)) if stays.iter().any(|(_, other)| *other == prefix) => {}
+                Ok(_) | Err(SyncError::NotSaved(_)) => lifted.push(prefix),
+                Err(error) => problem(&self.sync, Some(format!("{prefix} is not lifted: {error}"))),
             }
         }
         lifted

@@ -80,6 +80,11 @@ impl<T: Clone + Eq + Hash> Dictionary<T> {
         self.ids.get(thing).copied()
     }
 
+    /// All things that somebody uses.
+    pub(super) fn things(&self) -> impl Iterator<Item = &T> {
+        self.ids.keys()
+    }
+
     /// The thing of a number.
     pub(super) fn thing(&self, id: u32) -> Option<&T> {
         self.entries.get(slot(id).checked_sub(1)?)?.thing.as_ref()

@@ -396,6 +396,11 @@ impl Alert {
         (is_of_source && asked.until > now && self.triage.status != Status::FalsePositive).then_some(asked)
     }
 
+    /// Nothing is asked for by it from `now` on: somebody lifted by hand what was.
+    pub fn unask(&mut self, now: Timestamp) {
+        self.asked = Some(Asked { action: Action::Observe, until: now });
+    }
+
     /// Why somebody is denied or limited for it, in the words of a list's entry: its mark is at their end.
     pub fn reason(&self) -> String {
         reason(&self.title, self.detector(), self.id)

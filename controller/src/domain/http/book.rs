@@ -328,6 +328,21 @@ impl Book {
         open.chain(self.closed.iter().map(|change| &change.alert)).filter(is_meant)
     }
 
+    /// Somebody lifted by hand what was asked for of a source by these names: nothing of it is asked for any more.
+    pub fn unask(&mut self, names: &[String], now: Timestamp) {
+        let is_meant = |alert: &Alert| alert.action_target.as_ref().is_some_and(|target| names.contains(target));
+        for change in self.closed.iter_mut().filter(|change| is_meant(&change.alert)) {
+            change.alert.unask(now);
+        }
+        for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| is_meant(&entry.alert)) {
+            entry.alert.unask(now);
+            if !entry.is_changed {
+                entry.is_changed = true;
+                self.changed.push(*id);
+            }
+        }
+    }
+
     /// Has a new alert belong to a hunt, before it is written for the first time.
     pub fn put_to_hunt(&mut self, id: AlertId, hunt: &str) {
         if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.written.is_none()) {

@@ -216,6 +216,17 @@ impl Recorded {
         is_changed
     }
 
+    /// Whether it is somebody's, by name or as a user.
+    pub fn is_of(&self, who: &Mentions) -> bool {
+        let source = self.source.as_ref().map(|source| match source {
+            Source::Address(address) => address.to_string(),
+            Source::Name(name) => name.clone(),
+        });
+        let is_one_of =
+            |texts: &[String], text: &Option<String>| text.as_ref().is_some_and(|text| texts.contains(text));
+        is_one_of(who.names(), &source) || is_one_of(who.users(), &self.user)
+    }
+
     /// The event again, to be looked at once more: `client` is who sent it.
     pub fn event(&self, client: Option<IpAddr>) -> Event {
         let rest = &self.particulars;
@@ -310,6 +321,20 @@ impl Gathered {
         }
         self.places.insert(alike, self.events.len());
         self.events.push(event);
+    }
+
+    /// Has nothing wait of somebody who is to be forgotten.
+    pub fn forget(&mut self, who: &Mentions) {
+        self.places.clear();
+        self.events.retain(|event| !event.is_of(who));
+        for event in &mut self.events {
+            event.blot(who);
+        }
+    }
+
+    /// As many more were left out.
+    pub fn leave_out(&mut self, count: u64) {
+        self.left_out = self.left_out.saturating_add(count);
     }
 
     /// Whether nothing waits.

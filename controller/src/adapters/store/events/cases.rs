@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params_from_iter};
 
 use super::documents::{self, Table};
 use super::query::{self, COLUMNS};
@@ -133,17 +133,41 @@ impl EventStore {
         })
     }
 
-    /// Has the last denial of a source by one of these names not count against it.
+    /// Has the last denial of a source by one of these names end then, or, with `None`, not count against it.
     ///
     /// # Errors
     /// [`CaseError`].
-    pub fn forget_denial(&mut self, called: &[String]) -> Result<(), CaseError> {
+    pub fn denial_ends(
+        &mut self,
+        called: &[String],
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), CaseError> {
+        let places = vec!["?"; called.len()].join(", ");
+        let last = format!("(SELECT max(number) FROM denials WHERE prefix IN ({places}))");
+        let sql = match until {
+            // It lasts from when it was made.
+            Some(until) => {
+                let until = until.max(now).as_millisecond();
+                format!("UPDATE denials SET for_s = max(0, ({until} - denied_at) / 1000) WHERE number = {last}")
+            }
+            None => format!("DELETE FROM denials WHERE number = {last}"),
+        };
         self.durably(|connection| {
-            let mut statement = connection.prepare_cached(
-                "DELETE FROM denials WHERE number IN (SELECT max(number) FROM denials WHERE prefix = ?1)",
-            )?;
-            for name in called {
-                statement.execute([name])?;
+            connection.execute(&sql, params_from_iter(called))?;
+            Ok(())
+        })
+    }
+
+    /// Has alerts ask for nothing any more of a source by one of these names.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub fn unask(&mut self, called: &[String], now: Timestamp) -> Result<(), CaseError> {
+        self.durably(|connection| {
+            for mut alert in query::asking(connection, called, now)? {
+                alert.unask(now);
+                alerts::write(connection, &alert, false)?;
             }
             Ok(())
         })

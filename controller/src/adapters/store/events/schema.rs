@@ -67,6 +67,8 @@ ALTER TABLE alerts ADD COLUMN dataset TEXT;
 ALTER TABLE alerts ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN target TEXT;
 UPDATE alerts SET touched = last_seen;
+UPDATE alerts SET target = json_extract(alert, '$.action_target')
+ WHERE json_valid(alert) AND json_extract(alert, '$.action') IN ('deny', 'limit');
 CREATE INDEX alerts_by_touch ON alerts (touched);
 CREATE INDEX alerts_by_target ON alerts (target) WHERE target IS NOT NULL;
 CREATE INDEX alerts_by_kind ON alerts (analyzer, severity, status, score DESC, last_seen DESC);

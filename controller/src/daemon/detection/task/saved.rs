@@ -136,7 +136,8 @@ impl Session<'_> {
         if events.is_empty() && left_out == 0 {
             return;
         }
-        if let Err((events, _)) = self.context.keeper.record(events, left_out) {
+        if let Err((events, left_out)) = self.context.keeper.record(events, left_out) {
+            self.gathered.leave_out(left_out);
             for event in events {
                 self.gathered.add(event);
             }

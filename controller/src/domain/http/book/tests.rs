@@ -169,8 +169,13 @@ fn the_strongest_action_stays_and_a_refusal_is_said() {
     let alert = book.get(id).unwrap();
     assert_eq!((alert.action_for_s, alert.action_until), (Some(3_600), Some(at(3_601))), "it is in force already");
     book.take_changed(at(2));
+    book.unask(&["192.0.2.7/32".to_owned()], at(2));
+    assert_eq!((book.get(id).unwrap().asks(at(2)), book.take_changed(at(4)).len()), (None, 1), "lifted by hand");
+    book.fold(&found, &deny(3_602), at(4));
+    assert_eq!(book.get(id).unwrap().asks(at(4)), asked(3_602), "found again");
+    book.take_changed(at(6));
     book.refused(id, "192.0.2.7/32 is protected", at(2));
-    let changed = book.take_changed(at(4)).remove(0).alert;
+    let changed = book.take_changed(at(8)).remove(0).alert;
     assert_eq!((changed.action, changed.action_until, changed.asked), (Action::Observe, None, None));
     assert_eq!(changed.refused.as_deref(), Some("192.0.2.7/32 is protected"));
 }

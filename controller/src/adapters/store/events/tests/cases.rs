@@ -1,6 +1,7 @@
 //! What people change, and what is called otherwise or erased.
 use super::*;
-use crate::domain::http::alert::TriageError;
+use crate::domain::http::alert::{Action, Asked, TriageError};
+use crate::domain::http::book::Taken;
 use crate::domain::http::dataset::{DatasetRequest, HuntRequest};
 use crate::domain::http::event::{Event, EventKind};
 use crate::domain::http::recorded::{self, Recorded};
@@ -63,6 +64,51 @@ fn who_is_put_to_a_hunt_is_found_by_it_and_a_hunt_must_exist() {
     assert!(matches!(store.delete_hunt("h1", false), Err(CaseError::NoHunt(_))));
     store.delete_dataset("d1", false).unwrap();
     assert!(matches!(store.delete_dataset("d1", false), Err(CaseError::NoDataset(_))));
+}
+
+#[test]
+fn alerts_that_ask_for_a_denial_are_found_by_their_target_until_somebody_lifts_it() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let denies = |number: u32, until: i64| {
+        let mut alert = alert(number, Severity::High);
+        let until = Some(at(until));
+        let (action, target) = (Action::Deny, Some("192.0.2.7/32".to_owned()));
+        let asked = until.map(|until| Asked { action, until });
+        alert.take(&Taken { action, target, for_s: Some(60), until, asked, refused: None });
+        alert
+    };
+    store.save(&new([denies(0, 100), denies(1, 200), denies(2, 300), alert(3, Severity::High)])).unwrap();
+    store.change_alerts(&[id(2)], &to(Status::FalsePositive), at(10), false).unwrap();
+    let called = ["192.0.2.7/32".to_owned(), "anon-0".to_owned()];
+    let asking = |store: &EventStore, now: i64| {
+        let asking = store.asking(&called, at(now)).unwrap();
+        asking.iter().map(|alert| alert.id).collect::<Vec<_>>()
+    };
+    assert_eq!(asking(&store, 50), [id(0), id(1)]);
+    assert_eq!(asking(&store, 150), [id(1)]);
+    store.unask(&called, at(50)).unwrap();
+    assert_eq!(asking(&store, 51), []);
+}
+
+#[test]
+fn one_past_denial_goes_or_ends_earlier_by_whatever_name_it_has() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let denial =
+        |who: &str, denied_at: i64| PastDenial { who: who.to_owned(), denied_at: at(denied_at), for_s: 86_400 };
+    let denials = vec![denial("192.0.2.7/32", 0), denial("192.0.2.9/32", 5), denial("anon-1", 10)];
+    store.save(&Save { denials, ..Save::default() }).unwrap();
+    let called = ["192.0.2.7/32".to_owned(), "anon-1".to_owned()];
+    store.denial_ends(&called, Some(at(3_610)), at(20)).unwrap();
+    let kept = |store: &EventStore| {
+        let denials = store.denials_since(at(-1)).unwrap();
+        denials.into_iter().map(|denial| (denial.who, denial.for_s)).collect::<Vec<_>>()
+    };
+    let (first, other) = (("192.0.2.7/32".to_owned(), 86_400), ("192.0.2.9/32".to_owned(), 86_400));
+    assert_eq!(kept(&store), [first.clone(), other.clone(), ("anon-1".to_owned(), 3_600)]);
+    store.denial_ends(&called, None, at(20)).unwrap();
+    assert_eq!(kept(&store), [first, other]);
 }
 
 #[test]
