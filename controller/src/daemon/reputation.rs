@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::answer::Decisions;
-pub(super) use self::answer::LIMITS;
+pub(super) use self::answer::{DENIALS, LIMITS};
 use super::keeper::Keeper;
 use crate::adapters::clock;
 use crate::adapters::store::{Privacy, Save, StoreError};
@@ -45,6 +45,8 @@ const WRITTEN_AT_ONCE: usize = 2_000;
 const SIGN_IN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// How long a task that failed is left alone.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// A difference to the time before by which the clock was set back.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(-1);
 /// The note that past answers are kept under.
 const ANSWERS: &str = "reputation answers";
 /// The part that problems are noted under.
@@ -219,6 +221,8 @@ struct Task {
     answers_changed: bool,
     /// When it was last looked.
     looked: Instant,
+    /// What time it last was: where it is earlier, the clock was set back.
+    time: Timestamp,
     /// When a sign-in last spoke for a source.
     signed_in: BTreeMap<Arc<str>, Timestamp>,
 }
@@ -237,6 +241,7 @@ impl Task {
             unsaved: Save::default(),
             answers_changed: false,
             looked: Instant::now(),
+            time: shared.detected.now().wall,
             signed_in: BTreeMap::new(),
         }
     }
@@ -530,6 +535,10 @@ impl Task {
         let mut save = std::mem::take(&mut self.unsaved);
         {
             let mut ledger = self.shared.detected.ledger();
+            if now.wall.duration_since(self.time) < SET_BACK {
+                ledger.set_back(now.wall);
+            }
+            self.time = now.wall;
             if self.shared.detected.is_steady(self.settings.reputation.limits.half_life_s) {
                 ledger.sweep(now.wall);
             }

@@ -1,14 +1,19 @@
 //! What alerts caused that were nothing is undone: in force is then only what others cause.
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::super::detection::{self, DENIALS, LIMITS, Triaged, Undone};
+use super::super::reputation;
 use super::super::ways::Ways;
 use super::CaseFault;
 use crate::adapters::clock;
 use crate::domain::decision::Enforcement;
 use crate::domain::guard::bare;
 use crate::domain::http::alert::{self, Action, Alert, AlertId};
+use crate::domain::http::source;
 use crate::sync::{Batch, Batched, Command, Put, SyncError};
 
 /// What was undone with alerts that were nothing.
@@ -19,19 +24,47 @@ pub(super) struct Lifted {
     /// What was lifted for the score.
     scores: Vec<IpNet>,
     users: Vec<String>,
-    /// What other alerts still ask for.
+    /// What is still in force against the same sources, on others' word.
     pub(super) remains: Vec<String>,
+    /// These sources.
+    still: BTreeSet<IpNet>,
     pub(super) score: Option<u8>,
 }
 
 impl Lifted {
     /// Prefixes and users that are denied or limited no longer.
     pub(super) fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.rules.iter().chain(&self.scores).map(ToString::to_string).collect();
+        let gone = self.rules.iter().chain(&self.scores).filter(|prefix| !self.still.contains(prefix));
+        let mut words: Vec<String> = gone.map(ToString::to_string).collect();
         words.extend(self.users.iter().cloned());
         words.sort();
         words.dedup();
         words
+    }
+
+    /// Notes what is in force against a source now, on the word of alerts and of its score.
+    fn remaining(&mut self, ways: &Ways, prefix: IpNet) {
+        let lists = [DENIALS, LIMITS, reputation::DENIALS, reputation::LIMITS];
+        let state = ways.shared.read();
+        let in_force: Vec<String> = lists
+            .into_iter()
+            .filter_map(|list| {
+                let entry = state.desired.named(list)?.entries.get(&prefix)?;
+                let verb = if matches!(list, LIMITS | reputation::LIMITS) { "limited" } else { "denied" };
+                let until = entry.expiry.map(|expiry| format!(" until {}", expiry.wall)).unwrap_or_default();
+                Some(format!("{} is {verb}{until}: {}", bare(prefix), entry.reason))
+            })
+            .collect();
+        drop(state);
+        // Of several alerts of one source the last says how it is.
+        let whose = format!("{} is ", bare(prefix));
+        self.remains.retain(|remaining| !remaining.starts_with(&whose));
+        if in_force.is_empty() {
+            self.still.remove(&prefix);
+        } else {
+            self.still.insert(prefix);
+        }
+        self.remains.extend(in_force);
     }
 }
 
@@ -45,6 +78,9 @@ pub(super) async fn lift(
     lifted: &mut Lifted,
 ) -> Result<(), CaseFault> {
     let mark = alert::mark(alert.id);
+    let mut touched: BTreeSet<IpNet> = BTreeSet::new();
+    let source = alert.source.as_ref().and_then(|source| source.parse::<IpAddr>().ok());
+    touched.extend(source.map(source::prefix));
     for (action, prefix) in caused(ways, alert, &mark) {
         let others = others(ways, prefix, cleared).await?;
         let remaining = others.iter().filter_map(|other| {
@@ -52,7 +88,7 @@ pub(super) async fn lift(
             Some((asked.until, other))
         });
         let remaining = remaining.max_by_key(|(until, _)| *until);
-        let (list, verb) = if action == Action::Limit { (LIMITS, "limited") } else { (DENIALS, "denied") };
+        let list = if action == Action::Limit { LIMITS } else { DENIALS };
         let batch = match remaining {
             Some((until, other)) => detection::batch(list, vec![(prefix, put(ways, list, prefix, until, other))]),
             None => Batch { remove: vec![prefix], ..detection::batch(list, Vec::new()) },
@@ -70,15 +106,11 @@ pub(super) async fn lift(
                 ways.keeper.ask(move |store| store.denial_ends(&called, until, now)).await?;
             }
         }
-        if changed > 0
-            && let Some((until, other)) = remaining
-        {
-            lifted.remains.push(format!("{} is {verb} until {until} for alert {}", bare(prefix), other.id));
-        }
+        touched.insert(prefix);
         if removed > 0 {
             lifted.rules.push(prefix);
             if action == Action::Deny {
-                limit_instead(ways, prefix, &others, actor, lifted).await?;
+                limit_instead(ways, prefix, &others, actor).await?;
             }
         }
     }
@@ -95,7 +127,11 @@ pub(super) async fn lift(
     if alert.source.is_some() {
         let cleared = ways.reputation.cleared(alert.clone()).await?;
         lifted.score = Some(lifted.score.unwrap_or(0).max(cleared.score));
+        touched.extend(&cleared.lifted);
         lifted.scores.extend(cleared.lifted);
+    }
+    for prefix in touched {
+        lifted.remaining(ways, prefix);
     }
     Ok(())
 }
@@ -154,24 +190,12 @@ fn put(ways: &Ways, list: &str, prefix: IpNet, until: Timestamp, other: &Alert) 
 }
 
 /// Who was denied needed no limit: where others ask for one, it has it now.
-async fn limit_instead(
-    ways: &Ways,
-    prefix: IpNet,
-    others: &[Alert],
-    actor: &str,
-    lifted: &mut Lifted,
-) -> Result<(), CaseFault> {
+async fn limit_instead(ways: &Ways, prefix: IpNet, others: &[Alert], actor: &str) -> Result<(), CaseFault> {
     let asked = others.iter().filter_map(|other| Some((other.asks(clock::now().wall)?, other)));
     let Some((asked, other)) = asked.max_by_key(|(asked, _)| asked.until) else { return Ok(()) };
-    if !is_listed(ways, LIMITS, prefix) {
-        if !detection::has_limit(&ways.shared) {
-            return Ok(());
-        }
+    if !is_listed(ways, LIMITS, prefix) && detection::has_limit(&ways.shared) {
         let batch = detection::batch(LIMITS, vec![(prefix, put(ways, LIMITS, prefix, asked.until, other))]);
         carried_out(ways, batch, actor).await?;
-    }
-    if is_listed(ways, LIMITS, prefix) {
-        lifted.remains.push(format!("{} is limited until {} for alert {}", bare(prefix), asked.until, other.id));
     }
     Ok(())
 }

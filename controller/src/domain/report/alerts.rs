@@ -113,7 +113,7 @@ pub struct UpdateReport {
     pub dry_run: bool,
     /// What is denied or limited no longer: prefixes, and users.
     pub lifted: Vec<String>,
-    /// What other alerts still ask for, in words.
+    /// What is still in force against the same sources, on others' word, in words.
     pub remains: Vec<String>,
     /// The score of the source after it; `null`: it was not touched.
     pub score: Option<u8>,
@@ -143,7 +143,7 @@ pub struct BulkReport {
     pub dry_run: bool,
     /// What is denied or limited no longer: prefixes, and users.
     pub lifted: Vec<String>,
-    /// What other alerts still ask for, in words.
+    /// What is still in force against the same sources, on others' word, in words.
     pub remains: Vec<String>,
 }
 

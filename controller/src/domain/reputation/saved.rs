@@ -41,6 +41,22 @@ impl Ledger {
         std::mem::take(&mut self.gone).into_iter().collect()
     }
 
+    /// The clock was set back to `now`: what is of the future since then is of now. It would not fade until then.
+    pub fn set_back(&mut self, now: Timestamp) {
+        let fresh = Self::new(self.limits);
+        let before = std::mem::replace(self, fresh);
+        let saved = before.sources.into_values().map(|entry| Saved {
+            lines: entry.lines.iter().cloned().collect(),
+            key: entry.who.key,
+            network: entry.who.network,
+            asn: entry.who.asn,
+        });
+        self.restore(saved.collect(), now);
+        self.gone.extend(before.gone);
+        self.overflowed = self.overflowed.saturating_add(before.overflowed);
+        self.changed.extend(self.sources.keys().cloned());
+    }
+
     /// Takes in what was written. What has faded `now`, contradicts itself, or has no room is gone; what there is already
     /// of a source is added to.
     pub fn restore(&mut self, saved: Vec<Saved>, now: Timestamp) {

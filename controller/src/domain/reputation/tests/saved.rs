@@ -146,3 +146,19 @@ fn with_another_half_life_all_is_written_again() {
     ledger.set_limits(Limits { most_sources: 9, half_life_s: 99 }, later(1));
     assert_eq!(ledger.take_changed(9).len(), 2);
 }
+
+#[test]
+fn what_is_of_the_future_once_the_clock_is_set_back_is_of_now_and_fades() {
+    let mut ledger = ledger();
+    ledger.add(&alert(1, 1, 40.0));
+    ledger.add(&Evidence { at: later(365), ..alert(2, 2, 40.0) });
+    assert_eq!(ledger.take_changed(10).len(), 2);
+    ledger.set_back(later(1));
+    check_sum(&ledger, 1, later(1), 20.0);
+    check_sum(&ledger, 2, later(1), 40.0);
+    check_sum(&ledger, 2, later(2), 20.0);
+    // It is written as it is now.
+    let written = ledger.take_changed(10);
+    assert_eq!(written.len(), 2);
+    assert!(written.iter().flat_map(|row| &row.lines).all(|line| line.at <= later(1) && line.last <= later(1)));
+}
