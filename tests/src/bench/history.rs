@@ -52,6 +52,8 @@ pub struct History {
     pub meanwhile_ms: Times,
     /// MiB of the database before and after.
     pub file_mib: [f64; 2],
+    /// How long the erasure of a user takes, who is looked for in all that is kept.
+    pub erased_ms: f64,
     /// MiB of memory the daemon has after.
     pub memory_mib: f64,
     /// Ten million forged sources in the ledger of reputation.
@@ -272,6 +274,11 @@ pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> R
         let total = status["summary"]["total_events"].as_u64()?;
         (total >= sent || begin.elapsed() > INGEST + Duration::from_secs(15)).then_some(total)
     });
+    let file_mib = [before, mib(&file)?];
+    let begin = Instant::now();
+    let erased = api.ask("POST", "/api/privacy/erase", json!({"user": "user5"}).to_string().as_bytes());
+    let erased_ms = milliseconds(begin.elapsed());
+    ensure!(erased.status == 200, "{}", erased.text());
     let seconds = INGEST.as_secs_f64();
     let meanwhile = meanwhile.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     #[expect(clippy::cast_precision_loss, reason = "events of some seconds")]
@@ -281,7 +288,8 @@ pub fn measure(rounds: usize, progress: &mut impl Write, stop: &AtomicBool) -> R
         kept_per_second: total.min(sent) as f64 / seconds,
         lost: sent.saturating_sub(total),
         meanwhile_ms: times(meanwhile),
-        file_mib: [before, mib(&file)?],
+        file_mib,
+        erased_ms,
         memory_mib: site.daemon().kibibytes("VmRSS") as f64 / 1_024.0,
         forged,
     })
@@ -322,7 +330,7 @@ pub fn print(measured: &History, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{:7.1} {:7.1} {:7.1}  {path}{over}", answered_ms.p50, answered_ms.p99, answered_ms.max)?;
     }
     let History { start_ms, kept_per_second, lost, meanwhile_ms, file_mib: [before, after], memory_mib, .. } = measured;
-    writeln!(out, "ready after {start_ms:.0} ms")?;
+    writeln!(out, "ready after {start_ms:.0} ms; a user erased in {:.0} ms", measured.erased_ms)?;
     writeln!(
         out,
         "{kept_per_second:.0} events a second kept ({PER_SECOND} sent), {lost} lost; questions meanwhile: {:.1} {:.1} {:.1}",
