@@ -112,9 +112,8 @@ pub(super) async fn ask<T: Send + 'static>(
         let why = "the alerts' database is not open; `weir status` says why, if it stays so";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why));
     };
-    let failed = |what: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, what);
-    let answer = tokio::task::spawn_blocking(move || question(&reader)).await;
-    answer.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    let answer = tokio::task::spawn_blocking(move || question(&reader)).await?;
+    answer.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 pub(super) async fn list(State(api): State<Api>, query: Query<AlertsQuery>) -> Result<Json<AlertList>, ApiError> {

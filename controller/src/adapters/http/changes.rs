@@ -46,8 +46,7 @@ pub(super) async fn apply(
 async fn put(api: &Api, peer: &Peer, confirm_s: Option<u64>, dry_run: bool) -> Result<Json<ConfigReport>, ApiError> {
     let reload = Arc::clone(&api.reload);
     let settings = tokio::task::spawn_blocking(move || reload())
-        .await
-        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+        .await?
         .map_err(|error| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     let actor = peer.actor();
     let report = api.sync.ask(|reply| Command::Apply(Arc::new(settings), confirm_s, dry_run, actor, reply)).await?;

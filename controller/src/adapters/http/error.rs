@@ -2,6 +2,7 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::task::JoinError;
 
 use crate::domain::guard::Refusal;
 use crate::domain::report::{Problem, ProblemHit, REFUSED, RejectRow};
@@ -52,6 +53,13 @@ impl From<SyncError> for ApiError {
             SyncError::Kernel(_) | SyncError::NotSaved(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
             SyncError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
         }
+    }
+}
+
+/// What was done off the workers broke off.
+impl From<JoinError> for ApiError {
+    fn from(error: JoinError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
 }
 

@@ -18,8 +18,7 @@ pub(super) async fn submit(State(api): State<Api>, body: Bytes) -> Result<Json<S
         return Err(ApiError::new(StatusCode::CONFLICT, why));
     }
     let now = clock::now().wall;
-    let read = tokio::task::spawn_blocking(move || submitted::read(&body, now)).await;
-    let read = read.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let read = tokio::task::spawn_blocking(move || submitted::read(&body, now)).await?;
     let submitted = read.map_err(|error| ApiError::bad_request(error.to_string()))?;
     let first = submitted.rejected.first().map(|rejected| rejected.why.clone());
     let report = SubmitReport {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
 
@@ -34,7 +33,7 @@ async fn list(api: &Api, kind: Kind) -> Response {
     let shared = api.shared.clone();
     match tokio::task::spawn_blocking(move || views::entries(&shared, kind)).await {
         Ok(rows) => Json::<Vec<EntryRow>>(rows).into_response(),
-        Err(error) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error) => ApiError::from(error).into_response(),
     }
 }
 

@@ -41,8 +41,7 @@ pub(super) async fn explain(State(api): State<Api>, Path(address): Path<String>)
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(ApiError::bad_request(format!("{address:?} is not an address; explain takes one, not a prefix")));
     };
-    let explained = tokio::task::spawn_blocking(move || views::explain(&api.shared, &api.policy, address)).await;
-    explained.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    Ok(Json(tokio::task::spawn_blocking(move || views::explain(&api.shared, &api.policy, address)).await?))
 }
 
 pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
@@ -50,8 +49,7 @@ pub(super) async fn config(State(api): State<Api>) -> Json<Vec<SettingRow>> {
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, ApiError> {
-    let text = tokio::task::spawn_blocking(move || scraped(&api)).await;
-    let text = text.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let text = tokio::task::spawn_blocking(move || scraped(&api)).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 

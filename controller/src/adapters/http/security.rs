@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::StatusCode;
 use ipnet::IpNet;
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
 
 use super::Api;
@@ -22,15 +22,12 @@ use crate::sync::{Add, Command, Remove};
 use crate::views;
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Json<SecurityStatus>, ApiError> {
-    let status = tokio::task::spawn_blocking(move || views::security::status(&api.shared)).await;
-    status.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    Ok(Json(spawn_blocking(move || views::security::status(&api.shared)).await?))
 }
 
 pub(super) async fn threat(State(api): State<Api>, Path(ip): Path<String>) -> Result<Json<Threat>, ApiError> {
     let address: IpAddr = ip.parse().map_err(|_error| ApiError::bad_request(format!("{ip:?} is not an address")))?;
-    let (shared, policy) = (api.shared.clone(), Arc::clone(&api.policy));
-    let threat = tokio::task::spawn_blocking(move || views::security::threat(&shared, &policy, address)).await;
-    threat.map(Json).map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    Ok(Json(spawn_blocking(move || views::security::threat(&api.shared, &api.policy, address)).await?))
 }
 
 pub(super) async fn allowed(State(api): State<Api>) -> Result<Json<Vec<IpEntry>>, ApiError> {
@@ -43,8 +40,7 @@ pub(super) async fn denied(State(api): State<Api>) -> Result<Json<Vec<IpEntry>>,
 
 async fn entries(api: &Api, kind: Kind) -> Result<Json<Vec<IpEntry>>, ApiError> {
     let shared = api.shared.clone();
-    let rows = tokio::task::spawn_blocking(move || views::entries(&shared, kind)).await;
-    let rows = rows.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let rows = spawn_blocking(move || views::entries(&shared, kind)).await?;
     let entry = |row: crate::domain::report::EntryRow| IpEntry {
         ip: row.prefix,
         reason: row.reason,

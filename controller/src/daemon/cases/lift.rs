@@ -83,11 +83,7 @@ pub(super) async fn lift(
     touched.extend(source.map(source::prefix));
     for (action, prefix) in caused(ways, alert, &mark) {
         let others = others(ways, prefix, cleared).await?;
-        let remaining = others.iter().filter_map(|other| {
-            let asked = other.asks(clock::now().wall).filter(|asked| asked.action == action)?;
-            Some((asked.until, other))
-        });
-        let remaining = remaining.max_by_key(|(until, _)| *until);
+        let remaining = alert::longest(&others, action, clock::now().wall);
         let list = if action == Action::Limit { LIMITS } else { DENIALS };
         let batch = match remaining {
             Some((until, other)) => detection::batch(list, vec![(prefix, put(ways, list, prefix, until, other))]),
@@ -191,10 +187,10 @@ fn put(ways: &Ways, list: &str, prefix: IpNet, until: Timestamp, other: &Alert) 
 
 /// Who was denied needed no limit: where others ask for one, it has it now.
 async fn limit_instead(ways: &Ways, prefix: IpNet, others: &[Alert], actor: &str) -> Result<(), CaseFault> {
-    let asked = others.iter().filter_map(|other| Some((other.asks(clock::now().wall)?, other)));
-    let Some((asked, other)) = asked.max_by_key(|(asked, _)| asked.until) else { return Ok(()) };
-    if !is_listed(ways, LIMITS, prefix) && detection::has_limit(&ways.shared) {
-        let batch = detection::batch(LIMITS, vec![(prefix, put(ways, LIMITS, prefix, asked.until, other))]);
+    let longest = alert::longest(others, Action::Limit, clock::now().wall);
+    let Some((until, other)) = longest else { return Ok(()) };
+    if !is_listed(ways, LIMITS, prefix) && detection::has_limit(&ways.shared, LIMITS) {
+        let batch = detection::batch(LIMITS, vec![(prefix, put(ways, LIMITS, prefix, until, other))]);
         carried_out(ways, batch, actor).await?;
     }
     Ok(())

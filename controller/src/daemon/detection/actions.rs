@@ -47,10 +47,10 @@ pub(in crate::daemon) fn batch(list: &str, put: Vec<(IpNet, Put)>) -> Batch {
     }
 }
 
-/// Whether the settings name a limit for the list of those that have the tighter one.
-pub(in crate::daemon) fn has_limit(shared: &Shared) -> bool {
+/// Whether the settings name a limit for a list of those that have the tighter one.
+pub(in crate::daemon) fn has_limit(shared: &Shared, list: &str) -> bool {
     let state = shared.read();
-    state.settings.floods.tight.is_some() || state.settings.profiles.contains_key(LIMITS)
+    state.settings.floods.tight.is_some() || state.settings.profiles.contains_key(list)
 }
 
 /// Why a source must not be denied or limited on this word, if it must not: the label of the reason, and in words.
@@ -180,7 +180,7 @@ impl Actions {
                 Action::Deny
             }
             Consequence::Limit { prefix, for_s, expiry } => {
-                if !has_limit(&self.shared) {
+                if !has_limit(&self.shared, LIMITS) {
                     let why = "no tighter limit is set: [limits.tight] says what it is".to_owned();
                     return Err(NotDone { alert, action: Action::Limit, prefix: *prefix, label: "no_limit", why });
                 }

@@ -1,4 +1,5 @@
 //! The task: lines and events in, alerts and decisions out, one after the other.
+mod people;
 mod saved;
 mod told;
 
@@ -16,7 +17,7 @@ use super::actions::{self, Actions, Answered, NotDone};
 use super::engine::{Matcher, OwnAnalyzers};
 use super::lines::Lines;
 use super::rules::Compiled;
-use super::{Context, Rejections, Told, Undone, Waiting};
+use super::{Context, Rejections, Waiting};
 use crate::adapters::logs::{self, Batch, Inputs};
 use crate::adapters::store::{Privacy, Save};
 use crate::adapters::{clock, random};
@@ -258,7 +259,7 @@ impl<'a> Session<'a> {
                 _ = record.tick() => self.record(),
                 _ = judge.tick() => self.tick(),
                 _ = open.tick(), if !self.is_open => self.take_up().await,
-                Some(told) = waiting.triaged.recv() => self.told(told).await,
+                Some(told) = waiting.triaged.recv() => self.by_people(told).await,
                 Some(events) = waiting.events.recv() => self.submitted(events),
                 Some(compiled) = waiting.rules.recv() => self.adopt(&compiled),
                 Some(batch) = self.batches.recv(), if self.inputs.is_some() => self.batch(&batch),
@@ -332,49 +333,6 @@ impl<'a> Session<'a> {
         // Who signed in rightly, here and now, has a good name.
         if class == Class::SignIn && !is_history && event.doubt.is_none() {
             self.context.reputation.signed_in(event.client, event.time);
-        }
-    }
-
-    /// People changed an alert or took it away, or had somebody forgotten.
-    async fn told(&mut self, told: Told) {
-        let triaged = match told {
-            Told::Triaged(triaged) => triaged,
-            Told::Unasked { names } => {
-                self.detector.alerts.unask(&names, clock::now().wall);
-                return;
-            }
-            Told::Asked { names, reply } => {
-                let _gone = reply.send(self.detector.alerts.of_target(&names).cloned().collect());
-                return;
-            }
-            Told::Erased { who, done } => {
-                self.detector.alerts.forget_about(&who);
-                self.detector.alerts.blot(&who);
-                for change in &mut self.unsaved.alerts {
-                    change.alert.blot(&who);
-                }
-                for name in who.names() {
-                    self.detector.responder.forget_name(name);
-                }
-                self.gathered.forget(&who);
-                // What waits is written before it is erased there, also what waits for what is being written.
-                self.record();
-                self.written().await;
-                self.write();
-                self.written().await;
-                let _gone = done.send(());
-                return;
-            }
-        };
-        if triaged.is_closed {
-            self.detector.alerts.forget(triaged.id);
-        }
-        let (now, responder) = (clock::now(), &mut self.detector.responder);
-        for Undone { action, prefix, until } in triaged.undone {
-            match until {
-                Some(until) => responder.shortened(action, prefix, until, now),
-                None => responder.lifted(action, prefix, now),
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::problem;
 use crate::adapters::clock;
-use crate::daemon::detection::guarded;
+use crate::daemon::detection::{guarded, has_limit};
 use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
 use crate::domain::reputation::{Answer, Answers, Assessment, Grade};
 use crate::domain::time::Now;
@@ -55,11 +55,9 @@ impl Decisions {
             Answer::Limit { for_s } => (LIMITS, for_s),
             Answer::Short { for_s } | Answer::Long { for_s } => (DENIALS, for_s),
         };
-        let has_limit = {
-            let state = self.shared.read();
-            state.settings.floods.tight.is_some() || state.settings.profiles.contains_key(LIMITS)
-        };
-        if guarded(&self.shared, prefix, &Origin::Reputation).is_some() || list == LIMITS && !has_limit {
+        if guarded(&self.shared, prefix, &Origin::Reputation).is_some()
+            || list == LIMITS && !has_limit(&self.shared, LIMITS)
+        {
             answers.lifted(key, boot);
             return;
         }

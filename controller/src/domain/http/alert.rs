@@ -418,6 +418,13 @@ pub fn reason(title: &str, detector: &str, id: AlertId) -> String {
     format!("{} ({}), {}", cut(title, REASON_CHARS), cut(detector, REASON_CHARS), mark(id))
 }
 
+/// Of alerts that ask `now` for this of their source, the one that asks for longest, and until when.
+pub fn longest(alerts: &[Alert], action: Action, now: Timestamp) -> Option<(Timestamp, &Alert)> {
+    let asking = alerts.iter().filter_map(|alert| Some((alert.asks(now)?, alert)));
+    let asking = asking.filter(|(asked, _)| asked.action == action).map(|(asked, alert)| (asked.until, alert));
+    asking.max_by_key(|(until, _)| *until)
+}
+
 /// What an entry that an alert caused is known by.
 pub fn mark(id: AlertId) -> String {
     format!("alert {id}")
