@@ -14,6 +14,7 @@ use super::paths::{self, Pattern};
 use super::tail::{Claims, Read, Tail};
 use super::watch::{Hub, Wake};
 use super::{Batch, FileInput, Noticing};
+use crate::adapters::clock;
 use crate::domain::http::follow::{Checkpoint, Unknown};
 
 /// How often everything is looked at where the kernel tells of changes: it cannot tell of all, such as those of folders
@@ -84,7 +85,7 @@ impl Files {
     }
 
     fn look(&mut self, all: bool) {
-        let now = Timestamp::now();
+        let now = clock::of_files();
         let dirty = self.wake.take();
         let all = all || dirty.all || !self.has_started;
         if all || dirty.names {
