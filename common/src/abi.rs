@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::{VERDICT_SLOTS, Verdict};
 
 /// Version of every layout in this file.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -58,6 +58,9 @@ pub const PORT_ROWS: usize = 256;
 
 /// Words of a slot's table of destination ports: a byte for each port of TCP, then of UDP.
 pub const PORT_WORDS: u32 = 2 * 65_536 / 8;
+
+/// Words of each slot's filter: a megabyte, so that it stays in a CPU's own cache.
+pub const FILTER_WORDS: u32 = 1 << 17;
 
 /// Bytes of a sampled frame that are kept.
 pub const SAMPLE_BYTES: usize = 96;
@@ -222,10 +225,10 @@ abi! {
     pub struct Layout: 96 {
         /// Keys the hashes, so that nobody can aim at a line.
         pub key: [u64; 2],
-        /// Which IPv4 addresses surely are in neither of the next two tables.
+        /// Which IPv4 addresses surely are in neither of the next two tables: its first word among those of all filters.
         pub filter_v4: u32,
-        /// Its lines; 0: there is none, and every address may be in them.
-        pub filter_v4_lines: u32,
+        /// Its words; 0: there is none, and every address may be in them.
+        pub filter_v4_words: u32,
         /// IPv4 addresses, by quotient.
         pub exact_v4: u32,
         /// Its lines; 0 or at least [`QUOTIENT_LINES`].
@@ -492,10 +495,21 @@ abi! {
         pub observed: Ruling,
         /// [`class_flag`] bits, and from bit 8 on which of [`Slot::source_limits`] its sources have.
         pub flags: u32,
+        /// All that is to know where nothing but the enforced ruling counts: its list (upper half) and the counter slot of
+        /// its verdict; 0: more than that counts.
+        pub plain: u32,
         /// Explicit padding.
-        pub reserved: u32,
-        /// Explicit padding.
-        pub reserved_too: u64,
+        pub reserved: u64,
+    }
+}
+
+impl ClassRow {
+    /// The row of these rulings and flags.
+    pub const fn new(enforced: Ruling, observed: Ruling, flags: u32) -> Self {
+        let verdict = if enforced.is_deny() { enforced.verdict_slot() } else { Verdict::Allowed.slot() };
+        let is_plain = flags == 0 && !enforced.is_none() && observed.is_none();
+        let plain = if is_plain { (enforced.list() as u32) << 16 | verdict } else { 0 };
+        Self { enforced, observed, flags, plain, reserved: 0 }
     }
 }
 

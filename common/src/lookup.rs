@@ -18,9 +18,9 @@ pub const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 pub const QUOTIENT_WAYS: usize = 20;
 /// Value in a quotient table that says: the spill has the true one.
 pub const QUOTIENT_SPILLED: u64 = 0xff;
-/// Addresses for each line of a filter: a little over six bits for each. With fewer, more of the forged sources come
-/// through; with more, less of the tables stays near.
-pub const FILTER_EACH: usize = 80;
+/// Addresses for each word of a filter: eight bits for each. With fewer, more of the forged sources come through; with
+/// more, less of the tables stays near.
+pub const FILTER_EACH: usize = 8;
 /// Entries of a line of a hashed table; its first word links to a line that goes on.
 pub const HASHED_WAYS: usize = 7;
 /// Lines of a hashed table that are looked at for one address.
@@ -101,10 +101,10 @@ pub fn v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32)
 #[inline(always)]
 fn exact_v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32) -> Result<u32, Fault> {
     let mixed = mix_v4(&layout.key, address);
-    if layout.filter_v4_lines != 0 {
-        let (line, word, bits) = filter(mixed, layout.filter_v4_lines);
-        let line = tables.line(lines, layout.filter_v4.wrapping_add(line)).ok_or(Fault)?;
-        if !line.words[tables.hide(word) as usize & 7] & bits != 0 {
+    if layout.filter_v4_words != 0 {
+        let (word, bits) = filter(mixed, layout.filter_v4_words);
+        let word = tables.filter_word(layout.filter_v4.wrapping_add(word)).ok_or(Fault)?;
+        if !word & bits != 0 {
             return Ok(0);
         }
     }
@@ -125,17 +125,17 @@ fn exact_v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u3
     find_hashed(tables, lines, layout.spill_v4.wrapping_add(line_of(mixed, layout.spill_v4_lines)), address)
 }
 
-/// Line, word and bits of a mixed IPv4 address in a filter of so many lines: an address that lacks one of its bits there
-/// is in no exact table.
+/// Word and bits of a mixed IPv4 address in a filter of so many words: an address that lacks one of its bits there is in
+/// no exact table.
 ///
 /// The filter is small enough to stay in a CPU's own cache where the tables are not, so it ends the look-up of a forged
 /// source at a tenth of the price. The bits are all in one word: what a look-up pays for is the line.
 #[inline(always)]
-pub const fn filter(mixed: u32, lines: u32) -> (u32, u32, u64) {
+pub const fn filter(mixed: u32, words: u32) -> (u32, u64) {
     // The product's upper bits depend on all of the mixed address.
     let spread = (mixed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let bits = 1 << ((spread >> 38) & 63) | 1 << ((spread >> 32) & 63) | 1 << ((spread >> 26) & 63);
-    (line_of(low(spread >> 32), lines), low(spread >> 44) & 7, bits)
+    let bits = 1 << (spread >> 58) | 1 << ((spread >> 52) & 63) | 1 << ((spread >> 46) & 63);
+    (line_of(mixed, words), bits)
 }
 
 /// A word of a table of words.

@@ -5,9 +5,9 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 
 use crate::abi::{
-    self, ClassRow, Control, CpuState, FLOW_LINES, FRAGMENT_CELLS, Layout, Line, NETWORK_SETS, NetworkSet, Offender,
-    OffenderKey, OverlayValue, PORT_LIMITS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word,
-    overlay_flag,
+    self, ClassRow, Control, CpuState, FILTER_WORDS, FLOW_LINES, FRAGMENT_CELLS, Layout, Line, NETWORK_SETS,
+    NetworkSet, Offender, OffenderKey, OverlayValue, PORT_LIMITS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
+    control_word, overlay_flag,
 };
 use crate::addr::Source;
 use crate::tables::{Asked, Buckets, Tables};
@@ -18,6 +18,8 @@ use zerocopy::FromZeros as _;
 pub struct ModelSlot {
     /// The address tables.
     pub lines: Vec<Line>,
+    /// The words of its filter.
+    pub filter: Vec<u64>,
     /// Class rows; 0 is the class of the unlisted.
     pub classes: Vec<ClassRow>,
     /// Rows of destination ports, by protocol (UDP or not) and port.
@@ -100,10 +102,12 @@ impl Model {
     }
 
     /// Puts address tables and class rows into a slot, as the kernel's writer does.
-    pub fn load(&mut self, slot: usize, layout: Layout, lines: &[Line], rows: &[ClassRow]) {
+    pub fn load(&mut self, slot: usize, layout: Layout, (lines, filter): (&[Line], &[u64]), rows: &[ClassRow]) {
         self.tables[slot].lines = lines.to_vec();
+        self.tables[slot].filter = filter.to_vec();
         self.tables[slot].classes = rows.to_vec();
-        self.slots[slot].layout = layout;
+        let filter_v4 = u32::try_from(slot).unwrap_or(0) * FILTER_WORDS;
+        self.slots[slot].layout = Layout { filter_v4, ..layout };
         for (near, row) in self.slots[slot].near_rows.iter_mut().zip(rows) {
             *near = *row;
         }
@@ -222,6 +226,10 @@ impl Tables for Model {
     }
     fn line(&self, slot: u32, index: u32) -> Option<&Line> {
         self.tables.get(slot as usize)?.lines.get(index as usize)
+    }
+    fn filter_word(&self, word: u32) -> Option<u64> {
+        let slot = self.tables.get((word / FILTER_WORDS) as usize)?;
+        slot.filter.get((word % FILTER_WORDS) as usize).copied()
     }
     fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
         self.tables.get(slot as usize)?.classes.get(class as usize)

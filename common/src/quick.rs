@@ -5,7 +5,7 @@
 //! left to the long way before anything is counted. The differential tests hold both against the reference.
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::abi::{Control, Slot, control_word, feature};
+use crate::abi::{Control, Slot, control_word, feature, low};
 use crate::addr::{self, Source};
 use crate::frame::Frame;
 use crate::judge::{COUNTED, LEFT, OPEN, Walk};
@@ -15,16 +15,36 @@ use crate::open::Open;
 use crate::tables::Tables;
 use crate::traffic::{self, Place};
 use crate::verdict::Verdict;
-use crate::walk::{self, Ipv4Header, Ipv6Header, protocol};
+use crate::walk::{self, Ipv6Header, protocol};
 
-/// An untagged Ethernet header, and the network header behind it.
+/// An untagged Ethernet header and an IPv4 header behind it, in words as large as what is asked of them at once.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
-struct Untagged<T> {
+struct Words {
+    addresses: [u8; 12],
+    /// Ethertype; version and header length, type of service, total length, number.
+    kind: [u8; 8],
+    /// Fragment, time to live, protocol.
+    rest: [u8; 4],
+    checksum: [u8; 2],
+    source: [u8; 4],
+    destination: [u8; 4],
+}
+
+/// The same with an IPv6 header.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+struct WordsV6 {
     addresses: [u8; 12],
     ethertype: [u8; 2],
-    network: T,
+    network: Ipv6Header,
 }
+
+/// The first two bytes of [`Words::kind`], read as they stand, of IPv6; the first three of IPv4 without options.
+const KIND_V6: u64 = 0xdd86;
+const KIND_V4: u64 = 0x45_0008;
+/// What of [`Words::rest`] says that a packet is a fragment, or the fragment of one.
+const FRAGMENT: u32 = 0xff3f;
 
 /// What a slot may ask for that is seen to here where nothing is said about the source; all else is for [`crate::open`].
 const SEEN_TO: u32 = feature::BUDGET_PASSES | feature::TRACK_SOURCES | feature::SOURCE_LIMIT;
@@ -37,30 +57,35 @@ pub(crate) fn judge<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &
 
 #[inline(always)]
 fn plain<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> Option<u32> {
-    let Untagged { ethertype, network: header, .. } = frame.read::<Untagged<Ipv4Header>>(0)?;
-    let ethertype = u16::from_be_bytes(ethertype);
-    if ethertype == walk::ETHERTYPE_IPV6 {
-        return v6(frame, tables, walk);
+    let header = frame.read::<Words>(0)?;
+    let kind = u64::from_le_bytes(header.kind);
+    if kind & 0xff_ffff != KIND_V4 {
+        if kind & 0xffff == KIND_V6 {
+            return v6(frame, tables, walk);
+        }
+        return None;
     }
-    let total_len = u32::from(u16::from_be_bytes(header.total_len));
-    let is_plain = ethertype == walk::ETHERTYPE_IPV4
-        && header.version_ihl == 0x45
-        && u16::from_be_bytes(header.fragment) << 2 == 0
-        && header.protocol != protocol::IGMP
-        && total_len >= walk::IPV4_LEN
-        && total_len + walk::ETHERNET_LEN <= frame.len();
-    let (source, destination) = (u32::from_be_bytes(header.source), u32::from_be_bytes(header.destination));
+    let rest = u32::from_le_bytes(header.rest);
+    let protocol = (rest >> 24) as u8;
+    if rest & FRAGMENT != 0 || protocol == protocol::IGMP {
+        return None;
+    }
+    let total_len = (low(kind >> 32) & 0xffff) as u16;
+    let total_len = u32::from(total_len.swap_bytes());
+    if total_len < walk::IPV4_LEN || total_len + walk::ETHERNET_LEN > frame.len() {
+        return None;
+    }
+    let (source, destination) = (u32::from_le_bytes(header.source), u32::from_le_bytes(header.destination));
     // 0/8, 127/8 and 224/3 cannot be sources; and what goes to 255.255.255.255 may be essential.
-    let first = source >> 24;
-    let is_odd = first.wrapping_sub(1) >= 223 || first == 127 || source == destination || destination == u32::MAX;
-    if !is_plain || is_odd {
+    let first = source & 0xff;
+    if first.wrapping_sub(1) >= 223 || first == 127 || source == destination || destination == u32::MAX {
         return None;
     }
     let (index, slot) = policy(tables)?;
     let lines = tables.lines(index)?;
-    let value = lookup::v4(tables, lines, &slot.layout, source).ok()?;
+    let value = lookup::v4(tables, lines, &slot.layout, source.swap_bytes()).ok()?;
     let place = Place {
-        protocol: header.protocol,
+        protocol,
         offset: walk::ETHERNET_LEN + walk::IPV4_LEN,
         end: walk::ETHERNET_LEN + total_len,
         fragment: 0,
@@ -70,7 +95,7 @@ fn plain<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -
 
 #[inline(always)]
 fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> Option<u32> {
-    let header = frame.read::<Untagged<Ipv6Header>>(0)?.network;
+    let header = frame.read::<WordsV6>(0)?.network;
     let end = walk::ETHERNET_LEN + walk::IPV6_LEN + u32::from(u16::from_be_bytes(header.payload_len));
     let is_plain = header.version_class >> 4 == 6
         && (header.next == protocol::TCP || header.next == protocol::UDP)
@@ -89,7 +114,7 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> O
     decide(frame, tables, walk, (index, slot), (lines, value), Source::V6(s), place)
 }
 
-/// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm, not all observed.
+/// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm.
 #[inline(always)]
 fn policy<T: Tables>(tables: &T) -> Option<(u32, &Slot)> {
     let control = Control::from_word(tables.control(control_word::CONTROL)?);
@@ -97,11 +122,7 @@ fn policy<T: Tables>(tables: &T) -> Option<(u32, &Slot)> {
     {
         return None;
     }
-    let slot = tables.slot(control.slot())?;
-    if slot.features & feature::OBSERVE_ALL != 0 {
-        return None;
-    }
-    Some((control.slot(), slot))
+    Some((control.slot(), tables.slot(control.slot())?))
 }
 
 /// The verdict by what the tables hold.
@@ -122,16 +143,15 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value).ok()?);
     }
     if class != 0 {
-        let row = tables.row(index, slot, class)?;
         // Who is protected, observed or limited otherwise is judged on the long way.
-        if row.flags != 0 || row.enforced.is_none() || !row.observed.is_none() {
+        let plain = tables.row(index, slot, class)?.plain;
+        if plain == 0 || slot.features & feature::OBSERVE_ALL != 0 {
             return None;
         }
-        let dropped = row.enforced.is_deny();
-        let verdict = if dropped { row.enforced.verdict_slot() } else { Verdict::Allowed.slot() };
-        walk.list = u32::from(row.enforced.list());
+        let verdict = plain & 0xffff;
+        walk.list = plain >> 16;
         tables.count_class(slot, index, class, bytes);
-        track(tables, slot, source.key(), bytes, dropped);
+        track(tables, slot, source.key(), bytes, verdict > Verdict::Fault.slot());
         if slot.sample_cost != 0 {
             return Some(verdict);
         }
@@ -145,6 +165,9 @@ fn decide<F: Frame + ?Sized, T: Tables>(
             tables.count_verdict(Verdict::Pass.slot(), bytes);
             return Some(Verdict::Pass.slot() | COUNTED);
         }
+    }
+    if slot.features & feature::OBSERVE_ALL != 0 {
+        return None;
     }
     let mut facts = traffic::of_network_only();
     if slot.features & feature::TRANSPORT != 0 {

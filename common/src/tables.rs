@@ -57,6 +57,8 @@ pub trait Tables {
     fn lines(&self, slot: u32) -> Option<Self::Lines>;
     /// One of the lines; which table it is part of, the slot's [`crate::abi::Layout`] says.
     fn line(&self, lines: Self::Lines, index: u32) -> Option<&Line>;
+    /// A word of the filters of all slots ([`crate::abi::Layout::filter_v4`]).
+    fn filter_word(&self, word: u32) -> Option<u64>;
     /// The slot's row for a class beyond the near ones.
     fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow>;
     /// The slot's row for a class.

@@ -2,6 +2,8 @@
 pub mod add;
 pub mod cost;
 pub mod floods;
+pub mod floor;
+
 pub mod follow;
 pub mod history;
 pub mod import;

@@ -47,6 +47,7 @@ pub struct Kernel {
     sizes: Sizes,
     control: Mapped<u64>,
     policy: Mapped<Slot>,
+    filters: Mapped<u64>,
     outer: HashMap<&'static str, OwnedFd>,
     class_hits: Vec<Option<(Mapped<Line>, u32)>>,
     overlay: Overlay,
@@ -103,6 +104,7 @@ impl Kernel {
             cpu,
             control: Mapped::words(fd("CONTROL")?.as_fd())?,
             policy: Mapped::new(fd("POLICY")?.as_fd())?,
+            filters: Mapped::new(fd("FILTERS")?.as_fd())?,
             outer,
             class_hits: (0..SLOTS).map(|_| None).collect(),
             overlay,
@@ -176,6 +178,9 @@ impl Kernel {
     fn install_slot(&mut self, index: u32, image: &SlotImage) -> Result<()> {
         let key = index.to_ne_bytes();
         self.inner("TABLES", key, array(&image.lines)?)?;
+        for (at, word) in (image.slot.layout.filter_v4 as usize..).zip(&image.filter) {
+            self.filters.write(at, *word);
+        }
         let rows: Vec<u8> = image.classes.as_bytes().to_vec();
         self.inner("CLASSES", key, array(&lines(&rows))?)?;
         let stride = image.slot.hits_stride;

@@ -44,6 +44,12 @@ fn least_recent(ctx: XdpContext) -> u32 {
     compared::least_recent(&ctx)
 }
 
+// The least that a look-up can be, for comparison.
+#[xdp]
+fn one_line(ctx: XdpContext) -> u32 {
+    compared::one_line(&ctx)
+}
+
 // What stands before them when they are measured.
 #[xdp]
 fn generate_v4(ctx: XdpContext) -> u32 {

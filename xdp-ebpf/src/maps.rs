@@ -15,8 +15,9 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
 use weir_common::abi::{
-    self, ClassRow, CpuState, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey,
-    OverlayValue, PORT_LIMITS, PORT_WORDS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally, control_word, low,
+    self, ClassRow, CpuState, FILTER_WORDS, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender,
+    OffenderKey, OverlayValue, PORT_LIMITS, PORT_WORDS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
+    control_word, low,
 };
 use weir_common::addr::Source;
 use weir_common::tables::{Asked, Buckets, Tables};
@@ -40,6 +41,9 @@ static POLICY: Array<Slot, NSLOTS, MMAPABLE> = Array::new();
 /// The address tables of each slot.
 #[btf_map]
 static TABLES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
+/// The filters before them, one for each slot; which one a slot has, its layout says.
+#[btf_map]
+static FILTERS: Array<u64, { NSLOTS * FILTER_WORDS as usize }, MMAPABLE> = Array::new();
 /// The class rows of each slot.
 #[btf_map]
 static CLASSES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
@@ -162,6 +166,12 @@ impl<'a> Maps<'a> {
     }
 }
 
+/// The first word of a line of a slot's address tables.
+#[inline(always)]
+pub(crate) fn word_of_line(slot: u32, line: u32) -> Option<u64> {
+    Some(TABLES.get(slot)?.get(line)?.words[0])
+}
+
 /// Buckets in a map, one a dimension.
 pub(crate) struct BucketsRef(*mut abi::Buckets);
 
@@ -233,6 +243,11 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn line(&self, lines: Self::Lines, index: u32) -> Option<&Line> {
         lines.get(index)
+    }
+
+    #[inline(always)]
+    fn filter_word(&self, word: u32) -> Option<u64> {
+        FILTERS.get(word).copied()
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
-use weir_common::abi::{ClassRow, Line, RUN_STEPS};
+use weir_common::abi::{ClassRow, RUN_STEPS};
 
 pub use self::classes::{Class, MAX_CLASSES, Member, Standing};
 use self::layout::{LayoutError, Tables};
@@ -154,7 +154,8 @@ pub enum BuildError {
 
 fn bytes(tables: &Tables, rows: usize) -> u64 {
     let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-    count(tables.lines.len() * size_of::<Line>()).saturating_add(count(rows * size_of::<ClassRow>()))
+    count(size_of_val(&*tables.lines) + size_of_val(&*tables.filter))
+        .saturating_add(count(rows * size_of::<ClassRow>()))
 }
 
 /// Makes the tables. `key` keys their hashes: who does not know it cannot aim at a line.

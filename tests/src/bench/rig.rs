@@ -82,6 +82,8 @@ pub enum Program {
     Empty,
     /// The program that counts sources in the kernel's own map of the least recently used, as others do.
     LeastRecent,
+    /// The program that reads one line of the tables, and does nothing with it but so much that it takes time.
+    OneLine,
 }
 
 /// The numbers that sources are drawn from.
@@ -123,6 +125,8 @@ pub struct Rig {
     weir: OwnedFd,
     empty: OwnedFd,
     least_recent: OwnedFd,
+    one_line: OwnedFd,
+    reading: Mapped<[u64; 4]>,
     behind: Option<Program>,
     generation: u64,
     /// What is drawn in between.
@@ -142,6 +146,7 @@ impl Rig {
         let weir = object.load_program()?.fd()?.as_fd().try_clone_to_owned()?;
         let empty = object.load_named("empty")?.fd()?.as_fd().try_clone_to_owned()?;
         let least_recent = object.load_named("least_recent")?.fd()?.as_fd().try_clone_to_owned()?;
+        let one_line = object.load_named("one_line")?.fd()?.as_fd().try_clone_to_owned()?;
         for family in Family::ALL {
             object.load_named(family.generator())?;
         }
@@ -151,6 +156,7 @@ impl Rig {
         let reader = KernelReader::new(open)?;
         let policy = Mapped::new(open("POLICY")?.as_fd())?;
         let draw = Mapped::new(open("GENERATOR")?.as_fd())?;
+        let reading = Mapped::new(open("ONE_LINE")?.as_fd())?;
         let next = open("NEXT")?;
         let mut rig = Self {
             writer: Arc::new(writer),
@@ -161,6 +167,8 @@ impl Rig {
             weir,
             empty,
             least_recent,
+            one_line,
+            reading,
             behind: None,
             generation: 0,
             shares: [Share::default(); 2],
@@ -231,6 +239,14 @@ impl Rig {
         }
     }
 
+    /// Has [`Program::OneLine`] read the lines of IPv4 addresses in force, and do so many steps of ten instructions besides.
+    pub fn read_one_line(&self, steps: u64) {
+        let slot = self.writer.descriptor().slot();
+        let layout = self.policy.read(slot as usize).map_or(abi::Layout::default(), |slot| slot.layout);
+        let lines = [layout.exact_v4, layout.exact_v4_lines].map(u64::from);
+        self.reading.write(0, [steps, u64::from(slot), lines[0], lines[1]]);
+    }
+
     /// Draws from the first number on again.
     pub fn restart_draws(&self) {
         self.draw.write(0, Draw { first: 0, count: 1, counter: 0, shares: [Share::default(); _] });
@@ -263,6 +279,7 @@ impl Rig {
             Program::Weir => &self.weir,
             Program::Empty => &self.empty,
             Program::LeastRecent => &self.least_recent,
+            Program::OneLine => &self.one_line,
         };
         let value = fd.as_raw_fd().to_ne_bytes();
         sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &value, 0).context("put a program behind")?;

@@ -22,6 +22,7 @@ use weir::domain::tables::{self, Capacity, Image};
 use weir_common::verdict::Verdict;
 
 use super::Args;
+use super::floor;
 use super::lists::{KEY, address};
 use super::memory::{self, Memory};
 use super::rig::{Extras, Family, Numbers, Program, Rig};
@@ -68,6 +69,8 @@ pub struct Tables {
     pub sizes: Vec<Size>,
     /// What a read of memory costs meanwhile.
     pub memory: Memory,
+    /// What a listed source of a million must cost.
+    pub floor: Vec<floor::Row>,
 }
 
 /// Prefixes of a list.
@@ -88,7 +91,7 @@ struct Lists {
 /// Where the kernel refuses something, and where a packet got another verdict than it must.
 pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &AtomicBool) -> Result<Tables> {
     let mut rig = Rig::load()?;
-    let mut tables = Tables { rows: Vec::new(), sizes: Vec::new(), memory: memory::measure(rounds) };
+    let mut tables = Tables { rows: Vec::new(), sizes: Vec::new(), memory: memory::measure(rounds), floor: Vec::new() };
     for lists in cases(args.full) {
         if !args.lists.is_empty() && !args.lists.iter().any(|text| lists.name.contains(text)) {
             continue;
@@ -111,6 +114,9 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
                 let packets = args.packets;
                 let work = Work { family: lists.family, numbers, packets, rounds: rounds + usize::from(warm) };
                 tables.rows.push(row(&mut rig, &lists.name, (sources, beside), &work, &answers)?);
+            }
+            if lists.name == MILLION_NAME && sources == "listed" {
+                tables.floor = floor::measure(&mut rig, numbers, args.packets, rounds, stop)?;
             }
         }
     }
@@ -137,6 +143,7 @@ fn highest() -> Result<abi::Limit> {
 }
 
 const MILLION: u64 = 1_000_000;
+const MILLION_NAME: &str = "1M v4 addresses";
 
 fn cases(full: bool) -> Vec<Lists> {
     let addresses =
@@ -162,7 +169,7 @@ fn cases(full: bool) -> Vec<Lists> {
         made("none, v6", Family::V6, vec![Vec::new()]),
         made("10k v4 addresses", Family::V4, vec![addresses(0, 10_000)]),
         made("100k v4 addresses", Family::V4, vec![addresses(0, 100_000)]),
-        made("1M v4 addresses", Family::V4, vec![million.clone()]),
+        made(MILLION_NAME, Family::V4, vec![million.clone()]),
         made("1M v4 addresses in 100 lists", Family::V4, parts(100, &million)),
         made("100k v4 CIDR", Family::V4, vec![hundred.clone()]),
         made("100k v4 CIDR as 250 countries", Family::V4, parts(250, &disjoint(&hundred))),
@@ -364,6 +371,9 @@ pub fn print(tables: &Tables, rounds: usize, packets: u32, out: &mut impl Write)
     }
     let Memory { near_ns, far_ns } = tables.memory;
     writeln!(out, "a read that the next one waits for: {near_ns} ns over 1 MiB, {far_ns} ns over 8 MiB")?;
+    if !tables.floor.is_empty() {
+        floor::print(&tables.floor, out)?;
+    }
     writeln!(out, "{:<36}  {:>10}  {:>10}  {:>7}", "lists", "memory", "build", "classes")?;
     for size in &tables.sizes {
         writeln!(out, "{:<36}  {:>6.1} MiB  {:>7.1} ms  {:>7}", size.lists, size.mib, size.build_ms, size.classes)?;

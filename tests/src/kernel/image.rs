@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weir::domain::tables::layout::{Flat, RUN, Values, lay_out};
 use weir_common::abi::{
-    self, ClassRow, Control, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot, class_flag,
-    control_word, feature, overlay_flag, ruling_flag,
+    self, ClassRow, Control, FILTER_WORDS, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot,
+    class_flag, control_word, feature, overlay_flag, ruling_flag,
 };
 use weir_common::addr::Source;
 use weir_common::lookup::run_word;
@@ -35,6 +35,8 @@ pub struct SlotImage {
     pub slot: Slot,
     /// Address tables.
     pub lines: Vec<Line>,
+    /// The words of their filter.
+    pub filter: Vec<u64>,
     /// Class rows.
     pub classes: Vec<ClassRow>,
     /// The row of each port of TCP, then of UDP; empty where no port leads anywhere.
@@ -72,7 +74,9 @@ impl Image {
     pub fn of(world: &World) -> Result<Self, TooManyEnds> {
         let mut slots = Vec::new();
         for policy in &world.slots {
-            slots.push(SlotImage::of(policy)?);
+            let mut slot = SlotImage::of(policy)?;
+            slot.slot.layout.filter_v4 = u32::try_from(slots.len()).expect("few slots") * FILTER_WORDS;
+            slots.push(slot);
         }
         if let Some(confirm) = world.confirm {
             let slot = &mut slots[world.in_force].slot;
@@ -104,6 +108,7 @@ impl Image {
         for (index, slot) in self.slots.iter().enumerate() {
             model.slots[index] = slot.slot;
             model.tables[index].lines.clone_from(&slot.lines);
+            model.tables[index].filter.clone_from(&slot.filter);
             model.tables[index].classes.clone_from(&slot.classes);
             for (place, row) in slot.ports.iter().enumerate().filter(|(_, row)| **row != 0) {
                 let port = u16::try_from(place % (1 << 16)).expect("sixteen bits");
@@ -249,7 +254,7 @@ impl SlotImage {
         for (near, row) in slot.near_rows.iter_mut().zip(&answers.classes) {
             *near = *row;
         }
-        Ok(Self { slot, lines: tables.lines, classes: answers.classes, ports })
+        Ok(Self { slot, lines: tables.lines, filter: tables.filter, classes: answers.classes, ports })
     }
 }
 
@@ -311,7 +316,7 @@ impl Answers {
         let mut classes = Vec::new();
         for step in &steps {
             let (enforced, observed) = (step.enforced, step.observed);
-            classes.push(self.class(ClassRow { enforced, observed, flags: guard.flags(), ..ClassRow::default() }));
+            classes.push(self.class(ClassRow::new(enforced, observed, guard.flags())));
         }
         let [first, after @ ..] = classes.as_slice() else { return Ok(0) };
         if after.is_empty() {

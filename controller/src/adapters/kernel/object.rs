@@ -19,10 +19,11 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/weir.bpf.o")));
 
 /// Names of all maps, in the object and as pins.
-pub const MAPS: [&str; 20] = [
+pub const MAPS: [&str; 21] = [
     "CONTROL",
     "POLICY",
     "TABLES",
+    "FILTERS",
     "CLASSES",
     "CLASS_HITS",
     "OVERLAY_V4",
@@ -46,10 +47,11 @@ pub const MAPS: [&str; 20] = [
 pub const SAMPLES: &str = "SAMPLES";
 
 /// Maps that a private instance shares with the running daemon's: policy, which it only reads.
-pub const POLICY_MAPS: [&str; 10] = [
+pub const POLICY_MAPS: [&str; 11] = [
     "POLICY",
     "PORTS",
     "TABLES",
+    "FILTERS",
     "CLASSES",
     "OVERLAY_V4",
     "OVERLAY_V6",

@@ -22,6 +22,7 @@ pub struct KernelPolicy {
     control: Mapped<u64>,
     policy: Mapped<Slot>,
     tables: OwnedFd,
+    filters: Mapped<u64>,
     classes: OwnedFd,
     overlay: [OwnedFd; 6],
 }
@@ -43,6 +44,7 @@ impl KernelPolicy {
             control: Mapped::words(open("CONTROL")?.as_fd())?,
             policy: Mapped::new(open("POLICY")?.as_fd())?,
             tables: open("TABLES")?,
+            filters: Mapped::new(open("FILTERS")?.as_fd())?,
             classes: open("CLASSES")?,
             overlay: all(OVERLAY)?,
         })
@@ -151,6 +153,9 @@ impl Tables for Question<'_> {
         let line: Line = get(Self::inner(&self.policy.tables, slot)?, &index).ok().flatten()?;
         let at = self.read.replace(self.read.get() + 1);
         Some(self.lines.get(at)?.get_or_init(|| line))
+    }
+    fn filter_word(&self, word: u32) -> Option<u64> {
+        self.policy.filters.read(word as usize)
     }
     fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
         let line: Line = get(Self::inner(&self.policy.classes, slot)?, &(class >> 1)).ok().flatten()?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use weir_common::abi::{
-    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS, PrefixV4,
-    PrefixV6, SLOTS, Slot, Tally, control_word,
+    ClassRow, Control, CpuState, FILTER_WORDS, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS,
+    PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
 };
 use weir_common::rate;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -37,6 +37,7 @@ const HITS_EACH: usize = size_of::<Line>() / size_of::<Tally>();
 pub struct KernelWriter {
     control: Mapped<u64>,
     policy: Mapped<Slot>,
+    filters: Mapped<u64>,
     outer: Vec<(&'static str, OwnedFd)>,
     exact_v4: Table<[u8; 4], OverlayValue>,
     exact_v6: Table<[u8; 16], OverlayValue>,
@@ -94,6 +95,7 @@ impl KernelWriter {
         let mut writer = Self {
             control: Mapped::words(control.as_fd()).map_err(failed("map the control words"))?,
             policy: Mapped::new(policy.as_fd()).map_err(failed("map the policy slots"))?,
+            filters: Mapped::new(get("FILTERS")?.as_fd()).map_err(failed("map the filters"))?,
             outer: Vec::new(),
             exact_v4: table(get("OVERLAY_V4")?)?,
             exact_v6: table(get("OVERLAY_V6")?)?,
@@ -169,9 +171,22 @@ impl KernelWriter {
     pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot, ports: &[u64]) -> Result<(), WriteError> {
         self.write_ports(slot, ports);
         descriptor.layout = image.tables.layout;
+        descriptor.layout.filter_v4 = self.free_filter(slot);
+        for (at, word) in (descriptor.layout.filter_v4 as usize..).zip(&image.tables.filter) {
+            self.filters.write(at, *word);
+        }
         let lines = filled(TABLES, image.tables.lines.len(), &image.tables.lines)?;
         self.put(slot, TABLES, lines.0.as_fd())?;
         self.put_rows(slot, &image.rows, descriptor)
+    }
+
+    /// The first word of a filter that no slot but this one has: there are as many as slots, and each has one at most.
+    fn free_filter(&self, slot: u32) -> u32 {
+        let others: Vec<u32> = (0..SLOTS)
+            .filter(|other| *other != slot)
+            .filter_map(|other| Some(self.slot(other)?.layout.filter_v4))
+            .collect();
+        (0..SLOTS).map(|filter| filter * FILTER_WORDS).find(|first| !others.contains(first)).unwrap_or(0)
     }
 
     /// Writes a generation that has the address tables of another slot, with rows of its own: lists were switched, none

@@ -139,7 +139,8 @@ impl Node {
 
     fn flip_to(&mut self, was_right: bool) {
         let Some((view, image)) = self.building.take() else { return };
-        self.model.load(view.slot, image.tables.layout, &image.tables.lines, &image.rows);
+        let tables = (&*image.tables.lines, &*image.tables.filter);
+        self.model.load(view.slot, image.tables.layout, tables, &image.rows);
         if was_right {
             self.check("before the flip");
         }

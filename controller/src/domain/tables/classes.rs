@@ -77,7 +77,7 @@ impl Standing {
         // Who must not be cut off is not slowed down more than others either.
         let is_guarded = class.flags & class_flag::GUARDED != 0;
         let limited = if is_guarded { 0 } else { class_flag::profile(profile) };
-        ClassRow { enforced: best(false), observed: best(true), flags: class.flags | limited, ..ClassRow::default() }
+        ClassRow::new(best(false), best(true), class.flags | limited)
     }
 
     /// The limit that sources on this list have; `None`: it is no list that limits. The first of several lists decides.

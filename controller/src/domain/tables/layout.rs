@@ -41,6 +41,9 @@ pub struct Values {
 pub struct Tables {
     /// All lines; the first belongs to no table.
     pub lines: Vec<Line>,
+    /// The words of the filter before the single addresses of IPv4; which of the kernel's filters they go to is for whoever
+    /// puts them there.
+    pub filter: Vec<u64>,
     /// Where each table is.
     pub layout: Layout,
 }
@@ -67,21 +70,22 @@ pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
     for again in 0..TRIES {
         // Nothing of a key that is given up is left in the next one: it may be weak in any of its parts.
         let key = if again == 0 { key } else { generation_key(key[0] ^ key[1].rotate_left(32), again) };
-        let mut made = Lines::new(values, key);
+        let mut made = Draft::new(values, key);
         if made.all(values)? {
-            return Ok(Tables { lines: made.lines, layout: made.layout });
+            return Ok(Tables { lines: made.lines, filter: made.filter, layout: made.layout });
         }
     }
     Err(LayoutError::NoKey)
 }
 
 /// Tables on the way.
-struct Lines {
+struct Draft {
     lines: Vec<Line>,
+    filter: Vec<u64>,
     layout: Layout,
 }
 
-impl Lines {
+impl Draft {
     fn new(values: &Values, key: [u64; 2]) -> Self {
         let runs = u32::try_from(values.runs.len()).unwrap_or(u32::MAX);
         let layout = Layout {
@@ -90,7 +94,7 @@ impl Lines {
             deep_from: values.classes.saturating_add(runs),
             ..Layout::default()
         };
-        Self { lines: vec![Line::default()], layout }
+        Self { lines: vec![Line::default()], filter: Vec::new(), layout }
     }
 
     /// Everything; `false` where the key is a bad one.

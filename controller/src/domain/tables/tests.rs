@@ -152,7 +152,7 @@ fn as_many_classes_as_there_are_numbers_fit_and_one_more_is_refused_with_its_lis
     let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
     assert_eq!(image.classes.len(), MAX_CLASSES);
     let mut model = Model::new();
-    model.load(0, image.tables.layout, &image.tables.lines, &image.rows);
+    model.load(0, image.tables.layout, (&image.tables.lines, &image.tables.filter), &image.rows);
     for (wide, set) in (0..=u8::MAX).flat_map(|wide| (0..=u8::MAX).map(move |set| (wide, set))) {
         let got = ask(&model, IpAddr::from([10, 0, wide, set]));
         let set = if (wide, set) == (255, 255) { 0 } else { set };

@@ -1,11 +1,11 @@
 //! Single addresses: by quotient where there are many, else hashed.
-use weir_common::abi::{Line, QUOTIENT_LINES, low};
+use weir_common::abi::{FILTER_WORDS, Line, QUOTIENT_LINES, low};
 use weir_common::addr;
 use weir_common::lookup::{
     self, FILTER_EACH, HASHED_STEPS, HASHED_WAYS, QUOTIENT_SPILLED, QUOTIENT_WAYS, hash_v6, line_of, mix_v4, quotient,
 };
 
-use super::Lines;
+use super::Draft;
 
 /// More addresses than this, whose values fit, are looked up by quotient: from here on its lines take less memory than
 /// hashed ones.
@@ -14,9 +14,9 @@ const QUOTIENT_FROM: usize = 300_000;
 /// Addresses for each 2 lines of a quotient table: 15.5 of 20 ways, so that one address in sixty finds its line full.
 const QUOTIENT_LOAD: usize = 31;
 
-/// So many addresses have a filter before them: with fewer, the tables themselves stay in a CPU's cache; with more, the
-/// filter does not.
-const FILTERED: std::ops::RangeInclusive<usize> = 50_000..=2 << 20;
+/// So many addresses have a filter before them: with fewer, the tables themselves stay in a CPU's cache; with more, there
+/// are less than five bits for each, and it lets one in ten through.
+const FILTERED: std::ops::RangeInclusive<usize> = 50_000..=FILTER_WORDS as usize * 13;
 
 /// Entries for each 5 hashed lines: a little more than half full.
 const HASHED_LOAD: usize = 21;
@@ -34,7 +34,7 @@ struct Hashed {
     value: u32,
 }
 
-impl Lines {
+impl Draft {
     /// IPv4; `false` where the key is a bad one.
     pub(super) fn exact_v4(&mut self, exact: &[(u32, u32)], word: impl Fn(u32) -> u32) -> bool {
         let mut spill = Vec::new();
@@ -78,13 +78,12 @@ impl Lines {
     }
 
     fn filter_v4(&mut self, exact: &[(u32, u32)]) {
-        let lines = u32::try_from(exact.len().div_ceil(FILTER_EACH)).unwrap_or(u32::MAX);
-        let first = self.lines.len();
-        (self.layout.filter_v4, self.layout.filter_v4_lines) = (self.next(), lines);
-        self.lines.resize(first + lines as usize, Line::default());
+        let words = u32::try_from(exact.len().div_ceil(FILTER_EACH)).unwrap_or(u32::MAX).min(FILTER_WORDS);
+        self.layout.filter_v4_words = words;
+        self.filter = vec![0; words as usize];
         for (address, _) in exact {
-            let (at, word, bits) = lookup::filter(mix_v4(&self.layout.key, *address), lines);
-            self.lines[first + at as usize].words[word as usize] |= bits;
+            let (at, bits) = lookup::filter(mix_v4(&self.layout.key, *address), words);
+            self.filter[at as usize] |= bits;
         }
     }
 

@@ -1,7 +1,7 @@
 //! IPv4 ranges: a word for each /18, which holds the answer or points to lines in order.
 use weir_common::lookup::{CHUNK_V4_BITS, VALUE_BITS, inline_word, search_word};
 
-use super::{Lines, line_of_words, padded};
+use super::{Draft, line_of_words, padded};
 
 const CHUNKS: u32 = 1 << (32 - CHUNK_V4_BITS);
 const CHUNK: u32 = 1 << CHUNK_V4_BITS;
@@ -9,7 +9,7 @@ const CHUNK: u32 = 1 << CHUNK_V4_BITS;
 /// Ranges that one line holds.
 const EACH: usize = 8;
 
-impl Lines {
+impl Draft {
     pub(super) fn ranges_v4(&mut self, ranges: &[(u32, u32)], word: impl Fn(u32) -> u32) {
         if ranges.iter().all(|(_, value)| *value == 0) {
             return;

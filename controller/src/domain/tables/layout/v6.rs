@@ -7,7 +7,7 @@ use weir_common::lookup::{CHUNK_V6_BITS, CHUNKS_V6, GROUP_V6, LINKED, VALUE_BITS
 
 use super::exact::halves;
 use super::v4::put;
-use super::{Lines, line_of_words, padded};
+use super::{Draft, line_of_words, padded};
 
 /// Ranges that a chunk's own line holds.
 const EACH: usize = 8;
@@ -24,7 +24,7 @@ const BELOW: u64 = (1 << CHUNK_V6_BITS) - 1;
 /// Ranges by one half of the address, from 0 on, with the words that tables hold.
 type Ranges = Vec<(u64, u32)>;
 
-impl Lines {
+impl Draft {
     /// Says how many /64s are looked into.
     pub(super) fn ranges_v6(&mut self, ranges: &[(u128, u32)], word: impl Fn(u32) -> u32) -> u32 {
         if ranges.iter().all(|(_, value)| *value == 0) {
