@@ -49,11 +49,10 @@ pub(crate) fn one_line(ctx: &XdpContext) -> u32 {
     let Some(word) = maps::word_of_line(low(*slot), low(line)) else { return xdp_action::XDP_ABORTED };
     let mut left = steps & STEPS;
     while left > 0 {
-        let (mut a, mut b) = (left, left);
         // SAFETY: arithmetic on registers.
         unsafe {
             asm!("{0} += 1", "{1} += 1", "{0} += 1", "{1} += 1", "{0} += 1", "{1} += 1",
-                inout(reg) a, inout(reg) b, options(nomem, nostack));
+                inout(reg) left => _, inout(reg) left => _, options(nomem, nostack));
         }
         left -= 1;
     }

@@ -95,7 +95,7 @@ pub fn measure(rounds: usize, packets: u32, progress: &mut impl Write, stop: &At
     let mut rows = Vec::new();
     for entries in ENTRIES {
         writeln!(progress, "cost: tables of {entries} addresses of each family")?;
-        rig.fill(&lists::denying(&(0..entries))?)?;
+        rig.fill(&lists::denying(&(0..entries), lists::KEY)?)?;
         for case in cases(entries) {
             super::go_on(stop)?;
             rows.push(row(&mut rig, &case, rounds, packets)?);

@@ -114,7 +114,7 @@ fn floods(text: &str) -> Result<Floods> {
 }
 
 fn listed() -> Result<Image> {
-    lists::denying(&(FIRST_LISTED..FIRST_LISTED + LISTED))
+    lists::denying(&(FIRST_LISTED..FIRST_LISTED + LISTED), lists::KEY)
 }
 
 /// The first number that is listed: none of them floods.

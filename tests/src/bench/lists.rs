@@ -23,11 +23,11 @@ pub fn address(family: Family, number: u64) -> IpNet {
     }
 }
 
-/// The tables of an imported deny list that holds the addresses of these numbers, of both families.
+/// The tables of an imported deny list that holds the addresses of these numbers, of both families, hashed by `key`.
 ///
 /// # Errors
 /// Where they do not fit.
-pub fn denying(numbers: &(impl Iterator<Item = u64> + Clone)) -> Result<Image> {
+pub fn denying(numbers: &(impl Iterator<Item = u64> + Clone), key: [u64; 2]) -> Result<Image> {
     let all = Family::ALL.into_iter().flat_map(|family| numbers.clone().map(move |number| address(family, number)));
     let mut desired = Desired::new();
     let id = desired.list_for("bench", Kind::Deny, &Origin::Operator)?;
@@ -35,7 +35,7 @@ pub fn denying(numbers: &(impl Iterator<Item = u64> + Clone)) -> Result<Image> {
         list.imported = Prefixes::new(all);
     }
     let capacity = Capacity { addresses: 10_000_000, prefixes: 1_000_000, bytes: 1 << 32 };
-    Ok(tables::build(&desired, &Guards::default(), capacity, 0, KEY)?)
+    Ok(tables::build(&desired, &Guards::default(), capacity, 0, key)?)
 }
 
 /// The text of a plain list of so many addresses, for `weir block import`.

@@ -295,12 +295,31 @@ impl Rig {
 pub fn put_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Result<u64> {
     let old = writer.descriptor().slot();
     let slot = (old + 1) % abi::SLOTS;
+    writer.write_slot(slot, image, descriptor(generation), &[])?;
+    flip(writer, old, slot, generation)
+}
+
+/// The same with the address tables in force, and the rows of `image`.
+///
+/// # Errors
+/// The system call's.
+pub fn put_rows_in_force(writer: &KernelWriter, image: &Image, generation: u64) -> Result<u64> {
+    let old = writer.descriptor().slot();
+    let slot = (old + 1) % abi::SLOTS;
+    writer.write_rows(slot, old, &image.rows, descriptor(generation), &[])?;
+    flip(writer, old, slot, generation)
+}
+
+fn descriptor(generation: u64) -> Slot {
     let mut descriptor = Slot::new_zeroed();
     descriptor.generation = generation;
     descriptor.features = feature::TRACK_SOURCES;
     descriptor.sample_cost = rate::cost(SAMPLES);
     descriptor.sample_window = descriptor.sample_cost * SAMPLES;
-    writer.write_slot(slot, image, descriptor, &[])?;
+    descriptor
+}
+
+fn flip(writer: &KernelWriter, old: u32, slot: u32, generation: u64) -> Result<u64> {
     writer.flip(Control::new(slot, generation, false));
     writer.retire(old)?;
     Ok(generation)

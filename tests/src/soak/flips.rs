@@ -10,8 +10,8 @@ use weir_common::verdict::Verdict;
 use crate::bench::lists;
 use crate::bench::rig::{self, Family, Numbers, Program, Rig};
 
-/// Addresses on both lists; as many are on the one only, and as many on the other.
-const PART: u64 = 5_000;
+/// Addresses on both lists; as many are on the one only, and as many on the other. So many that both have a filter.
+const PART: u64 = 60_000;
 
 /// Packets of one run. Starting one takes the kernel longer than 10,000 packets do, so that most flips would fall between
 /// short ones.
@@ -30,7 +30,9 @@ const KINDS: [(&str, Numbers, &[Verdict]); 3] = [
 /// Where a packet got a verdict that neither policy gives it.
 pub fn run(flips: u64, packets: u64, out: &mut impl Write, stop: &AtomicBool) -> Result<()> {
     let mut rig = Rig::load()?;
-    let images = [lists::denying(&(0..2 * PART))?, lists::denying(&(0..PART).chain(2 * PART..3 * PART))?];
+    // Keys of their own, as generations have them: what one writes into the other's tables or filter shows.
+    let [one, other] = [lists::KEY, lists::KEY.map(|word| !word)];
+    let images = [lists::denying(&(0..2 * PART), one)?, lists::denying(&(0..PART).chain(2 * PART..3 * PART), other)?];
     rig.fill(&images[1])?;
     let writer = rig.writer();
     let (judged, flipping, failed) = (AtomicU64::new(0), AtomicBool::new(true), AtomicBool::new(false));
@@ -45,8 +47,11 @@ pub fn run(flips: u64, packets: u64, out: &mut impl Write, stop: &AtomicBool) ->
         let mut flip = || {
             while (done < flips || judged.load(Ordering::Relaxed) < packets) && !failed.load(Ordering::Relaxed) {
                 super::go_on(stop)?;
+                // Each comes with tables of its own, then again with the tables there are.
                 let [one, other] = &images;
-                rig::put_in_force(&writer, if done % 2 == 0 { one } else { other }, done + 2)?;
+                let image = if done / 2 % 2 == 0 { one } else { other };
+                let put = if done % 2 == 0 { rig::put_in_force } else { rig::put_rows_in_force };
+                put(&writer, image, done + 2)?;
                 done += 1;
             }
             anyhow::Ok(())

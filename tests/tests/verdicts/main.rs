@@ -18,6 +18,7 @@ use weir_tests::reference::world::{Confirm, Live, World};
 use weir_tests::reference::{Outcome, Plant};
 
 mod answers;
+mod flips;
 mod limits;
 mod memory;
 
