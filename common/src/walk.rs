@@ -23,8 +23,8 @@ pub const MAX_NETWORK_OFFSET: u32 = ETHERNET_LEN + MAX_TAGS * TAG_LEN;
 pub(crate) const IPV4_LEN: u32 = 20;
 pub(crate) const IPV6_LEN: u32 = 40;
 
-pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
-pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_8021Q: u16 = 0x8100;
 const ETHERTYPE_8021AD: u16 = 0x88a8;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use weir_common::abi::{
-    ClassRow, Control, CpuState, FILTER_WORDS, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS,
-    PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
+    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS, PrefixV4,
+    PrefixV6, SLOTS, Slot, Tally, control_word,
 };
 use weir_common::rate;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -18,7 +18,7 @@ use super::map::{Mapped, Table};
 use super::sys;
 use crate::domain::decision::Kind;
 use crate::domain::overlay::{Key, Op};
-use crate::domain::tables::Image;
+use crate::domain::tables::{Image, free_filter};
 use crate::domain::time::MonotonicNs;
 
 /// The outer maps: one inner map per slot.
@@ -171,7 +171,7 @@ impl KernelWriter {
     pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot, ports: &[u64]) -> Result<(), WriteError> {
         self.write_ports(slot, ports);
         descriptor.layout = image.tables.layout;
-        descriptor.layout.filter_v4 = self.free_filter(slot);
+        descriptor.layout.filter_v4 = self.free_filter(slot)?;
         for (at, word) in (descriptor.layout.filter_v4 as usize..).zip(&image.tables.filter) {
             self.filters.write(at, *word);
         }
@@ -180,13 +180,17 @@ impl KernelWriter {
         self.put_rows(slot, &image.rows, descriptor)
     }
 
-    /// The first word of a filter that no slot but this one has: there are as many as slots, and each has one at most.
-    fn free_filter(&self, slot: u32) -> u32 {
-        let others: Vec<u32> = (0..SLOTS)
-            .filter(|other| *other != slot)
-            .filter_map(|other| Some(self.slot(other)?.layout.filter_v4))
-            .collect();
-        (0..SLOTS).map(|filter| filter * FILTER_WORDS).find(|first| !others.contains(first)).unwrap_or(0)
+    /// The first word of a filter that no slot but this one has.
+    ///
+    /// # Errors
+    /// Where a slot cannot be read: its filter could be in force.
+    fn free_filter(&self, slot: u32) -> Result<u32, WriteError> {
+        let missing = || failed("read the filters of the slots")(io::Error::from(io::ErrorKind::NotFound));
+        let mut others = [0; SLOTS as usize - 1];
+        for (filter, other) in others.iter_mut().zip((0..SLOTS).filter(|other| *other != slot)) {
+            *filter = self.slot(other).ok_or_else(missing)?.layout.filter_v4;
+        }
+        Ok(free_filter(&others))
     }
 
     /// Writes a generation that has the address tables of another slot, with rows of its own: lists were switched, none

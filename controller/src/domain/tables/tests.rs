@@ -6,10 +6,24 @@ use crate::domain::time::{BootSeconds, Expiry};
 use jiff::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
-use weir_common::abi::{NEAR_CLASSES, Slot};
+use weir_common::abi::{FILTER_WORDS, NEAR_CLASSES, SLOTS, Slot};
 use weir_common::addr::Source;
 use weir_common::judge::{Classification, classify};
 use weir_common::model::Model;
+
+#[test]
+fn a_slot_finds_a_filter_that_no_other_has() {
+    let all: Vec<u32> = (0..SLOTS).map(|filter| filter * FILTER_WORDS).collect();
+    for (one, two, three) in triples(&all) {
+        let free = free_filter(&[one, two, three]);
+        assert!(all.contains(&free) && ![one, two, three].contains(&free), "{free} beside {one}, {two}, {three}");
+    }
+}
+
+/// All triples, the same twice included.
+fn triples(all: &[u32]) -> impl Iterator<Item = (u32, u32, u32)> {
+    all.iter().flat_map(move |one| all.iter().flat_map(move |two| all.iter().map(move |three| (*one, *two, *three))))
+}
 
 const ROOM: Capacity = Capacity { addresses: 100_000, prefixes: 1000, bytes: 64 << 20 };
 const KEY: [u64; 2] = [0x5eed, 0xfeed];
