@@ -42,9 +42,7 @@ async fn a_long_log_is_caught_up_with_at_the_speed_of_reading() {
     const BLOCKS: usize = 128;
     let mut rig = Rig::new(&["access.log"], |root| append(&root.join("access.log"), b""));
     rig.until("access.log", |row| row.state == InputState::Following).await;
-    while rig.stored.is_empty() {
-        rig.take().await;
-    }
+    rig.take_checkpoint().await;
     rig.stop().await;
     let block: String = (0..20_000).map(|number| line(number, 0)).collect();
     for _ in 0..BLOCKS {

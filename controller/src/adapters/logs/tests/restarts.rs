@@ -81,12 +81,6 @@ async fn schedule(seed: u64) -> anyhow::Result<()> {
 }
 
 impl Rig {
-    async fn take_checkpoint(&mut self) {
-        while self.stored.is_empty() {
-            self.take().await;
-        }
-    }
-
     fn shift(&self) {
         for generation in (1..9).rev() {
             fs::rename(
