@@ -488,12 +488,11 @@ fn is_over<T: Tables>(tables: &T, expires_at_s: u32) -> bool {
 /// [`Fault`] where a table that should be there is not.
 #[inline(always)]
 pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) -> Result<Classification, Fault> {
-    let lines = tables.lines(index).ok_or(Fault)?;
     let value = match source {
-        Source::V4(a) => lookup::v4(tables, lines, &slot.layout, u32::from_be_bytes(a))?,
+        Source::V4(a) => lookup::v4(tables, index, &slot.layout, u32::from_be_bytes(a))?,
         Source::V6(a) => {
             let (upper, lower) = addr::halves(a);
-            lookup::v6(tables, lines, &slot.layout, upper, lower)?
+            lookup::v6(tables, index, &slot.layout, upper, lower)?
         }
     };
     let overlay = tables.control(control_word::OVERLAY).ok_or(Fault)?;
@@ -504,7 +503,7 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
     let mut class = 0;
     let mut row = ClassRow::default();
     if value != 0 {
-        class = tables.forget_half(9, lookup::live_class(tables, lines, &slot.layout, value)?);
+        class = tables.forget_half(9, lookup::live_class(tables, index, &slot.layout, value)?);
         row = *tables.row(index, slot, class).ok_or(Fault)?;
     }
     let class = tables.forget_half(10, class);

@@ -8,6 +8,7 @@
 
 pub mod abi;
 pub mod addr;
+pub mod area;
 pub mod frame;
 pub mod judge;
 mod limit;

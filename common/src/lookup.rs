@@ -6,6 +6,8 @@
 //!
 //! Comparisons over a line are arithmetic without branches: which word matches is as good as random, and a mispredicted
 //! branch costs more than the other words.
+use zerocopy::IntoBytes as _;
+
 use crate::abi::{Layout, Line, RUN_STEPS, low};
 use crate::tables::{Fault, Tables};
 
@@ -81,33 +83,45 @@ pub const fn line_of(hash: u32, lines: u32) -> u32 {
 /// # Errors
 /// [`Fault`] where a table is not as its layout says.
 #[inline(always)]
-pub fn v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32) -> Result<u32, Fault> {
-    let value = exact_v4(tables, lines, layout, address)?;
-    if value != 0 {
-        return Ok(value);
-    }
-    if layout.direct_v4 == 0 {
+pub fn v4<T: Tables>(tables: &T, slot: u32, layout: &Layout, address: u32) -> Result<u32, Fault> {
+    let mixed = mix_v4(&layout.key, address);
+    let is_exact = may_be_exact(tables, layout, mixed)?;
+    // Before the tables are looked for: most of a flood ends here.
+    if !is_exact && layout.direct_v4 == 0 {
         return Ok(0);
+    }
+    let lines = tables.lines(slot).ok_or(Fault)?;
+    if is_exact {
+        let value = exact_v4(tables, lines, layout, address, mixed)?;
+        if value != 0 {
+            return Ok(value);
+        }
+        if layout.direct_v4 == 0 {
+            return Ok(0);
+        }
     }
     let word = word_at(tables, lines, layout.direct_v4, address >> CHUNK_V4_BITS)?;
     let offset = u64::from(address) & ((1 << CHUNK_V4_BITS) - 1);
     if word >> 63 != 0 {
         return search(tables, lines, low(word), low(word >> 32) & 0x7fff_ffff, offset);
     }
-    Ok(low(inline_value(word, offset)))
+    Ok(low(inline_value(tables, word, offset)))
+}
+
+/// Whether something may be known of an IPv4 address by itself, by its mix.
+#[inline(always)]
+fn may_be_exact<T: Tables>(tables: &T, layout: &Layout, mixed: u32) -> Result<bool, Fault> {
+    if layout.filter_v4_words == 0 {
+        return Ok(layout.exact_v4_lines | layout.spill_v4_lines != 0);
+    }
+    let (word, bits) = filter(mixed, layout.filter_v4_words);
+    let word = tables.filter_word(layout.filter_v4.wrapping_add(word)).ok_or(Fault)?;
+    Ok(!word & bits == 0)
 }
 
 /// What is known of an IPv4 address by itself; 0: nothing.
 #[inline(always)]
-fn exact_v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32) -> Result<u32, Fault> {
-    let mixed = mix_v4(&layout.key, address);
-    if layout.filter_v4_words != 0 {
-        let (word, bits) = filter(mixed, layout.filter_v4_words);
-        let word = tables.filter_word(layout.filter_v4.wrapping_add(word)).ok_or(Fault)?;
-        if !word & bits != 0 {
-            return Ok(0);
-        }
-    }
+fn exact_v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32, mixed: u32) -> Result<u32, Fault> {
     let mut spilled = true;
     if layout.exact_v4_lines != 0 {
         let (line, tag) = quotient(mixed, layout.exact_v4_lines);
@@ -165,11 +179,11 @@ pub const fn search_word(first: u32, lines: u32) -> u64 {
 }
 
 #[inline(always)]
-const fn inline_value(word: u64, offset: u64) -> u64 {
+fn inline_value<T: Tables>(tables: &T, word: u64, offset: u64) -> u64 {
     let start = (word >> 42) & 0x3fff;
     let away = (offset ^ start) >> ((word >> 56) & 0xf);
     // All ones where nothing is left of the difference.
-    let inside = 0u64.wrapping_sub(away.wrapping_sub(1) >> 63);
+    let inside = 0u64.wrapping_sub(tables.hide_word(away.wrapping_sub(1) >> 63));
     let (yes, no) = (word & VALUE_MASK, (word >> 26) & 0xffff);
     no ^ ((no ^ yes) & inside)
 }
@@ -179,7 +193,8 @@ const fn inline_value(word: u64, offset: u64) -> u64 {
 /// # Errors
 /// [`Fault`] where a table is not as its layout says.
 #[inline(always)]
-pub fn v6<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, upper: u64, lower: u64) -> Result<u32, Fault> {
+pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: u64) -> Result<u32, Fault> {
+    let lines = tables.lines(slot).ok_or(Fault)?;
     if layout.exact_v6_lines != 0 {
         let hash = hash_v6(&layout.key, upper, lower);
         let line = layout.exact_v6.wrapping_add(line_of(low(hash >> 32), layout.exact_v6_lines));
@@ -239,10 +254,11 @@ pub const LINKED: u64 = u64::MAX;
 /// # Errors
 /// [`Fault`] where a run is not as long as it says.
 #[inline(always)]
-pub fn live_class<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, value: u32) -> Result<u32, Fault> {
+pub fn live_class<T: Tables>(tables: &T, slot: u32, layout: &Layout, value: u32) -> Result<u32, Fault> {
     if value < layout.runs_from {
         return Ok(value);
     }
+    let lines = tables.lines(slot).ok_or(Fault)?;
     let now = tables.boot_seconds();
     let mut at = value - layout.runs_from;
     let mut step = 0;
@@ -285,22 +301,25 @@ pub const fn run_parts(word: u64) -> (u32, u16, u16) {
 fn find_quotient<T: Tables>(tables: &T, line: &Line, tag: u64) -> u64 {
     let pattern = tag.wrapping_mul(LANES);
     let w = &line.words;
-    let ways = (zero_lanes(w[3] ^ pattern) >> 15)
-        | (zero_lanes(w[4] ^ pattern) >> 14)
-        | (zero_lanes(w[5] ^ pattern) >> 13)
-        | (zero_lanes(w[6] ^ pattern) >> 12)
-        | (zero_lanes(w[7] ^ pattern) >> 11);
+    // Known, the optimiser would make five constants of it, one for each shift.
+    let tops = tables.hide_word(LANE_TOPS);
+    let ways = (zero_lanes(w[3] ^ pattern, tops) >> 15)
+        | (zero_lanes(w[4] ^ pattern, tops) >> 14)
+        | (zero_lanes(w[5] ^ pattern, tops) >> 13)
+        | (zero_lanes(w[6] ^ pattern, tops) >> 12)
+        | (zero_lanes(w[7] ^ pattern, tops) >> 11);
     if ways == 0 {
         return 0;
     }
     let place = place_of_bit(ways & 0u64.wrapping_sub(ways));
-    (w[tables.hide(place >> 3) as usize & 3] >> (8 * (place & 7))) & 0xff
+    u64::from(w.as_bytes()[tables.hide(place) as usize & 31])
 }
 
-/// The top bit of the lowest 16-bit lane that is zero, and maybe of lanes above it; 0 where none is.
+/// The top bit of the lowest 16-bit lane that is zero, and maybe of lanes above it; 0 where none is. `tops` is
+/// [`LANE_TOPS`].
 #[inline(always)]
-const fn zero_lanes(word: u64) -> u64 {
-    word.wrapping_sub(LANES) & !word & LANE_TOPS
+const fn zero_lanes(word: u64, tops: u64) -> u64 {
+    word.wrapping_sub(LANES) & !word & tops
 }
 
 /// Which byte of a line holds the value of the way with this bit: the product's top five bits differ for all twenty, and
@@ -472,6 +491,8 @@ mod tests {
 
     #[test]
     fn an_inline_word_knows_inside_from_outside() {
+        let model = crate::model::Model::new();
+        let inline_value = |word, offset| inline_value(&model, word, offset);
         let word = inline_word(0x3ff_ffff, 7, 0x1230, 4);
         assert_eq!(inline_value(word, 0x1230), 0x3ff_ffff);
         assert_eq!(inline_value(word, 0x123f), 0x3ff_ffff);

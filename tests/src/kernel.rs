@@ -102,7 +102,7 @@ impl Kernel {
         };
         Ok(Self {
             cpu,
-            control: Mapped::words(fd("CONTROL")?.as_fd())?,
+            control: Mapped::new(fd("CONTROL")?.as_fd())?,
             policy: Mapped::new(fd("POLICY")?.as_fd())?,
             filters: Mapped::new(fd("FILTERS")?.as_fd())?,
             outer,

@@ -20,6 +20,7 @@ use weir_common::abi::{
     control_word, low,
 };
 use weir_common::addr::Source;
+use weir_common::area;
 use weir_common::tables::{Asked, Buckets, Tables};
 
 use crate::sockets;
@@ -34,16 +35,9 @@ const SIZED_AT_LOAD: usize = 1;
 
 type InnerArray<T> = Array<T, 1, { MMAPABLE | INNER }>;
 
-#[btf_map]
-static CONTROL: Array<[u64; control_word::COUNT], 1, MMAPABLE> = Array::new();
-#[btf_map]
-static POLICY: Array<Slot, NSLOTS, MMAPABLE> = Array::new();
 /// The address tables of each slot.
 #[btf_map]
 static TABLES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
-/// The filters before them, one for each slot; which one a slot has, its layout says.
-#[btf_map]
-static FILTERS: Array<u64, { NSLOTS * FILTER_WORDS as usize }, MMAPABLE> = Array::new();
 /// The class rows of each slot.
 #[btf_map]
 static CLASSES: ArrayOfMaps<InnerArray<Line>, NSLOTS> = ArrayOfMaps::new();
@@ -78,11 +72,6 @@ static FLOWS: Array<Line, SIZED_AT_LOAD> = Array::new();
 /// Eight cells to an element.
 #[btf_map]
 static FRAGMENTS: Array<Line, { FRAGMENT_CELLS as usize / 8 }> = Array::new();
-/// The byte of each destination port, slot by slot; eight words to an element.
-#[btf_map]
-static PORTS: Array<Line, { NSLOTS * PORT_WORDS as usize / 8 }, MMAPABLE> = Array::new();
-#[btf_map]
-static SHARED: Array<abi::Buckets, { PORT_LIMITS + 1 }, MMAPABLE> = Array::new();
 #[btf_map]
 static OFFENDERS: HashMap<OffenderKey, Offender, SIZED_AT_LOAD> = HashMap::new();
 #[btf_map]
@@ -100,6 +89,16 @@ static OVERLAY_STRIDE: u32 = 0;
 const CLOCK_COARSE: u32 = 0;
 /// [`CLOCK`]: the precise monotonic clock, ten times the cost.
 const CLOCK_PRECISE: u32 = 1;
+
+/// Where the area with this mark begins: the number that stands for it until the program is loaded. The verifier refuses a
+/// program in which it still does.
+#[inline(always)]
+fn address<const MARK: u64, T>() -> *mut T {
+    let place: u64;
+    // SAFETY: puts a number into a register.
+    unsafe { asm!("{0} = {1} ll", out(reg) place, const MARK, options(pure, nomem, nostack)) };
+    place as *mut T
+}
 
 #[inline(always)]
 fn constant(value: &'static u32) -> u32 {
@@ -154,15 +153,13 @@ fn tally(counter: *mut Tally, bytes: u64) {
 pub(crate) struct Maps<'a> {
     ctx: &'a XdpContext,
     cpu: *mut CpuState,
-    control: *const [u64; control_word::COUNT],
 }
 
 impl<'a> Maps<'a> {
-    /// The maps as this CPU sees them; `None` where it has no counters or there are no control words, which only wrongly
-    /// sized maps can cause.
+    /// The maps as this CPU sees them; `None` where it has no counters, which only wrongly sized maps can cause.
     #[inline(always)]
     pub(crate) fn new(ctx: &'a XdpContext) -> Option<Self> {
-        Some(Self { ctx, cpu: CPUS.get_ptr_mut(cpu())?, control: CONTROL.get_ptr(0)? })
+        Some(Self { ctx, cpu: CPUS.get_ptr_mut(cpu())? })
     }
 }
 
@@ -227,12 +224,15 @@ impl Tables for Maps<'_> {
             return None;
         }
         // SAFETY: a live map value, inside its bounds; volatile because user space writes it at any moment.
-        Some(unsafe { core::ptr::read_volatile(self.control.cast::<u64>().add(word as usize)) })
+        Some(unsafe { core::ptr::read_volatile(address::<{ area::CONTROL.mark }, u64>().add(word as usize)) })
     }
 
     #[inline(always)]
     fn slot(&self, slot: u32) -> Option<&Slot> {
-        POLICY.get(slot)
+        // Masked where the verifier sees it, whatever the optimiser knows of the number.
+        let slot = self.hide(slot) as usize & (NSLOTS - 1);
+        // SAFETY: a live map value, inside its bounds; slots in force never change.
+        Some(unsafe { &*address::<{ area::POLICY.mark }, Slot>().add(slot) })
     }
 
     #[inline(always)]
@@ -247,7 +247,12 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn filter_word(&self, word: u32) -> Option<u64> {
-        FILTERS.get(word).copied()
+        let word = self.hide(word);
+        if word >= SLOTS * FILTER_WORDS {
+            return None;
+        }
+        // SAFETY: a live map value, inside its bounds; a filter in force never changes.
+        Some(unsafe { address::<{ area::FILTERS.mark }, u64>().add(word as usize).read() })
     }
 
     #[inline(always)]
@@ -426,7 +431,12 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn shared_buckets(&self, index: u32) -> Option<BucketsRef> {
-        SHARED.get_ptr_mut(index).map(BucketsRef)
+        let index = self.hide(index) as usize;
+        if index > PORT_LIMITS {
+            return None;
+        }
+        // SAFETY: a live map value, inside its bounds.
+        Some(BucketsRef(unsafe { address::<{ area::SHARED.mark }, abi::Buckets>().add(index) }))
     }
 
     #[inline(always)]
@@ -440,10 +450,9 @@ impl Tables for Maps<'_> {
     fn port_row(&self, slot: u32, is_udp: bool, port: u32) -> u32 {
         let protocol = if is_udp { PORT_WORDS / 2 } else { 0 };
         let word = (slot & (SLOTS - 1)) * PORT_WORDS + protocol + (port >> 3 & 0x1fff);
-        let Some(line) = PORTS.get_ptr(word >> 3) else { return 0 };
-        let place = self.hide(word & 7) as usize & 7;
-        // SAFETY: a live map value of eight words.
-        let word = unsafe { line.cast::<u64>().add(place).read() };
+        let word = self.hide(word) & (SLOTS * PORT_WORDS - 1);
+        // SAFETY: a live map value, inside its bounds.
+        let word = unsafe { address::<{ area::PORTS.mark }, u64>().add(word as usize).read() };
         low(word >> ((port & 7) << 3)) & 0xff
     }
 

@@ -98,7 +98,13 @@ pub fn judge(files: &[Source]) -> Findings {
 
 fn current_abi(files: &[Source]) -> Option<Abi> {
     let text_of = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
-    Abi::of(text_of(abi::SOURCE)?, text_of(abi::VERDICTS)?)
+    let others =
+        files.iter().filter(|file| file.path != abi::SOURCE && abi::OTHERS.iter().any(|at| file.path.starts_with(at)));
+    let mut others: Vec<&Source> = others.collect();
+    others.sort_by_key(|file| &file.path);
+    let mut layouts: Vec<&str> = others.into_iter().map(|file| file.text.as_str()).collect();
+    layouts.push(text_of(abi::SOURCE)?);
+    Abi::of(&layouts, text_of(abi::VERDICTS)?)
 }
 
 /// Reads the repository and reports what breaks a rule; with `bless`, first records the kernel ABI as it is.
@@ -159,7 +165,7 @@ mod tests {
 
     fn repository() -> Vec<Source> {
         let layout = "pub const ABI_VERSION: u32 = 1;\n";
-        let lock = Abi::of(layout, "").unwrap().lock();
+        let lock = Abi::of(&[layout], "").unwrap().lock();
         vec![
             source("Cargo.toml", "[workspace]\nmembers = [\"common\"]\n"),
             source("common/Cargo.toml", "[package]\n[lints]\nworkspace = true\n"),
@@ -185,6 +191,8 @@ mod tests {
             source("docs/notes.md", concat!("see /ro", "ot/notes\n")),
             source("controller/rules/xss/a.yml", "title: a\n"),
             source(abi::LOCK, ""),
+            source("common/src/abi/counters.rs", "pub struct Tally(u64);\n"),
+            source("common/src/area.rs", "pub const CONTROL: Area = 1;\n"),
         ];
         for file in planted {
             let mut files = repository();

@@ -70,7 +70,7 @@ impl Machine {
         let mut object = Object::load(&sizes, Clock::Words, &HashMap::new()).context("load weir's maps, as root")?;
         object.load_program().context("load weir's program")?;
         let open = |name: &str| object.map_fd(name).map_err(std::io::Error::other);
-        let control = Mapped::words(open("CONTROL")?.as_fd()).context("map the control words")?;
+        let control = Mapped::new(open("CONTROL")?.as_fd()).context("map the control words")?;
         control.publish(control_word::SEED as usize, 1);
         let reader = KernelReader::new(open).context("map the counters")?;
         let writer = KernelWriter::new(open, cpus)?;

@@ -4,6 +4,9 @@ use super::code;
 /// Where the layouts are.
 pub const SOURCE: &str = "common/src/abi.rs";
 
+/// How the paths of other files begin that say where layouts are.
+pub const OTHERS: [&str; 2] = ["common/src/abi/", "common/src/area.rs"];
+
 /// Where the verdicts' counter slots are.
 pub const VERDICTS: &str = "common/src/verdict.rs";
 
@@ -23,8 +26,9 @@ impl Abi {
     /// The ABI these sources define; none when they name no `ABI_VERSION`.
     ///
     /// Comments, tests, line breaks and the version's own line do not count.
-    pub fn of(abi: &str, verdicts: &str) -> Option<Self> {
-        let shipped = code::shipped_with_literals(abi);
+    pub fn of(layouts: &[&str], verdicts: &str) -> Option<Self> {
+        let shipped: Vec<String> = layouts.iter().map(|text| code::shipped_with_literals(text)).collect();
+        let shipped = shipped.join("\n");
         let (_, version) = shipped.split_once("const ABI_VERSION: u32 =")?;
         let version = version.split(';').next()?.trim().parse().ok()?;
         let slots = code::shipped(verdicts);
@@ -95,7 +99,7 @@ mod tests {
     const SLOTS: &str = "pub const VERDICT_SLOTS: usize = 32;\npub enum Verdict {\n    Pass = 0,\n}\n";
 
     fn abi(layout: &str) -> Abi {
-        Abi::of(layout, SLOTS).unwrap()
+        Abi::of(&[layout], SLOTS).unwrap()
     }
 
     #[test]
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn renumbered_verdict_is_found() {
-        let renumbered = Abi::of(LAYOUT, &SLOTS.replace("= 0", "= 1")).unwrap();
+        let renumbered = Abi::of(&[LAYOUT], &SLOTS.replace("= 0", "= 1")).unwrap();
         assert!(renumbered.complaint(Some(&abi(LAYOUT))).is_some());
     }
 

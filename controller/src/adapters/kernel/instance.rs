@@ -143,7 +143,7 @@ impl Instance {
     /// The system call's.
     pub fn control(&self) -> io::Result<Mapped<u64>> {
         let fd: OwnedFd = sys::open_pin(&self.maps().join("CONTROL"))?;
-        Mapped::words(fd.as_fd())
+        Mapped::new(fd.as_fd())
     }
 
     /// Turns the bypass on or off. Works without the daemon.

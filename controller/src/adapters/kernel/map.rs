@@ -159,28 +159,23 @@ unsafe impl<T: Send> Send for Mapped<T> {}
 unsafe impl<T: Sync> Sync for Mapped<T> {}
 
 impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
-    /// Maps all elements of an array map created as memory-mapped.
+    /// Maps all elements of an array map created as memory-mapped; of one that has a single element, as many as that holds.
     ///
     /// # Errors
     /// `mmap`'s; `InvalidData` where the map's values have another size.
     pub fn new(map: BorrowedFd<'_>) -> io::Result<Self> {
         let info = sys::map_info(map)?;
         // The kernel pads elements to eight bytes.
-        let stride = size_of::<T>().next_multiple_of(8);
-        if info.value as usize != size_of::<T>()
-            || stride != size_of::<T>().max(info.value as usize).next_multiple_of(8)
-        {
+        let (size, stride) = (size_of::<T>(), size_of::<T>().next_multiple_of(8));
+        let is_one_of_many = info.entries == 1 && size == stride && (info.value as usize).is_multiple_of(size);
+        if info.value as usize != size && !is_one_of_many {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("array {} holds values of {} bytes, not of {}", info.id, info.value, size_of::<T>()),
             ));
         }
-        let len = info.entries as usize;
-        Self::over(map, len, stride * len)
-    }
-
-    fn over(map: BorrowedFd<'_>, len: usize, bytes: usize) -> io::Result<Self> {
-        let bytes = bytes.next_multiple_of(4096);
+        let len = if is_one_of_many { info.value as usize / size } else { info.entries as usize };
+        let bytes = (stride * len).next_multiple_of(4096);
         // SAFETY: a fresh mapping of a descriptor we hold, at an address the kernel chooses.
         let start = unsafe {
             libc::mmap(
@@ -244,20 +239,6 @@ impl<T: FromBytes + IntoBytes + Copy> Mapped<T> {
 }
 
 impl Mapped<u64> {
-    /// Maps an array of one element of several words, as those words.
-    ///
-    /// # Errors
-    /// `mmap`'s; `InvalidData` where the map is not of that kind.
-    pub fn words(map: BorrowedFd<'_>) -> io::Result<Self> {
-        let info = sys::map_info(map)?;
-        if info.entries != 1 || info.value % 8 != 0 {
-            let what =
-                format!("array {} holds {} values of {} bytes, not one of words", info.id, info.entries, info.value);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
-        Self::over(map, info.value as usize / 8, info.value as usize)
-    }
-
     /// Publishes a word: all earlier writes are visible to whoever sees it. `false` beyond the end.
     pub fn publish(&self, index: usize, value: u64) -> bool {
         let Some(word) = self.at(index) else { return false };

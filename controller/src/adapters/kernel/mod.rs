@@ -1,4 +1,5 @@
 //! The kernel: maps, program, links.
+mod areas;
 pub mod bpffs;
 pub mod instance;
 pub mod link;

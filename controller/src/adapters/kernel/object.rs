@@ -1,7 +1,7 @@
 //! The kernel object: embedded, sized, loaded, and its maps opened by name.
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::Map;
@@ -10,6 +10,7 @@ use aya::{Ebpf, EbpfLoader};
 use sha2::{Digest as _, Sha256};
 use weir_common::abi::{FLOW_LINES, NETWORK_SETS, SOURCE_SETS};
 
+use super::areas::Areas;
 use super::sys;
 
 /// The object, aligned as the ELF parser wants it.
@@ -125,6 +126,7 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Object {
     ebpf: Ebpf,
+    areas: Areas,
     program: &'static str,
 }
 
@@ -186,8 +188,10 @@ impl Object {
         for (name, path) in pins {
             loader.map_pin_path(name, path.clone());
         }
-        let ebpf = loader.load(&OBJECT.0).map_err(Box::new)?;
-        Ok(Self { ebpf, program: "weir" })
+        let areas = Areas::open(pins)?;
+        let ebpf = loader.load(areas.put_into(&OBJECT.0)?.bytes()).map_err(Box::new)?;
+        areas.pin(pins)?;
+        Ok(Self { ebpf, areas, program: "weir" })
     }
 
     /// Has the verifier check a program of the object and loads it.
@@ -230,6 +234,13 @@ impl Object {
     /// # Errors
     /// [`LoadError::Missing`] and the system call's.
     pub fn map_fd(&self, name: &str) -> Result<OwnedFd, LoadError> {
+        let shared = |fd: BorrowedFd<'_>| {
+            let failed = |error| LoadError::Io { what: format!("share the descriptor of map {name}"), error };
+            fd.try_clone_to_owned().map_err(failed)
+        };
+        if let Some(area) = self.areas.fd(name) {
+            return shared(area);
+        }
         let map = self.ebpf.map(name).ok_or_else(|| LoadError::Missing(format!("map {name}")))?;
         let (Map::Array(data)
         | Map::HashMap(data)
@@ -240,10 +251,7 @@ impl Object {
         else {
             return Err(LoadError::Missing(format!("map {name} of the expected kind")));
         };
-        data.fd()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|error| LoadError::Io { what: format!("share the descriptor of map {name}"), error })
+        shared(data.fd().as_fd())
     }
 
     /// Takes the whole object, for aya's own interfaces.

@@ -41,7 +41,7 @@ impl KernelPolicy {
             fds.try_into().map_err(|fds: Vec<OwnedFd>| io::Error::other(format!("{} maps of 6", fds.len())))
         };
         Ok(Self {
-            control: Mapped::words(open("CONTROL")?.as_fd())?,
+            control: Mapped::new(open("CONTROL")?.as_fd())?,
             policy: Mapped::new(open("POLICY")?.as_fd())?,
             tables: open("TABLES")?,
             filters: Mapped::new(open("FILTERS")?.as_fd())?,

@@ -72,7 +72,7 @@ impl KernelReader {
             Mapped::new(fd)
         }
         Ok(Arc::new(Self {
-            control: Mapped::words(open("CONTROL")?.as_fd())?,
+            control: Mapped::new(open("CONTROL")?.as_fd())?,
             cpus: map(open("CPUS")?.as_fd())?,
             sources: map(open("SOURCES")?.as_fd())?,
             overlay_hits: map(open("OVERLAY_HITS")?.as_fd())?,

@@ -89,10 +89,22 @@ fn owned(fd: i32) -> OwnedFd {
 /// # Errors
 /// The system call's: no privilege, no memory, sizes the kernel refuses.
 pub fn inner_array_create(name: &str, value: u32, entries: u32) -> io::Result<OwnedFd> {
+    const INNER_MAP: u32 = 1 << 12;
+    memory_create(name, value, entries, INNER_MAP)
+}
+
+/// Creates a memory-mapped array of one element.
+///
+/// # Errors
+/// As [`inner_array_create`].
+pub fn array_create(name: &str, value: u32) -> io::Result<OwnedFd> {
+    memory_create(name, value, 1, 0)
+}
+
+fn memory_create(name: &str, value: u32, entries: u32, flags: u32) -> io::Result<OwnedFd> {
     const ARRAY: u32 = 2;
     const MMAPABLE: u32 = 1 << 10;
-    const INNER_MAP: u32 = 1 << 12;
-    let flags = MMAPABLE | INNER_MAP;
+    let flags = flags | MMAPABLE;
     let mut attr = Attr::new().u32(0, ARRAY).u32(4, 4).u32(8, value).u32(12, entries).u32(16, flags);
     for (at, byte) in name.bytes().take(15).enumerate() {
         attr.0[28 + at] = byte;

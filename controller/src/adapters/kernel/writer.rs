@@ -93,7 +93,7 @@ impl KernelWriter {
         let control = get("CONTROL")?;
         let hits = get("OVERLAY_HITS")?;
         let mut writer = Self {
-            control: Mapped::words(control.as_fd()).map_err(failed("map the control words"))?,
+            control: Mapped::new(control.as_fd()).map_err(failed("map the control words"))?,
             policy: Mapped::new(policy.as_fd()).map_err(failed("map the policy slots"))?,
             filters: Mapped::new(get("FILTERS")?.as_fd()).map_err(failed("map the filters"))?,
             outer: Vec::new(),

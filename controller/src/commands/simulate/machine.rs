@@ -111,7 +111,7 @@ impl Machine {
             "the pinned overlay has {counters} counters, not {} for each of {cpus} CPUs: it belongs to another version",
             sizes.overlay_counters()
         );
-        let control = Mapped::words(open("CONTROL")?.as_fd()).context("map the pinned control words")?;
+        let control = Mapped::new(open("CONTROL")?.as_fd()).context("map the pinned control words")?;
         let policy = Mapped::new(open("POLICY")?.as_fd()).context("map the pinned policy slots")?;
         let pins = POLICY_MAPS.iter().map(|name| (*name, folder.join(name))).collect();
         let mut machine = Self::load(&sizes, &pins)?;
@@ -141,7 +141,7 @@ impl Machine {
         let mut object = Object::load(sizes, Clock::Words, pins).map_err(|error| explained(error.into()))?;
         object.load_program().map_err(|error| explained(error.into()))?;
         let open = |name: &str| object.map_fd(name).map_err(std::io::Error::other);
-        let control = Mapped::words(open("CONTROL")?.as_fd()).context("map the control words")?;
+        let control = Mapped::new(open("CONTROL")?.as_fd()).context("map the control words")?;
         // Chosen here, so that a capture is judged the same way each time.
         control.publish(control_word::SEED as usize, 1);
         let reader = KernelReader::new(open).context("map the counters")?;
