@@ -30,14 +30,26 @@ impl Source {
     #[inline(always)]
     pub const fn key(self) -> SourceKey {
         match self {
-            Self::V4(a) => SourceKey(SourceKey::V4_SPACE | u32::from_be_bytes(a) as u64),
-            Self::V6(a) => SourceKey(halves(a).0),
+            Self::V4(a) => SourceKey::v4(u32::from_be_bytes(a)),
+            Self::V6(a) => SourceKey::v6(halves(a).0),
         }
     }
 }
 
 impl SourceKey {
     const V4_SPACE: u64 = 0xffff_ffff_0000_0000;
+
+    /// The key of an IPv4 address.
+    #[inline(always)]
+    pub const fn v4(address: u32) -> Self {
+        Self(Self::V4_SPACE | address as u64)
+    }
+
+    /// The key of the /64 with this upper half.
+    #[inline(always)]
+    pub const fn v6(upper: u64) -> Self {
+        Self(upper)
+    }
 
     /// The key as stored in the maps.
     #[inline(always)]

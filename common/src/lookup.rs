@@ -85,21 +85,24 @@ pub const fn line_of(hash: u32, lines: u32) -> u32 {
 #[inline(always)]
 pub fn v4<T: Tables>(tables: &T, slot: u32, layout: &Layout, address: u32) -> Result<u32, Fault> {
     let mixed = mix_v4(&layout.key, address);
-    let is_exact = may_be_exact(tables, layout, mixed)?;
-    // Before the tables are looked for: most of a flood ends here.
-    if !is_exact && layout.direct_v4 == 0 {
-        return Ok(0);
-    }
-    let lines = tables.lines(slot).ok_or(Fault)?;
-    if is_exact {
-        let value = exact_v4(tables, lines, layout, address, mixed)?;
-        if value != 0 {
-            return Ok(value);
-        }
+    if !may_be_exact(tables, layout, mixed)? {
+        // Before the tables are looked for: most of a flood ends here.
         if layout.direct_v4 == 0 {
             return Ok(0);
         }
+        return range_v4(tables, tables.lines(slot).ok_or(Fault)?, layout, address);
     }
+    let lines = tables.lines(slot).ok_or(Fault)?;
+    let value = exact_v4(tables, lines, layout, address, mixed)?;
+    if value != 0 || layout.direct_v4 == 0 {
+        return Ok(value);
+    }
+    range_v4(tables, lines, layout, address)
+}
+
+/// What is known of the ranges an IPv4 address is in.
+#[inline(always)]
+fn range_v4<T: Tables>(tables: &T, lines: T::Lines, layout: &Layout, address: u32) -> Result<u32, Fault> {
     let word = word_at(tables, lines, layout.direct_v4, address >> CHUNK_V4_BITS)?;
     let offset = u64::from(address) & ((1 << CHUNK_V4_BITS) - 1);
     if word >> 63 != 0 {

@@ -6,7 +6,7 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::abi::{Control, Slot, control_word, feature, low};
-use crate::addr::{self, Source};
+use crate::addr::{self, SourceKey};
 use crate::frame::Frame;
 use crate::judge::{COUNTED, LEFT, OPEN, Walk};
 use crate::limit::{self, track};
@@ -82,14 +82,15 @@ fn plain<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -
         return None;
     }
     let (index, slot) = policy(tables)?;
-    let value = lookup::v4(tables, index, &slot.layout, source.swap_bytes()).ok()?;
+    let source = source.swap_bytes();
+    let value = lookup::v4(tables, index, &slot.layout, source).ok()?;
     let place = Place {
         protocol,
         offset: walk::ETHERNET_LEN + walk::IPV4_LEN,
         end: walk::ETHERNET_LEN + total_len,
         fragment: 0,
     };
-    decide(frame, tables, walk, (index, slot), value, Source::V4(header.source), place)
+    decide(frame, tables, walk, (index, slot), value, (SourceKey::v4(source), false), place)
 }
 
 #[inline(always)]
@@ -110,7 +111,7 @@ fn v6<F: Frame + ?Sized, T: Tables>(frame: &F, tables: &T, walk: &mut Walk) -> O
     let value = lookup::v6(tables, index, &slot.layout, upper, lower).ok()?;
     let offset = walk::ETHERNET_LEN + walk::IPV6_LEN;
     let place = Place { protocol: header.next, offset, end, fragment: 0 };
-    decide(frame, tables, walk, (index, slot), value, Source::V6(s), place)
+    decide(frame, tables, walk, (index, slot), value, (SourceKey::v6(upper), true), place)
 }
 
 /// The slot in force, if there is nothing beside it: no bypass, no overlay, no confirm.
@@ -132,7 +133,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     walk: &mut Walk,
     (index, slot): (u32, &Slot),
     value: u32,
-    source: Source,
+    (key, is_v6): (SourceKey, bool),
     place: Place,
 ) -> Option<u32> {
     let bytes = u64::from(frame.len());
@@ -150,7 +151,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
         let verdict = plain & 0xffff;
         walk.list = plain >> 16;
         tables.count_class(slot, index, class, bytes);
-        track(tables, slot, source.key(), bytes, verdict > Verdict::Fault.slot());
+        track(tables, slot, key, bytes, verdict > Verdict::Fault.slot());
         if slot.sample_cost != 0 {
             return Some(verdict);
         }
@@ -159,7 +160,7 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     }
     let mut own = 0;
     if slot.features & !SEEN_TO == 0 {
-        own = limit::unlisted(tables, slot, source.key(), bytes);
+        own = limit::unlisted(tables, slot, key, bytes);
         if !limit::is_near(own) {
             // A place that is known beforehand, where `count_verdict` has to look one up.
             tables.with_cpu(|cpu| cpu.enforced[Verdict::Pass.slot() as usize].add(bytes));
@@ -173,16 +174,6 @@ fn decide<F: Frame + ?Sized, T: Tables>(
     if slot.features & feature::TRANSPORT != 0 {
         facts = traffic::facts(frame, place);
     }
-    Open {
-        slot: index,
-        key: source.key(),
-        profile: 0,
-        facts,
-        start: walk::ETHERNET_LEN,
-        is_v6: matches!(source, Source::V6(_)),
-        fragment: 0,
-        own,
-    }
-    .keep(tables);
+    Open { slot: index, key, profile: 0, facts, start: walk::ETHERNET_LEN, is_v6, fragment: 0, own }.keep(tables);
     Some(OPEN)
 }

@@ -293,7 +293,10 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn hide(&self, number: u32) -> u32 {
-        low(self.hide_word(u64::from(number)))
+        let mut hidden = number;
+        // SAFETY: copies a register onto itself.
+        unsafe { asm!("{0} = {0}", inout(wreg) hidden, options(nomem, nostack)) };
+        hidden
     }
 
     #[inline(always)]
