@@ -290,7 +290,10 @@ impl Walk {
     ) -> u32 {
         let Some(network) = network else { return self.malformed() };
         let bogon = walk::is_bogon(&network);
-        if (!bogon || is_unspecified(network.source)) && walk::is_essential(frame, &network) && essential(tables) {
+        if (!bogon || is_unspecified(network.source))
+            && walk::is_essential(frame, &network, |offset| tables.hide(offset))
+            && essential(tables)
+        {
             return Verdict::Essential.slot();
         }
         if bogon && self.hit(Verdict::Bogon.slot(), Enforcement::Enforce) {

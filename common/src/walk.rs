@@ -275,9 +275,9 @@ pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl F
     let mut offset = network.offset;
     let mut walked = 0;
     let (mut fragment, mut id) = (0, 0);
-    while is_extension(next) {
+    while walked < MAX_EXTENSIONS && is_extension(next) {
         offset = forget(offset);
-        if walked == MAX_EXTENSIONS || offset > MAX_OFFSET {
+        if offset > MAX_OFFSET {
             found.kind = TransportKind::Budget;
             return found;
         }
@@ -311,6 +311,10 @@ pub fn transport<F: Frame + ?Sized>(frame: &F, network: &Network, forget: impl F
         next = header[0];
         offset += len;
         walked += 1;
+    }
+    if is_extension(next) {
+        found.kind = TransportKind::Budget;
+        return found;
     }
     found.protocol = next;
     found.offset = offset;
@@ -358,13 +362,16 @@ pub fn is_bogon(network: &Network) -> bool {
 /// link-local or unspecified source (`ICMPv6` 130–132 and 143 behind one hop-by-hop header, hop limit 1: RFC 3810 §5),
 /// DHCP from 0.0.0.0 or to 255.255.255.255, DHCPv6 from a link-local or unspecified source, and IGMP to a group with
 /// TTL 1 (RFC 3376 §4). Never a fragment.
+///
+/// `hide` returns its argument ([`crate::tables::Tables::hide`]): the optimiser knows how deep a header can be and drops the
+/// bound, which old verifiers forget on the way and need to see again.
 #[inline(always)]
-pub fn is_essential<F: Frame + ?Sized>(frame: &F, network: &Network) -> bool {
+pub fn is_essential<F: Frame + ?Sized>(frame: &F, network: &Network, hide: impl Fn(u32) -> u32) -> bool {
     match (network.source, network.destination) {
         (Source::V4(s), Source::V4(d)) => match network.next {
             protocol::IGMP => network.hops == 1 && d[0] & 0xf0 == 0xe0 && network.fragment == 0,
             protocol::UDP => {
-                (s == [0; 4] || d == [255; 4]) && network.fragment == 0 && has_ports(frame, network, (67, 68))
+                (s == [0; 4] || d == [255; 4]) && network.fragment == 0 && has_ports(frame, network, (67, 68), hide)
             }
             _ => false,
         },
@@ -372,19 +379,19 @@ pub fn is_essential<F: Frame + ?Sized>(frame: &F, network: &Network) -> bool {
             let on_link = (s[0] == 0xfe && s[1] & 0xc0 == 0x80) || s == [0; 16];
             match network.next {
                 protocol::ICMPV6 => {
-                    let Some([kind, code]) = inside(frame, network, network.offset) else { return false };
+                    let Some([kind, code]) = inside(frame, network, network.offset, &hide) else { return false };
                     network.hops == 255 && code == 0 && matches!(kind, 133..=137)
                 }
-                protocol::UDP => on_link && has_ports(frame, network, (546, 547)),
+                protocol::UDP => on_link && has_ports(frame, network, (546, 547), hide),
                 protocol::HOP_BY_HOP => {
                     if !on_link || network.hops != 1 {
                         return false;
                     }
-                    let Some([next, len]) = inside(frame, network, network.offset) else { return false };
+                    let Some([next, len]) = inside(frame, network, network.offset, &hide) else { return false };
                     if next != protocol::ICMPV6 || len != 0 {
                         return false;
                     }
-                    let Some([kind, code]) = inside(frame, network, network.offset + 8) else { return false };
+                    let Some([kind, code]) = inside(frame, network, network.offset + 8, &hide) else { return false };
                     code == 0 && matches!(kind, 130..=132 | 143)
                 }
                 _ => false,
@@ -396,20 +403,20 @@ pub fn is_essential<F: Frame + ?Sized>(frame: &F, network: &Network) -> bool {
 
 /// Two bytes at `offset` that belong to the packet, not to padding behind it.
 #[inline(always)]
-fn inside<F: Frame + ?Sized>(frame: &F, network: &Network, offset: u32) -> Option<[u8; 2]> {
+fn inside<F: Frame + ?Sized>(frame: &F, network: &Network, offset: u32, hide: impl Fn(u32) -> u32) -> Option<[u8; 2]> {
     if offset + 2 > network.end {
         return None;
     }
-    frame.read::<[u8; 2]>(offset)
+    frame.read::<[u8; 2]>(hide(offset))
 }
 
 /// Whether both UDP ports are among the two given, so that a port of the attacker's choice does not suffice.
 #[inline(always)]
-fn has_ports<F: Frame + ?Sized>(frame: &F, network: &Network, ports: (u16, u16)) -> bool {
+fn has_ports<F: Frame + ?Sized>(frame: &F, network: &Network, ports: (u16, u16), hide: impl Fn(u32) -> u32) -> bool {
     if network.offset + 8 > network.end {
         return false;
     }
-    let Some(header) = frame.read::<[u8; 4]>(network.offset) else { return false };
+    let Some(header) = frame.read::<[u8; 4]>(hide(network.offset)) else { return false };
     let source = u16::from_be_bytes([header[0], header[1]]);
     let destination = u16::from_be_bytes([header[2], header[3]]);
     (source == ports.0 || source == ports.1) && (destination == ports.0 || destination == ports.1)

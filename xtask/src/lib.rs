@@ -1,6 +1,7 @@
 //! weir's set-up, build and checks. `cargo xtask --help` lists the commands; `.ci/run` is the same list in one go.
 pub mod ci;
 pub mod fuzz;
+pub mod kernels;
 pub mod setup;
 pub mod shell;
 pub mod tasks;
@@ -11,6 +12,7 @@ pub mod venv;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -73,6 +75,12 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Boots other kernels in an emulator and judges packets there
+    Kernels {
+        /// Images of kernels, or Debian packages with one
+        #[arg(required = true)]
+        kernels: Vec<PathBuf>,
+    },
     /// Checks the layering and the kernel ABI without building anything
     Tidy {
         /// Records the kernel ABI as it is now
@@ -99,6 +107,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Bench { args } => tasks::tool(&root, "weir-bench", &args, &mut out),
         Command::Soak { args } => tasks::tool(&root, "weir-soak", &args, &mut out),
         Command::Fuzz { target, seconds } => fuzz::run(&root, target.as_deref(), seconds, &mut out),
+        Command::Kernels { kernels } => kernels::run(&root, &kernels, &mut out),
         Command::Tidy { bless } => tidy::run(&root, bless, &mut out),
         Command::Ci => ci::run(&root, &mut out),
     }

@@ -24,6 +24,8 @@ pub enum Scope {
     Check,
     /// Fuzzing.
     Fuzz,
+    /// Booting other kernels.
+    Kernels,
 }
 
 /// A program that comes from a Debian package.
@@ -42,7 +44,7 @@ struct Tool {
 const ATTACKS: &str = "real attacks, on a web server in a namespace of the tests' own";
 
 /// What is needed besides Rust.
-const TOOLS: [Tool; 20] = [
+const TOOLS: [Tool; 23] = [
     Tool {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
@@ -147,6 +149,27 @@ const TOOLS: [Tool; 20] = [
         service: None,
     },
     Tool { program: "c++", packages: &["g++"], purpose: "the fuzzer's own runtime", scope: Scope::Fuzz, service: None },
+    Tool {
+        program: "qemu-system-x86_64",
+        packages: &["qemu-system-x86"],
+        purpose: "booting other kernels",
+        scope: Scope::Kernels,
+        service: None,
+    },
+    Tool {
+        program: "busybox",
+        packages: &["busybox-static"],
+        purpose: "all that a booted kernel has besides the tests",
+        scope: Scope::Kernels,
+        service: None,
+    },
+    Tool {
+        program: "cpio",
+        packages: &["cpio"],
+        purpose: "packing what a booted kernel has",
+        scope: Scope::Kernels,
+        service: None,
+    },
 ];
 
 /// The distribution's compiler for the BPF target, as Debian 12 names its packages.
@@ -478,8 +501,8 @@ mod tests {
     fn every_scope_includes_the_ones_before() {
         let count = |scope| needs(scope).len();
         assert!(count(Scope::Build) < count(Scope::Test) && count(Scope::Test) < count(Scope::Check));
-        assert!(count(Scope::Check) < count(Scope::Fuzz));
-        assert_eq!(count(Scope::Fuzz), 2 + TOOLS.len() + 2 + COMPONENTS.len() + 1);
+        assert!(count(Scope::Check) < count(Scope::Fuzz) && count(Scope::Fuzz) < count(Scope::Kernels));
+        assert_eq!(count(Scope::Kernels), 2 + TOOLS.len() + 2 + COMPONENTS.len() + 1);
     }
 
     #[test]

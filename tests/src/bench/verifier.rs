@@ -28,11 +28,14 @@ pub struct Verifier {
 /// What the kernel refused.
 pub fn measure(rounds: usize) -> Result<Verifier> {
     super::rig::require_root()?;
+    // As the daemon does: kernels before 5.11 lack the coarse clock.
+    let is_coarse = Object::load(&Sizes::default(), Clock::Coarse, &HashMap::new())?.load_program().is_ok();
+    let clock = if is_coarse { Clock::Coarse } else { Clock::Precise };
     let (mut load, mut maps) = (Vec::new(), Vec::new());
     let mut sizes = None;
     for _ in 0..rounds.max(1) {
         let start = Instant::now();
-        let mut object = Object::load(&Sizes::default(), Clock::Coarse, &HashMap::new())?;
+        let mut object = Object::load(&Sizes::default(), clock, &HashMap::new())?;
         maps.push(start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
         let program = object.load_program()?;
