@@ -1,6 +1,7 @@
 //! The kernel: maps, program, links.
 mod areas;
 pub mod bpffs;
+mod btf;
 pub mod instance;
 pub mod link;
 pub mod map;

@@ -267,3 +267,6 @@ impl Object {
 pub fn open_map(folder: &Path, name: &str) -> io::Result<OwnedFd> {
     sys::open_pin(&folder.join(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use super::btf;
+
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
@@ -18,6 +20,7 @@ const OBJ_GET: libc::c_long = 7;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BTF_LOAD: libc::c_long = 18;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 
@@ -84,13 +87,27 @@ fn owned(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Gives the kernel types, for maps that are described by them.
+///
+/// # Errors
+/// The system call's: no privilege, or a kernel that was built without types.
+pub fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
+    let len = u32::try_from(types.len()).map_err(io::Error::other)?;
+    let mut attr = Attr::new().ptr(0, types).u32(16, len);
+    bpf(BTF_LOAD, &mut attr).map(owned)
+}
+
 /// Creates a memory-mapped array that may be an inner map of any size; its keys are its elements' numbers.
+///
+/// It is described by types wherever the kernel has them, as the maps of the object are: Linux 5.15 to 6.2 takes an array
+/// without for another kind of map.
 ///
 /// # Errors
 /// The system call's: no privilege, no memory, sizes the kernel refuses.
 pub fn inner_array_create(name: &str, value: u32, entries: u32) -> io::Result<OwnedFd> {
     const INNER_MAP: u32 = 1 << 12;
-    memory_create(name, value, entries, INNER_MAP)
+    let types = value.is_multiple_of(8).then(|| btf_load(&btf::array_of_words(value / 8)).ok()).flatten();
+    memory_create(name, value, entries, INNER_MAP, types.as_ref().map(OwnedFd::as_fd))
 }
 
 /// Creates a memory-mapped array of one element.
@@ -98,16 +115,25 @@ pub fn inner_array_create(name: &str, value: u32, entries: u32) -> io::Result<Ow
 /// # Errors
 /// As [`inner_array_create`].
 pub fn array_create(name: &str, value: u32) -> io::Result<OwnedFd> {
-    memory_create(name, value, 1, 0)
+    memory_create(name, value, 1, 0, None)
 }
 
-fn memory_create(name: &str, value: u32, entries: u32, flags: u32) -> io::Result<OwnedFd> {
+fn memory_create(
+    name: &str,
+    value: u32,
+    entries: u32,
+    flags: u32,
+    types: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     const ARRAY: u32 = 2;
     const MMAPABLE: u32 = 1 << 10;
     let flags = flags | MMAPABLE;
     let mut attr = Attr::new().u32(0, ARRAY).u32(4, 4).u32(8, value).u32(12, entries).u32(16, flags);
     for (at, byte) in name.bytes().take(15).enumerate() {
         attr.0[28 + at] = byte;
+    }
+    if let Some(types) = types {
+        attr = attr.fd(48, types).u32(52, btf::KEY).u32(56, btf::VALUE);
     }
     bpf(MAP_CREATE, &mut attr).map(owned)
 }
