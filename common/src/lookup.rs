@@ -78,7 +78,8 @@ pub const fn line_of(hash: u32, lines: u32) -> u32 {
     low((hash as u64 * lines as u64) >> 32)
 }
 
-/// What is known of an IPv4 address: a class, or a run.
+/// What is known of an IPv4 address: a class, or a run. Whether the slot has lines at all is looked at only where something
+/// may be known.
 ///
 /// # Errors
 /// [`Fault`] where a table is not as its layout says.

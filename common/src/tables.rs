@@ -53,7 +53,7 @@ pub trait Tables {
     fn control(&self, word: u32) -> Option<u64>;
     /// The policy slot.
     fn slot(&self, slot: u32) -> Option<&Slot>;
-    /// The lines of the slot's address tables: found once for a packet, whatever it then looks up.
+    /// The lines of the slot's address tables: found once for all that is looked up of an address, and again for what ends.
     fn lines(&self, slot: u32) -> Option<Self::Lines>;
     /// One of the lines; which table it is part of, the slot's [`crate::abi::Layout`] says.
     fn line(&self, lines: Self::Lines, index: u32) -> Option<&Line>;

@@ -1,4 +1,4 @@
-//! The maps, and the tables port over them.
+//! The maps, and the tables port over them. Five more the program knows by their addresses ([`weir_common::area`]).
 //!
 //! Every map that user space reads often is a plain memory-mapped array; per-CPU ones are indexed by CPU so that they
 //! can be mapped too. What has one inner map per policy slot is an array of maps: a new generation's maps are put into

@@ -52,6 +52,9 @@ pub fn take_over(instance: &Instance, max_sources: u32) -> Result<Kernel> {
         // Needed before Linux 5.11 only, and never fatal: a kernel that needs it says so itself.
         tracing::debug!(%error, "the limit of locked memory stays as it is");
     }
+    if !adopted {
+        instance.clear().with_context(|| format!("remove what is left of pins under {}", instance.maps().display()))?;
+    }
     instance.create().with_context(|| format!("make the folders for pins under {}", instance.maps().display()))?;
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let program = match pinned_program(instance)? {
@@ -102,7 +105,8 @@ fn load(instance: &Instance, adopted: bool, max_sources: u32, cpus: u32) -> Resu
         }
     };
     let control = instance.control().context("open the control words")?;
-    if !adopted {
+    // A random one is never 0; where it is, an earlier start came to no end.
+    if control.read(control_word::SEED as usize).unwrap_or(0) == 0 {
         let mut seed = [0u8; 8];
         io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut seed).context("read a random key")?;
         control.publish(control_word::SEED as usize, u64::from_ne_bytes(seed) | 1);

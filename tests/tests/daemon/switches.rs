@@ -2,7 +2,10 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use weir::adapters::kernel::map::Mapped;
+use weir::adapters::kernel::sys;
 use weir::adapters::system::{interfaces, xdp};
+use weir_common::abi::control_word;
 use weir_tests::frames::{SERVER_V4, V4};
 use weir_tests::harness::netns::Link;
 use weir_tests::harness::{PATIENCE, Site, wait_for};
@@ -96,6 +99,41 @@ fn detach_without_the_daemon_leaves_nothing_behind() {
     let reader = site.place.reader();
     site.send(&[from(1)]);
     wait_for("a drop", PATIENCE, || (reader.counters().enforced[DENIED].packets == 1).then_some(()));
+}
+
+/// The pin of a map or program.
+fn pin(site: &Site, name: &str) -> std::path::PathBuf {
+    site.place.pins().into_iter().find(|pin| pin.file_name().is_some_and(|file| file == name)).unwrap()
+}
+
+#[test]
+fn what_a_detach_that_was_killed_has_left_is_taken_for_nothing() {
+    let mut site = site();
+    site.kill();
+    std::fs::remove_file(pin(&site, "CONTROL")).unwrap();
+    std::fs::remove_file(pin(&site, "OVERLAY_V4")).unwrap();
+    site.start();
+    let reader = site.place.reader();
+    site.send(&[from(1)]);
+    wait_for("a drop", PATIENCE, || (reader.counters().enforced[DENIED].packets == 1).then_some(()));
+}
+
+#[test]
+fn a_start_that_came_to_no_end_leaves_no_key_that_anybody_knows() {
+    let mut site = site();
+    site.kill();
+    let seed = |site: &Site| {
+        let map = sys::open_pin(&pin(site, "CONTROL")).unwrap();
+        (Mapped::<u64>::new(sys::fd(&map)).unwrap(), control_word::SEED as usize)
+    };
+    let (control, word) = seed(&site);
+    assert_ne!(control.read(word), Some(0));
+    // Killed behind the pins of the maps, before that of the program.
+    control.publish(word, 0);
+    std::fs::remove_file(pin(&site, "program")).unwrap();
+    site.start();
+    let (control, word) = seed(&site);
+    assert_ne!(control.read(word), Some(0));
 }
 
 #[test]

@@ -178,11 +178,29 @@ impl Instance {
         Ok(off)
     }
 
+    /// Removes the maps and the program of this version, be it that control words are missing: what a start or a detach that
+    /// came to no end has left belongs to nobody. The control words go first: where they are, all maps are.
+    ///
+    /// # Errors
+    /// The file system's; none where there is no folder.
+    pub fn clear(&self) -> io::Result<()> {
+        match fs::remove_file(self.maps().join("CONTROL")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match fs::read_dir(self.maps()) {
+            Ok(mut pins) => pins.try_for_each(|pin| fs::remove_file(pin?.path())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes every pin; links whose pin goes and that nobody holds are detached by the kernel.
     ///
     /// # Errors
     /// The file system's.
     pub fn remove(&self) -> io::Result<()> {
+        self.clear()?;
         match fs::read_dir(&self.root) {
             Ok(folders) => {
                 for folder in folders {

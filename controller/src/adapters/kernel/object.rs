@@ -253,11 +253,6 @@ impl Object {
         };
         shared(data.fd().as_fd())
     }
-
-    /// Takes the whole object, for aya's own interfaces.
-    pub fn into_ebpf(self) -> Ebpf {
-        self.ebpf
-    }
 }
 
 /// Opens a pinned map.

@@ -1,5 +1,6 @@
-//! The one place that calls `bpf(2)` itself: what aya 0.14 does not offer (inner maps of any size, the
-//! interface behind a link, link updates that name the program they expect).
+//! The one place that calls `bpf(2)` itself: what aya 0.14 does not offer (inner maps of any size and the types they are
+//! described by, maps of one element that the object only has marks of, the interface behind a link, link updates that name
+//! the program they expect).
 //!
 //! Every function is one system call over borrowed descriptors and plain bytes; lengths are checked before the call.
 use std::ffi::CString;
@@ -106,7 +107,9 @@ pub fn btf_load(types: &[u8]) -> io::Result<OwnedFd> {
 /// The system call's: no privilege, no memory, sizes the kernel refuses.
 pub fn inner_array_create(name: &str, value: u32, entries: u32) -> io::Result<OwnedFd> {
     const INNER_MAP: u32 = 1 << 12;
-    let types = value.is_multiple_of(8).then(|| btf_load(&btf::array_of_words(value / 8)).ok()).flatten();
+    let told = |error: &io::Error| tracing::debug!(%error, "the kernel took no types; an array has none");
+    let load = || btf_load(&btf::array_of_words(value / 8)).inspect_err(told).ok();
+    let types = value.is_multiple_of(8).then(load).flatten();
     memory_create(name, value, entries, INNER_MAP, types.as_ref().map(OwnedFd::as_fd))
 }
 
