@@ -37,7 +37,7 @@ use turn::Turn;
 use crate::frames::{SERVER_V4, SERVER_V6};
 
 /// How long anything is waited for that should come at once: long enough for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `probe` finds what it looks for.
 ///
