@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 
 use weir_common::abi::{
-    CpuState, FILTER_WORDS, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey,
-    OverlayValue, PORT_WORDS, SLOTS, SOURCE_SETS, Slot, SourceSet, Tally,
+    CpuState, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender, OffenderKey, OverlayValue,
+    SOURCE_SETS, SourceSet, Tally,
 };
+use weir_common::area;
 
 use super::Finding;
 use crate::adapters::kernel::object::{self, Sizes};
@@ -87,8 +88,7 @@ fn cost(state: &State, cpus: u32) -> Cost {
     // Class rows are part of what a generation may take; the counters behind them come on top, for each CPU.
     let hits = u64::from(cpus) * size(MAX_CLASSES * size_of::<Tally>());
     let tables = state.capacity.bytes.saturating_add(hits).saturating_mul(GENERATIONS);
-    let words = u64::from(FRAGMENT_CELLS) + u64::from(SLOTS) * (u64::from(PORT_WORDS) + u64::from(FILTER_WORDS));
-    let fixed = 8 * words + u64::from(SLOTS) * size(size_of::<Slot>());
+    let fixed = 8 * u64::from(FRAGMENT_CELLS) + area::ALL.iter().map(|area| size(area.bytes)).sum::<u64>();
     Cost { at_once: u64::from(cpus) * each_cpu + offenders + fixed, live, tables }
 }
 
@@ -144,10 +144,10 @@ mod tests {
         // A CPU's counters, tracked sources (1 MiB) and networks, known flows, overlay counters.
         let each_cpu = two.at_once - one.at_once;
         assert_eq!(each_cpu, 18_832 + 8_192 * 128 + 8_192 * 64 + 4_096 * 64 + 147_456 * 16);
-        // Whatever the CPUs: offenders, first fragments, ports and filters, slots.
+        // Whatever the CPUs: offenders, first fragments, ports and filters, slots, shared buckets, control words.
         assert_eq!(
             one.at_once - each_cpu,
-            1_000 * (56 + 16 + 152) + 8 * 131_072 + 4 * (131_072 + 1_048_576) + 4 * 23_232
+            1_000 * (56 + 16 + 152) + 8 * 131_072 + 4 * (131_072 + 1_048_576) + 4 * 23_232 + 17 * 144 + 64
         );
         assert_eq!((one.live, two.live), (147_456 * (56 + 16 + 236), 147_456 * (56 + 16 + 236)));
     }
