@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::verdict::Verdict;
 
 /// Version of every layout here and of the areas ([`crate::area`]).
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// Policy slots: the generation in force, the one it can fall back to, the one being built, one to spare.
 pub const SLOTS: u32 = 4;
@@ -41,8 +41,14 @@ pub const PORT_ROWS: usize = 256;
 /// Words of a slot's table of destination ports: a byte for each port of TCP, then of UDP.
 pub const PORT_WORDS: u32 = 2 * 65_536 / 8;
 
-/// Words of each slot's filter: a megabyte, so that it stays in a CPU's own cache.
+/// Words of a generation's filter of IPv4 addresses: a megabyte, so that it stays in a CPU's own cache.
 pub const FILTER_WORDS: u32 = 1 << 17;
+
+/// Words of a generation's bitmap of IPv6 chunks: a megabyte too.
+pub const BITMAP_WORDS: u32 = 1 << 17;
+
+/// Words of both: what a generation has of the map of filters. There is room for as many generations as slots.
+pub const FILTERS_WORDS: u32 = FILTER_WORDS + BITMAP_WORDS;
 
 /// Indices of the words in the `CONTROL` map.
 pub mod control_word {
@@ -226,14 +232,15 @@ abi! {
         pub spill_v4_lines: u32,
         /// IPv4 ranges: a word for each chunk.
         pub direct_v4: u32,
-        /// IPv6 ranges in `2000::/3`: which chunks differ from their group's background.
+        /// IPv6 ranges in `2000::/3`, which chunks differ from their group's background: the first word among those of all
+        /// filters; 0: there are no such ranges.
         pub bitmap_v6: u32,
-        /// How many such chunks come before each group's: which of the primary lines is its first.
+        /// How many such chunks come before each group's: which of the words of chunks is its first.
         pub ranks_v6: u32,
         /// The values of groups' backgrounds; 0: all of them are unlisted.
         pub backgrounds_v6: u32,
-        /// The lines of those chunks.
-        pub primary_v6: u32,
+        /// The words of those chunks.
+        pub chunks_v6: u32,
         /// IPv6 ranges outside `2000::/3`, by the upper half of the address.
         pub elsewhere_v6: u32,
         /// Its lines.
@@ -252,6 +259,18 @@ abi! {
         pub runs_from: u32,
         /// The first value that is a place in `deep`.
         pub deep_from: u32,
+    }
+}
+
+impl Layout {
+    /// The same, with the filters that begin at this word of all.
+    #[must_use]
+    pub const fn with_filters_at(mut self, first: u32) -> Self {
+        self.filter_v4 = first;
+        if self.bitmap_v6 != 0 {
+            self.bitmap_v6 = first + FILTER_WORDS;
+        }
+        self
     }
 }
 

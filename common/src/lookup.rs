@@ -8,7 +8,7 @@
 //! branch costs more than the other words.
 use zerocopy::IntoBytes as _;
 
-use crate::abi::{Layout, Line, RUN_STEPS, low};
+use crate::abi::{BITMAP_WORDS, Layout, Line, RUN_STEPS, low};
 use crate::tables::{Fault, Tables};
 
 /// Bits of a value in a word of ranges.
@@ -32,10 +32,12 @@ pub const HASHED_STEPS: u32 = 8;
 pub const CHUNK_V4_BITS: u32 = 14;
 /// Bits of the upper half of an IPv6 address below its chunk: a chunk is a /26.
 pub const CHUNK_V6_BITS: u32 = 38;
-/// Chunks of IPv6 in `2000::/3`.
-pub const CHUNKS_V6: u32 = 1 << 23;
-/// Chunks that share a background.
+/// Chunks of IPv6 that share a background: as many as a word of the bitmap has bits.
 pub const GROUP_V6: u32 = 64;
+/// Chunks of IPv6 in `2000::/3`.
+pub const CHUNKS_V6: u32 = BITMAP_WORDS * GROUP_V6;
+/// Bits of a value in the word of an IPv6 chunk that holds one prefix.
+pub const INLINE_V6_BITS: u32 = 19;
 
 /// Halvings of a search, which thus reaches over 2^24 lines.
 const SEARCH_STEPS: u32 = 24;
@@ -198,8 +200,8 @@ fn inline_value<T: Tables>(tables: &T, word: u64, offset: u64) -> u64 {
 /// [`Fault`] where a table is not as its layout says.
 #[inline(always)]
 pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: u64) -> Result<u32, Fault> {
-    let lines = tables.lines(slot).ok_or(Fault)?;
     if layout.exact_v6_lines != 0 {
+        let lines = tables.lines(slot).ok_or(Fault)?;
         let hash = hash_v6(&layout.key, upper, lower);
         let line = layout.exact_v6.wrapping_add(line_of(low(hash >> 32), layout.exact_v6_lines));
         let record = find_hashed(tables, lines, line, low(hash))?;
@@ -220,23 +222,39 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
         count = 0;
         let chunk = low(upper >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
         let group = chunk / GROUP_V6;
-        let bits = word_at(tables, lines, layout.bitmap_v6, group)?;
+        let bits = tables.filter_word(layout.bitmap_v6.wrapping_add(group)).ok_or(Fault)?;
         let bit = 1 << (chunk % GROUP_V6);
-        if bits & bit == 0 {
+        let mut is_background = true;
+        if bits & bit != 0 {
+            let lines = tables.lines(slot).ok_or(Fault)?;
+            let rank = half_at(tables, lines, layout.ranks_v6, group)?.wrapping_add(ones(bits & (bit - 1)));
+            let word = word_at(tables, lines, layout.chunks_v6, rank)?;
+            let offset = upper & ((1 << CHUNK_V6_BITS) - 1);
+            if word >> 63 != 0 {
+                is_background = false;
+                (first, count) = (low(word), low(word >> 32) & 0x7fff_ffff);
+                if count == 1 {
+                    count = 0;
+                    value = pick(tables, tables.line(lines, first).ok_or(Fault)?, offset);
+                }
+            } else if (offset ^ (word & ((1 << CHUNK_V6_BITS) - 1))) >> (word >> CHUNK_V6_BITS & 63) == 0 {
+                is_background = false;
+                value = low(word >> (CHUNK_V6_BITS + 6));
+            }
+        }
+        if is_background {
+            // Before the tables are looked for, where they were not: most of a flood ends here.
             if layout.backgrounds_v6 == 0 {
                 return Ok(0);
             }
+            let lines = tables.lines(slot).ok_or(Fault)?;
             value = half_at(tables, lines, layout.backgrounds_v6, group)?;
-        } else {
-            let rank = half_at(tables, lines, layout.ranks_v6, group)?.wrapping_add(ones(bits & (bit - 1)));
-            let line = tables.line(lines, layout.primary_v6.wrapping_add(rank)).ok_or(Fault)?;
-            if line.words[0] == LINKED {
-                (first, count) = (low(line.words[1]), low(line.words[2]));
-            } else {
-                value = pick(tables, line, upper & ((1 << CHUNK_V6_BITS) - 1));
-            }
         }
     }
+    if count == 0 && value < layout.deep_from {
+        return Ok(value);
+    }
+    let lines = tables.lines(slot).ok_or(Fault)?;
     if count != 0 {
         value = search_wide(tables, lines, tables.forget_half(5, first), tables.forget_half(6, count), upper)?;
     }
@@ -249,9 +267,13 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
     search_wide(tables, lines, low(word), low(word >> 32), lower)
 }
 
-/// The first word of a primary line whose chunk has more ranges than a line; the first of the lines that hold them, by
-/// the whole upper half, and their number follow.
-pub const LINKED: u64 = u64::MAX;
+/// The word of an IPv6 chunk that holds one prefix and has its group's background around it: the value (19 bits), the size
+/// (6 bits) and the first upper half below the chunk (38 bits). One with more has a [`search_word`]: to one line of ranges
+/// below the chunk, or to several of whole upper halves.
+#[inline(always)]
+pub const fn inline_word_v6(value: u32, start: u64, bits: u32) -> u64 {
+    (value as u64) << (CHUNK_V6_BITS + 6) | (bits as u64) << CHUNK_V6_BITS | start
+}
 
 /// The class that holds now: what has ended uncovers what lies beneath it.
 ///

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
-use weir_common::abi::{ClassRow, FILTER_WORDS, RUN_STEPS, SLOTS};
+use weir_common::abi::{ClassRow, FILTERS_WORDS, RUN_STEPS, SLOTS};
 
 pub use self::classes::{Class, MAX_CLASSES, Member, Standing};
 use self::layout::{LayoutError, Tables};
@@ -91,7 +91,7 @@ pub struct Capacity {
     pub addresses: usize,
     /// Prefixes per family.
     pub prefixes: usize,
-    /// Kernel memory of one generation's tables, in bytes.
+    /// Kernel memory of one generation's tables, in bytes. Filters are not among it: room for them is there from the start.
     pub bytes: u64,
 }
 
@@ -154,8 +154,7 @@ pub enum BuildError {
 
 fn bytes(tables: &Tables, rows: usize) -> u64 {
     let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-    count(size_of_val(&*tables.lines) + size_of_val(&*tables.filter))
-        .saturating_add(count(rows * size_of::<ClassRow>()))
+    count(size_of_val(&*tables.lines)).saturating_add(count(rows * size_of::<ClassRow>()))
 }
 
 /// Makes the tables. `key` keys their hashes: who does not know it cannot aim at a line.
@@ -211,15 +210,15 @@ pub fn generation_key(secret: u64, generation: u64) -> [u64; 2] {
     key
 }
 
-/// Bytes that one more entry takes at most: half a group of IPv6 that no longer says what its background says, a line
-/// for each chunk; two chunks with more lines, a /64 that is looked into, and a class.
-const BYTES_AT_MOST: u64 = 32 * 64 + 512;
+/// Bytes that one more entry takes at most: half a group of IPv6 that no longer says what its background says, a word
+/// and a line for each chunk; two chunks with more lines, a /64 that is looked into, and a class.
+const BYTES_AT_MOST: u64 = 32 * (8 + 64) + 512;
 
 /// Members that one list's entries can be to a class: enforced, observed, by force.
 const KINDS_OF_ENTRY: usize = 3;
 
 /// Bytes of the tables that have a size of their own: chunks of both families, the least quotient table.
-const BYTES_ALWAYS: u64 = 9 << 20;
+const BYTES_ALWAYS: u64 = 7 << 20;
 
 fn check(
     desired: &Desired,
@@ -255,11 +254,11 @@ pub fn attribute(classes: &[Class], hits: &[(u64, u64)]) -> BTreeMap<u16, (u64, 
     totals
 }
 
-/// The first word of a filter that none of the other slots has: there are as many as slots, so one always is free.
+/// The first word of filters that none of the other slots has: there are as many as slots, so one always is free.
 pub fn free_filter(others: &[u32; SLOTS as usize - 1]) -> u32 {
     let mut filter = 0;
     while others.contains(&filter) {
-        filter += FILTER_WORDS;
+        filter += FILTERS_WORDS;
     }
     filter
 }

@@ -139,7 +139,7 @@ impl Node {
 
     fn flip_to(&mut self, was_right: bool) {
         let Some((view, image)) = self.building.take() else { return };
-        let tables = (&*image.tables.lines, &*image.tables.filter);
+        let tables = (&*image.tables.lines, &*image.tables.filters);
         self.model.load(view.slot, image.tables.layout, tables, &image.rows);
         if was_right {
             self.check("before the flip");

@@ -41,10 +41,10 @@ pub struct Values {
 pub struct Tables {
     /// All lines; the first belongs to no table.
     pub lines: Vec<Line>,
-    /// The words of the filter before the single addresses of IPv4; which of the kernel's filters they go to is for whoever
-    /// puts them there.
-    pub filter: Vec<u64>,
-    /// Where each table is.
+    /// The words of the filter before the single addresses of IPv4, then those of the bitmap before the ranges of IPv6, which
+    /// begin at [`weir_common::abi::FILTER_WORDS`].
+    pub filters: Vec<u64>,
+    /// Where each table is; where the filters are is for whoever puts them there to say ([`Layout::with_filters_at`]).
     pub layout: Layout,
 }
 
@@ -72,7 +72,7 @@ pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
         let key = if again == 0 { key } else { generation_key(key[0] ^ key[1].rotate_left(32), again) };
         let mut made = Draft::new(values, key);
         if made.all(values)? {
-            return Ok(Tables { lines: made.lines, filter: made.filter, layout: made.layout });
+            return Ok(Tables { lines: made.lines, filters: made.filters, layout: made.layout });
         }
     }
     Err(LayoutError::NoKey)
@@ -81,7 +81,7 @@ pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
 /// Tables on the way.
 struct Draft {
     lines: Vec<Line>,
-    filter: Vec<u64>,
+    filters: Vec<u64>,
     layout: Layout,
 }
 
@@ -94,7 +94,7 @@ impl Draft {
             deep_from: values.classes.saturating_add(runs),
             ..Layout::default()
         };
-        Self { lines: vec![Line::default()], filter: Vec::new(), layout }
+        Self { lines: vec![Line::default()], filters: Vec::new(), layout }
     }
 
     /// Everything; `false` where the key is a bad one.
@@ -114,6 +114,15 @@ impl Draft {
     /// The number of the next line.
     fn next(&self) -> u32 {
         u32::try_from(self.lines.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Puts words among those of the filters.
+    fn put_filter(&mut self, first: usize, words: &[u64]) {
+        let end = first + words.len();
+        self.filters.resize(self.filters.len().max(end), 0);
+        if let Some(places) = self.filters.get_mut(first..end) {
+            places.copy_from_slice(words);
+        }
     }
 
     /// Appends words, eight to a line; says where.

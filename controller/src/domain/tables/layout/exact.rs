@@ -80,11 +80,12 @@ impl Draft {
     fn filter_v4(&mut self, exact: &[(u32, u32)]) {
         let words = u32::try_from(exact.len().div_ceil(FILTER_EACH)).unwrap_or(u32::MAX).min(FILTER_WORDS);
         self.layout.filter_v4_words = words;
-        self.filter = vec![0; words as usize];
+        let mut filter = vec![0; words as usize];
         for (address, _) in exact {
             let (at, bits) = lookup::filter(mix_v4(&self.layout.key, *address), words);
-            self.filter[at as usize] |= bits;
+            filter[at as usize] |= bits;
         }
+        self.put_filter(0, &filter);
     }
 
     /// IPv6; `false` where the key is a bad one.

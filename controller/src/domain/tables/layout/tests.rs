@@ -104,7 +104,7 @@ impl Laid {
     fn new(tables: Tables) -> Self {
         let mut model = Model::new();
         model.tables[0].lines = tables.lines;
-        model.tables[0].filter = tables.filter;
+        model.tables[0].filters = tables.filters;
         Self { model, layout: tables.layout }
     }
 
@@ -252,8 +252,27 @@ fn a_26_with_many_64s_is_searched_and_its_neighbours_keep_their_lines() {
 fn most_of_a_group_is_its_background() {
     let ranges = [(1 << 125, 3), (HOME, 5), (HOME + (1 << 80), 3), (2 << 125, 0)];
     let laid = Naive::new([], ranges).check([1 << 125, (2 << 125) - 1, u128::MAX]);
-    let primary = laid.layout.runs - laid.layout.primary_v6;
-    assert_eq!((primary, laid.layout.elsewhere_v6_lines), (1, 0));
+    let chunks = laid.layout.runs - laid.layout.chunks_v6;
+    assert_eq!((chunks, laid.layout.elsewhere_v6_lines), (1, 0));
+}
+
+/// A chunk with one prefix is a word, and a line only where its value is too large for that or what is around the prefix is
+/// not what is around the chunk.
+#[test]
+fn a_26_with_one_prefix_inside_has_no_line() {
+    // Line 0, the ranks, the chunk's word, and the runs that every one of these has.
+    let least = 1 + (1 << 13) + 1 + RUNS.div_ceil(8) as usize;
+    for len in 27..=64 {
+        let size = 1u128 << (128 - len);
+        // At the beginning of the chunk, at its end, and between.
+        for start in [HOME, HOME + (1 << 102) - size, HOME + (1 << 101)] {
+            let laid = Naive::new([], [(start, 5), (start + size, 0)]).check([start - 1, start + size / 2]);
+            assert_eq!(laid.model.tables[0].lines.len(), least, "/{len} at {start:x}");
+        }
+    }
+    let around = [(HOME, 9), (HOME + (1 << 90), 5), (HOME + (2 << 90), 9), (HOME + (1 << 102), 0)];
+    let laid = Naive::new([], around).check([]);
+    assert_eq!(laid.model.tables[0].lines.len(), least + 1, "9 is not around the chunk");
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
@@ -379,7 +398,7 @@ fn a_filter_passes_every_address_and_few_others() {
     let v4 = Flat { exact: exact.into_iter().collect(), ranges: Vec::new() };
     let tables = lay_out(&Values { v4, classes: 2, ..Values::default() }, KEY).unwrap();
     let laid = Laid::new(tables);
-    let words = &laid.model.tables[0].filter;
+    let words = &laid.model.tables[0].filters;
     assert_eq!((words.len(), laid.layout.filter_v4_words), (FILTER_WORDS as usize, FILTER_WORDS));
     let passes = |address: &u32| {
         let (word, bits) = lookup::filter(mix_v4(&KEY, *address), laid.layout.filter_v4_words);

@@ -1,9 +1,12 @@
 //! IPv6 ranges: by the upper half of the address, and where that is not enough by the lower.
 //!
-//! In `2000::/3` a bitmap says which /26s differ from what most of their /20 say; those have a line each. Ranges that
-//! do not fit it, the rest of the space, and /64s with prefixes inside are searched in lines of four.
-use weir_common::abi::{Line, low};
-use weir_common::lookup::{CHUNK_V6_BITS, CHUNKS_V6, GROUP_V6, LINKED, VALUE_BITS};
+//! In `2000::/3` a bitmap says which /26s differ from what most of their /20 say; those have a word each, which holds the
+//! one prefix inside or says where a line of ranges is. Ranges that do not fit one line, the rest of the space, and /64s
+//! with prefixes inside are searched in lines of four.
+use weir_common::abi::{FILTER_WORDS, Line, low};
+use weir_common::lookup::{
+    CHUNK_V6_BITS, CHUNKS_V6, GROUP_V6, INLINE_V6_BITS, VALUE_BITS, inline_word_v6, search_word,
+};
 
 use super::exact::halves;
 use super::v4::put;
@@ -104,7 +107,7 @@ impl Draft {
         let groups = GROUPS as usize;
         let mut bitmap: Vec<u64> = Vec::with_capacity(groups);
         let (mut ranks, mut backgrounds) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
-        let mut primary = Vec::new();
+        let mut chunks: Vec<u64> = Vec::new();
         for ranges in ranges.chunk_by(|a, b| group_of(a.0) == group_of(b.0)) {
             let Some((first, _)) = ranges.first() else { continue };
             let group = group_of(*first);
@@ -112,7 +115,7 @@ impl Draft {
             bitmap.resize(group as usize, 0);
             backgrounds.resize(group as usize, value);
             ranks.resize(group as usize, 0);
-            ranks.push(u32::try_from(primary.len()).unwrap_or(u32::MAX));
+            ranks.push(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
             let mut whole = [None; GROUP_V6 as usize];
             let mut divided: Vec<Ranges> = Vec::new();
             let mut at = 0;
@@ -142,7 +145,8 @@ impl Draft {
                     None => divided.next().unwrap_or_default(),
                 };
                 bits |= 1 << place;
-                primary.push(self.chunk_v6(&inside));
+                let word = inlined(&inside, background).unwrap_or_else(|| self.chunk_v6(&inside));
+                chunks.push(word);
             }
             bitmap.push(bits);
             backgrounds.push(background);
@@ -150,25 +154,45 @@ impl Draft {
         bitmap.resize(groups, 0);
         ranks.resize(groups, 0);
         backgrounds.resize(groups, value);
-        self.layout.bitmap_v6 = self.words(&bitmap);
+        self.layout.bitmap_v6 = FILTER_WORDS;
+        self.put_filter(FILTER_WORDS as usize, &bitmap);
         self.layout.ranks_v6 = self.words(&paired(&ranks));
         if backgrounds.iter().any(|value| *value != 0) {
             self.layout.backgrounds_v6 = self.words(&paired(&backgrounds));
         }
-        self.layout.primary_v6 = self.next();
-        self.lines.extend(primary);
+        self.layout.chunks_v6 = self.words(&chunks);
     }
 
-    fn chunk_v6(&mut self, ranges: &[(u64, u32)]) -> Line {
+    /// The word of a chunk whose ranges have lines: one, or several of whole upper halves.
+    fn chunk_v6(&mut self, ranges: &[(u64, u32)]) -> u64 {
         if ranges.len() > EACH {
             let (first, lines) = self.wide(ranges);
-            return line_of_words(&[LINKED, u64::from(first), u64::from(lines)]);
+            return search_word(first, lines);
         }
         let words: Vec<u64> =
             ranges.iter().map(|(start, value)| (start & BELOW) << VALUE_BITS | u64::from(*value)).collect();
         let padded = padded(&words, EACH).next().map(Iterator::collect::<Vec<u64>>);
-        line_of_words(&padded.unwrap_or_default())
+        let first = self.next();
+        self.lines.push(line_of_words(&padded.unwrap_or_default()));
+        search_word(first, 1)
     }
+}
+
+/// The word of a chunk with one prefix inside, if its value fits and the rest of the chunk is as its group's background.
+fn inlined(ranges: &[(u64, u32)], background: u32) -> Option<u64> {
+    const CHUNK: u64 = 1 << CHUNK_V6_BITS;
+    let (start, end, inside) = match *ranges {
+        [(_, value)] => (0, CHUNK, value),
+        [(_, inside), (end, around)] if around == background => (0, end & BELOW, inside),
+        [(_, around), (start, inside)] if around == background => (start & BELOW, CHUNK, inside),
+        [(_, around), (start, inside), (end, after)] if around == background && after == background => {
+            (start & BELOW, end & BELOW, inside)
+        }
+        _ => return None,
+    };
+    let size = end - start;
+    let is_prefix = size.is_power_of_two() && start % size == 0;
+    (is_prefix && inside >> INLINE_V6_BITS == 0).then(|| inline_word_v6(inside, start, size.trailing_zeros()))
 }
 
 /// Halves of words, the lower one first.
