@@ -182,7 +182,14 @@ impl<'a> Charge<'a> {
         let over = low(over) & self.dimensions;
         if over != 0 {
             let first = first_of(over);
-            buckets.count_refused(tables.hide(first) as usize, self.now_ns);
+            let place = tables.hide(first) as usize & 7;
+            // Spent under another limit, which held more: this one's whole burst is all that can be owed.
+            let window = self.limit.window[place];
+            let used = rate::used(buckets.tat(place), now, |word| tables.hide_word(word));
+            if used >> 1 > window.wrapping_add(FORGIVEN) {
+                buckets.set_tat(place, now.wrapping_add(window));
+            }
+            buckets.count_refused(place, self.now_ns);
             return first;
         }
         dimension = 0;
@@ -194,6 +201,9 @@ impl<'a> Charge<'a> {
         WITHIN
     }
 }
+
+/// What a bucket may owe beyond twice its burst, in 1/16 ns: a second. CPUs that charge it at once owe less.
+const FORGIVEN: u64 = rate::ticks(500_000_000);
 
 /// The lowest bit's place; of what has at most seven.
 #[inline(always)]
@@ -303,6 +313,9 @@ fn by_buckets<T: Tables>(
 }
 
 /// Where a flow is remembered: its line, and its bit among the 448 of it.
+///
+/// A line of which half is set begins anew: with more, a flood of flows would make every new one look like one that is
+/// known, and the limit of new ones would be none.
 #[derive(Clone, Copy)]
 pub(crate) struct FlowPlace {
     line: u32,
@@ -310,6 +323,11 @@ pub(crate) struct FlowPlace {
     bit: u32,
     epoch: u64,
 }
+
+/// Bits of a line that are set at most.
+const FLOWS_AT_MOST: u64 = 224;
+/// Where in a line's first word the number of its bits begins; below is its epoch.
+const FLOWS_SHIFT: u32 = 48;
 
 /// Length of the epoch after which flows are forgotten, as a shift of nanoseconds: 69 s.
 const FLOW_EPOCH_SHIFT: u32 = 36;
@@ -329,17 +347,56 @@ impl FlowPlace {
     pub(crate) fn is_known<T: Tables>(self, tables: &T) -> bool {
         let Some(line) = tables.flows(self.line) else { return false };
         let word = line.words[tables.hide(self.word) as usize & 7];
-        line.words[0] == self.epoch && word >> self.bit & 1 != 0
+        line.words[0] << (64 - FLOWS_SHIFT) == self.epoch << (64 - FLOWS_SHIFT) && word >> self.bit & 1 != 0
     }
 
     /// Remembers the flow.
     #[inline(always)]
     pub(crate) fn remember<T: Tables>(self, tables: &T) {
         if let Some(mut line) = tables.flows(self.line) {
-            if line.words[0] != self.epoch {
+            let head = line.words[0];
+            if head << (64 - FLOWS_SHIFT) != self.epoch << (64 - FLOWS_SHIFT) || head >> FLOWS_SHIFT >= FLOWS_AT_MOST {
                 line.words = [self.epoch, 0, 0, 0, 0, 0, 0, 0];
             }
-            line.words[tables.hide(self.word) as usize & 7] |= 1 << self.bit;
+            let place = tables.hide(self.word) as usize & 7;
+            let word = line.words[place];
+            line.words[0] += (!word >> self.bit & 1) << FLOWS_SHIFT;
+            line.words[place] = word | 1 << self.bit;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+
+    fn flow(model: &Model, number: u32, now_ns: u64) -> FlowPlace {
+        FlowPlace::of(model, SourceKey::v4(number.wrapping_mul(0x9e37_79b1)), number, 17, now_ns)
+    }
+
+    #[test]
+    fn however_many_flows_there_are_most_new_ones_are_new_and_the_last_ones_known() {
+        let model = Model::new();
+        let now_ns = 1 << FLOW_EPOCH_SHIFT;
+        let (mut seen, mut unknown) = (0u32, 0);
+        for number in 0..4_000_000 {
+            let flow = flow(&model, number, now_ns);
+            if number >= 2_000_000 {
+                seen += 1;
+                unknown += u32::from(!flow.is_known(&model));
+            }
+            flow.remember(&model);
+            assert!(flow.is_known(&model));
+        }
+        assert!(unknown > seen / 100 * 70, "{unknown} of {seen}");
+        // A few that last, in a table that is nearly empty.
+        let later = now_ns << 1;
+        for number in 0..1_000 {
+            assert!(!flow(&model, number, later).is_known(&model), "another epoch");
+            flow(&model, number, later).remember(&model);
+        }
+        let known = (0..1_000).filter(|number| flow(&model, *number, later).is_known(&model)).count();
+        assert_eq!(known, 1_000);
     }
 }

@@ -150,6 +150,14 @@ fn transport<F: Frame + ?Sized, T: Tables>(
             return verdict;
         }
     }
+    // The host puts the rest of the header together from the next fragment, where nobody reads it.
+    let is_split = bits & (fact::FIRST_FRAGMENT | fact::HAS_PORTS | fact::LIES) == fact::FIRST_FRAGMENT | fact::LIES;
+    if features & feature::WHOLE_FIRST_FRAGMENTS != 0 && is_split {
+        let verdict = Verdict::Malformed.slot();
+        if hits.hit(verdict, detail::TRANSPORT, Enforcement::Enforce) {
+            return verdict;
+        }
+    }
     let first = bits & fact::FIRST_FRAGMENT != 0 && features & feature::DROP_FIRST_FRAGMENTS != 0;
     let later = bits & fact::LATER_FRAGMENT != 0
         && (features & feature::DROP_LATER_FRAGMENTS != 0

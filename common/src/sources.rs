@@ -10,8 +10,9 @@ use crate::abi::{SOURCE_WAYS, SourceSet, SourceWay, low};
 pub const PROMOTED: u32 = 1 << 31;
 
 /// What a source must come to on one CPU until it gets exact buckets: each packet adds the part of it that its limit's
-/// words say.
-pub const PRESSURE: u32 = 1 << 20;
+/// words say. So much below what the count can hold, because where there is no room for buckets the count alone must tell
+/// who is over.
+pub const PRESSURE: u32 = 1 << 16;
 
 /// Length of the epoch after which decaying counts halve, as a shift of nanoseconds: 1.07 s.
 pub const EPOCH_SHIFT: u32 = 30;

@@ -9,8 +9,10 @@ use crate::reference::Outcome;
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-/// Frames under one policy.
-const FRAMES_PER_WORLD: usize = 5_000;
+/// Frames under one policy: of limits many, because only what comes again is held; of those by chance fewer, so that there
+/// are more of them.
+const FRAMES_OF_LIMITS: usize = 5_000;
+const FRAMES_BY_CHANCE: usize = 1_500;
 
 /// Runs random frames under random policies until `frames` have been judged, or a judge disagrees.
 ///
@@ -26,17 +28,17 @@ pub fn run(trio: &mut Trio, rng: &mut Rng, frames: usize) -> Result<BTreeMap<Out
     let mut number = 0;
     while judged < frames {
         // Each scenario of the fixtures in its turn, limits alone, and two policies by chance after them.
-        let world = match number % 4 {
-            0 => Scenario::ALL[number / 4 % Scenario::ALL.len()].world(),
-            1 => random::limits(rng),
-            _ => random::world(rng),
+        let (world, most) = match number % 4 {
+            0 => (Scenario::ALL[number / 4 % Scenario::ALL.len()].world(), FRAMES_OF_LIMITS),
+            1 => (random::limits(rng), FRAMES_OF_LIMITS),
+            _ => (random::world(rng), FRAMES_BY_CHANCE),
         };
         number += 1;
         trio.install(&world);
         let sources = Sources::of(&world);
         // The longest goes beyond what is remembered of flows and fragments.
         let pace = rng.pick(&[10_000, MILLISECOND, MILLISECOND, 20 * MILLISECOND, 2 * SECOND]);
-        for _ in 0..FRAMES_PER_WORLD.min(frames - judged) {
+        for _ in 0..most.min(frames - judged) {
             let frame = if rng.chance(50) {
                 random::structured(rng, &sources)
             } else {

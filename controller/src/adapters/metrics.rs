@@ -24,6 +24,8 @@ pub struct Kept {
     pub not_weighed: u64,
     /// The last day's threat level.
     pub threat: ThreatLevel,
+    /// Packets of sources and networks near a limit that found no room for buckets of their own.
+    pub offenders_full: u64,
 }
 
 /// The metrics of a status. Labels are verdicts, lists, interfaces, and what is followed: never an address of a packet.
@@ -68,6 +70,7 @@ pub fn render(status: &Status, kept: &Kept, samples: u64, samples_lost: u64) -> 
         gauge!("weir_reputation_sources").set(kept.sources as f64);
         counter!("weir_reputation_not_weighed_total").absolute(kept.not_weighed);
         gauge!("weir_threat_level").set(f64::from(kept.threat as u8));
+        counter!("weir_offenders_full_packets_total").absolute(kept.offenders_full);
         counter!("weir_samples_total").absolute(samples);
         counter!("weir_samples_lost_total").absolute(samples_lost);
         gauge!("weir_generation").set(status.generation as f64);
@@ -243,6 +246,10 @@ fn describe() {
     describe_counter!("weir_limited_bytes_total", "Bytes dropped over a limit, by whose limit and dimension.");
     describe_counter!("weir_limited_observed_packets_total", "Packets over a limit that is only observed.");
     describe_counter!("weir_samples_total", "Drops sampled for user space.");
+    describe_counter!(
+        "weir_offenders_full_packets_total",
+        "Packets of senders near a limit that found no room for buckets of their own."
+    );
     describe_counter!("weir_samples_lost_total", "Samples lost because nobody read them in time.");
     describe_gauge!("weir_list_entries", "Entries on the list.");
     describe_gauge!("weir_interface_attached", "1 while the program is on the interface.");

@@ -23,6 +23,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SWEEP_AFTER: u32 = 600;
 /// The list that denials are on, and the part that problems are noted under.
 const NAME: &str = "offenders";
+
+/// The name of the problem that there is no room for more who come near a limit.
+const ROOM: &str = "max_sources";
+const NO_ROOM: &str = "no room for buckets of more senders near a limit: they are held by what each CPU counts of them, which \
+                       lets more through; raise [state] max_sources";
+/// Looks without anybody who found no room until that is over: ten seconds.
+const QUIET: u32 = 20;
 /// Offences that move scores at one look.
 const MOST_WEIGHED: usize = 1_000;
 /// Offences that are kept as events at one look.
@@ -34,6 +41,7 @@ const MOST_RECORDS: usize = 100;
 pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputation: ReputationHandle) {
     let mut book = Book::new(usize::try_from(shared.read().offender_room).unwrap_or(usize::MAX));
     let mut refusals = 0;
+    let mut room = Room::new(shared.reader.counters().offenders_full);
     let mut looks = 0u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -41,7 +49,11 @@ pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputati
         if looks.is_multiple_of(SWEEP_AFTER) {
             book.sweep(clock::monotonic().0);
         }
-        let now_refused = shared.reader.counters().refusals;
+        let counters = shared.reader.counters();
+        if room.look(counters.offenders_full) {
+            let _stopping = sync.send(Command::Problem(ROOM.to_owned(), room.problem()));
+        }
+        let now_refused = counters.refusals;
         if now_refused == refusals {
             continue;
         }
@@ -151,6 +163,39 @@ async fn carry_out(sync: &Handle, offences: &[Offence]) {
     let _stopping = sync.send(Command::Problem(NAME.to_owned(), problem));
 }
 
+/// Whether senders near a limit find room for buckets of their own.
+#[derive(Debug)]
+struct Room {
+    found_none: u64,
+    /// Looks since a packet found none, while that is said.
+    quiet: Option<u32>,
+}
+
+impl Room {
+    fn new(found_none: u64) -> Self {
+        Self { found_none, quiet: None }
+    }
+
+    /// Takes in that so many packets have found none; whether there is something else to be said now.
+    fn look(&mut self, found_none: u64) -> bool {
+        if found_none != self.found_none {
+            self.found_none = found_none;
+            return self.quiet.replace(0).is_none();
+        }
+        let Some(quiet) = &mut self.quiet else { return false };
+        *quiet += 1;
+        let is_over = *quiet == QUIET;
+        if is_over {
+            self.quiet = None;
+        }
+        is_over
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.quiet.map(|_| NO_ROOM.to_owned())
+    }
+}
+
 fn nth(offences: u32) -> String {
     match offences {
         1 => "first time".to_owned(),
@@ -176,5 +221,24 @@ fn prefix(offence: &Offence) -> IpNet {
             let len = if is_network { 48 } else { 64 };
             Ipv6Net::new(octets.into(), len).map_or_else(|_| Ipv6Net::default().into(), IpNet::from)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_is_no_room_is_said_once_and_taken_back_ten_seconds_after_the_last() {
+        let mut room = Room::new(7);
+        assert!(!room.look(7) && room.problem().is_none());
+        assert!(room.look(8) && room.problem().is_some());
+        assert!(!room.look(9));
+        for _ in 1..QUIET {
+            assert!(!room.look(9) && room.problem().is_some());
+        }
+        assert!(room.look(9) && room.problem().is_none());
+        assert!(!room.look(9));
+        assert!(room.look(10) && room.problem().is_some());
     }
 }

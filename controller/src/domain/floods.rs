@@ -154,6 +154,20 @@ impl Floods {
         self.limits().any(|limit| limit.rate(dimension).is_some())
     }
 
+    /// Whether a packet may be dropped for what stands in its transport header: where that is split over fragments, nobody
+    /// but the host it is for could read it.
+    fn goes_by_transport(&self) -> bool {
+        const READ: [Dimension; 4] = [Dimension::Syn, Dimension::Udp, Dimension::Icmp, Dimension::New];
+        let enforced = |enforcement| enforcement == Enforcement::Enforce;
+        self.port_rules.iter().any(|rule| rule.is_denied && enforced(rule.enforcement))
+            || self.port_limits.iter().any(|port| enforced(port.limit.enforcement()))
+            || self.amplification.as_ref().is_some_and(|answers| enforced(answers.enforcement))
+            || !self.icmp.is_empty() && enforced(self.icmp_enforcement)
+            || self
+                .limits()
+                .any(|limit| enforced(limit.enforcement()) && READ.iter().any(|one| limit.rate(*one).is_some()))
+    }
+
     /// What ports lead to.
     ///
     /// # Errors
@@ -216,6 +230,9 @@ impl Floods {
         }
         if self.counts(Dimension::New) {
             slot.features |= feature::FLOWS;
+        }
+        if self.goes_by_transport() {
+            slot.features |= feature::WHOLE_FIRST_FRAGMENTS;
         }
         let behind =
             Dimension::ALL.into_iter().filter(|dimension| !matches!(dimension, Dimension::Packets | Dimension::Bytes));

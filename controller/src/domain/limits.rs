@@ -24,6 +24,8 @@ pub const HIGHEST_BYTE_RATE: u64 = 125_000_000_000;
 
 /// Bytes of the largest frame: what receive offload hands over at once.
 pub const LARGEST_FRAME: u64 = 65_549;
+/// Bytes of the smallest frame.
+const SMALLEST_FRAME: u64 = 60;
 
 /// Longest time a burst may be worth at its rate. Bounds the bucket's window to 2^46 of the clock's 2^64, so that no sum
 /// of the two can wrap; what takes longer than an hour to earn back is a quota, not a rate.
@@ -185,20 +187,21 @@ impl Limit {
     pub fn words(&self, cpus: u32) -> abi::Limit {
         let mut words = abi::Limit::default();
         let cpus = u64::from(cpus.max(1));
+        let dimensions = self.rates().count() as u64;
         let mut fallback = 0u64;
         for (dimension, rate) in self.rates() {
             let at = dimension.slot();
             let (per_second, burst) = (rate.per_second.get(), rate.burst.get());
             let token = if dimension == Dimension::Bytes { rate::BYTES_A_TOKEN } else { 1 };
             let cost = cost(per_second, token);
-            let pressure = pressure(promote_at(dimension, per_second, burst, cpus), token);
+            let pressure = pressure(promote_at(dimension, &rate, (cpus, dimensions)), token);
             let window = u64::try_from(u128::from(cost) * u128::from(burst) / u128::from(token)).unwrap_or(u64::MAX);
             let places = words.cost.get_mut(at).zip(words.window.get_mut(at)).zip(words.pressure.get_mut(at));
             if let Some(((cost_at, window_at), pressure_at)) = places {
                 (*cost_at, *window_at, *pressure_at) = (cost, window, pressure);
             }
             words.dimensions |= dimension.bit();
-            fallback = fallback.saturating_add(fallback_pressure(per_second, burst, pressure, token));
+            fallback = fallback.saturating_add(fallback_pressure(dimension, &rate, pressure));
         }
         words.fallback = u32::try_from(fallback.min(u64::from(sources::PROMOTED) - 1)).unwrap_or(u32::MAX);
         if self.enforcement == Enforcement::Observe {
@@ -230,14 +233,28 @@ fn pressure(promote_at: u64, token: u64) -> u32 {
 ///   worth, so half of that is reached within half an epoch and never lost again. It also bounds what can slip by for
 ///   ever: a count below half an epoch's share stands for a rate below a quarter of the CPU's share.
 ///
+/// And one that lifts the first: where there is no room for buckets the count alone must tell who is over, so what nobody
+/// within the limit reaches, in all dimensions together, must fit into it. It lifts nothing but the smallest bursts, and not
+/// above the second bound: bursts of minutes, of dozens of CPUs, are held by their buckets alone.
+///
 /// At least 2: a flood of sources that each send one packet must not fill the map of those that have buckets. So a CPU lets
 /// one packet a second of a source through that it charges to nobody. At most a million, a tenth of a second of what one
 /// CPU can receive, so that the highest limits still charge a flood in time.
-fn promote_at(dimension: Dimension, rate: u64, burst: u64, cpus: u64) -> u64 {
+fn promote_at(dimension: Dimension, rate: &Rate, (cpus, dimensions): (u64, u64)) -> u64 {
+    /// As often as [`sources::PRESSURE`] fits into the count, less than half: a packet's part of it is rounded up.
+    const FIT: u64 = sources::PROMOTED as u64 / sources::PRESSURE as u64 * 15 / 32;
+    let (per_second, burst) = (rate.per_second.get(), rate.burst.get());
     let (least, most) = if dimension == Dimension::Bytes { (2 * 1_514, 1_000_000 * 1_514) } else { (2, 1_000_000) };
     let of_burst = burst / (4 * cpus);
-    let of_epoch = epoch_units(rate) / (2 * cpus);
-    of_burst.min(of_epoch).clamp(least, most)
+    let of_epoch = epoch_units(per_second) / (2 * cpus);
+    let of_count = within(per_second, burst).saturating_mul(dimensions) / FIT;
+    of_burst.max(of_count).min(of_epoch).clamp(least, most)
+}
+
+/// What a CPU never counts of a source within its limit: at the limit the halving count swings up to two epochs' worth, 2.15
+/// × rate, and a burst may come on top; three times the rate leaves room for an uneven sender.
+fn within(per_second: u64, burst: u64) -> u64 {
+    burst.saturating_add(per_second.saturating_mul(3))
 }
 
 /// Units of one epoch (1.0737 s) at this rate, rounded down.
@@ -246,15 +263,16 @@ fn epoch_units(rate: u64) -> u64 {
     u64::try_from(units).unwrap_or(u64::MAX)
 }
 
-/// Where there is no room for buckets, the halving count of each CPU alone must tell who is over. At the limit it
-/// swings up to two epochs' worth, 2.15 × rate, and a burst may come on top; three times the rate leaves room for an
-/// uneven sender, so nobody within the limit is refused. The count includes what is refused: from about 1.4 times the
+/// Where there is no room for buckets, the halving count of each CPU alone must tell who is over: whoever comes to more than
+/// [`within`]. So nobody within the limit is refused. The count includes what is refused: from about 1.4 times the
 /// limit on one CPU a part is refused, from about 2.8 times all of it.
 ///
-/// One more than the pressure: each packet adds at least that, whatever it is worth.
-fn fallback_pressure(rate: u64, burst: u64, pressure: u32, token: u64) -> u64 {
-    let units = u128::from(burst) + 3 * u128::from(rate);
-    u64::try_from(units * (u128::from(pressure) + 1) / u128::from(token)).unwrap_or(u64::MAX)
+/// Each packet adds one beside what it is worth; of bytes, that is most where frames are the smallest.
+fn fallback_pressure(dimension: Dimension, rate: &Rate, pressure: u32) -> u64 {
+    let units = u128::from(within(rate.per_second.get(), rate.burst.get()));
+    let (token, packet) = if dimension == Dimension::Bytes { (rate::BYTES_A_TOKEN, SMALLEST_FRAME) } else { (1, 1) };
+    let counted = units * u128::from(pressure) / u128::from(token) + units / u128::from(packet);
+    u64::try_from(counted).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

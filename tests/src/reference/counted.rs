@@ -211,11 +211,11 @@ impl Counted {
         let charges = offered.charges(limit, plant);
         let sum = 1 + charges.iter().map(|(_, _, _, pressure)| pressure).sum::<u64>();
         // One packet alone never comes to the whole.
-        let most = if plant == Some(Plant::OnePacketIsPromoted) { u64::MAX } else { 1 << 19 };
+        let most = if plant == Some(Plant::OnePacketIsPromoted) { u64::MAX } else { 1 << 15 };
         let pressure = sum.min(most);
         let lines = if in_networks { &mut self.networks } else { &mut self.sources };
         let way = lines.touch(set, tag, pressure, offered.now_ns);
-        if !way.promoted && way.own < 1 << 20 {
+        if !way.promoted && way.own < 1 << 16 {
             return None;
         }
         if !self.buckets.contains_key(&whose) && self.buckets.len() >= room {
@@ -225,7 +225,7 @@ impl Counted {
         let buckets = self.buckets.entry(whose).or_default();
         if !way.promoted && plant != Some(Plant::EarlierIsForgotten) {
             // What this CPU counted before is charged as so many packets like this one, at most the whole burst.
-            let earlier = ((way.own - pressure) / pressure).min(1 << 20);
+            let earlier = ((way.own - pressure) / pressure).min(1 << 16);
             for (dimension, cost, window, _) in &charges {
                 let bucket = &mut buckets[*dimension as usize];
                 bucket.drain(now);
@@ -312,7 +312,13 @@ fn take(
     };
     let mut over = charges.iter().filter(is_over);
     let last = plant == Some(Plant::LastDimensionDecides);
-    if let Some((dimension, ..)) = if last { over.next_back() } else { over.next() } {
+    if let Some((dimension, _, window, _)) = if last { over.next_back() } else { over.next() } {
+        let bucket = &mut buckets[*dimension as usize];
+        bucket.drain(now);
+        // Spent under a limit that held more: twice the burst and a second are owed at most.
+        if bucket.level / 2 > window + 8_000_000_000 {
+            bucket.level = *window;
+        }
         return Some(*dimension);
     }
     for (dimension, cost, window, _) in charges {

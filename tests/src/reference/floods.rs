@@ -69,9 +69,9 @@ impl Rate {
         self.cost(dimension) * self.burst / dimension.token()
     }
 
-    /// What a token adds to a CPU's count; the whole is 2^20.
+    /// What a token adds to a CPU's count; the whole is 2^16.
     pub fn pressure(&self, dimension: Dimension) -> u64 {
-        ((1 << 20) * dimension.token()).div_ceil(self.promote_at).min(1 << 20)
+        ((1 << 16) * dimension.token()).div_ceil(self.promote_at).min(1 << 16)
     }
 }
 
@@ -247,6 +247,17 @@ impl Floods {
             || !self.port_rules.is_empty()
             || !self.port_limits.is_empty()
             || BEHIND.into_iter().any(|dimension| self.counts(dimension))
+    }
+
+    /// Whether what a packet is dropped for may stand in its transport header.
+    pub fn goes_by_transport(&self) -> bool {
+        const READ: [Dimension; 4] = [Dimension::Syn, Dimension::Udp, Dimension::Icmp, Dimension::New];
+        let reads = |limit: &Limit| !limit.observe && READ.iter().any(|one| limit.rates[*one as usize].is_some());
+        self.answers == Held::Enforced
+            || self.icmp == Held::Enforced && !(self.icmp_v4.is_empty() && self.icmp_v6.is_empty())
+            || self.port_rules.iter().any(|rule| rule.deny && !rule.observe)
+            || self.port_limits.iter().any(|port| !port.limit.observe)
+            || self.limits().any(reads)
     }
 
     /// Which limit a source has: 0 is everybody's, then the profiles'.

@@ -35,6 +35,13 @@ impl Reference {
         {
             return Some(verdict);
         }
+        let is_split = seen.piece == Piece::First && seen.lies && seen.header.is_none();
+        if is_split && floods.goes_by_transport() && !self.planted(Plant::SplitHeaderPasses) {
+            let verdict = Verdict::Malformed;
+            if hits.hit(verdict, true) {
+                return Some(verdict);
+            }
+        }
         let skips_first = packet.source.is_ipv6() && self.planted(Plant::FirstOfIpv6Passes);
         let refused = match (seen.piece, floods.later) {
             (Piece::Whole, _) | (Piece::Later, Later::Pass) => false,

@@ -35,6 +35,8 @@ pub enum Plant {
     PortZeroPasses,
     /// A transport header too deep to be read is let through.
     DeepHeaderPasses,
+    /// A transport header that is split over fragments is let through.
+    SplitHeaderPasses,
     /// A first fragment of IPv6 is none.
     FirstOfIpv6Passes,
     /// A first fragment is remembered for a minute.
@@ -77,7 +79,7 @@ pub enum Plant {
 
 impl Plant {
     /// Every one.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::FifthTag,
         Self::OptionsAreLies,
         Self::LandPasses,
@@ -94,6 +96,7 @@ impl Plant {
         Self::UdpLengthIsBelieved,
         Self::PortZeroPasses,
         Self::DeepHeaderPasses,
+        Self::SplitHeaderPasses,
         Self::FirstOfIpv6Passes,
         Self::FragmentMemoryTooLong,
         Self::RefusedFirstIsRemembered,

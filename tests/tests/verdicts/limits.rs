@@ -1,6 +1,9 @@
 //! Limits: what passes, to the packet; whom they hold and whom they spare.
+use weir::domain::decision::Enforcement;
+use weir::domain::limits::{Limit as Limits, Rate as Rates};
 use weir_common::abi::SOURCE_SETS;
 use weir_common::addr::Source;
+use weir_common::traffic::Dimension as Wanted;
 use weir_common::verdict::Verdict;
 use weir_tests::fixtures::random::Rng;
 use weir_tests::fixtures::{allow, deny, net};
@@ -374,6 +377,50 @@ fn sources_that_find_no_room_for_a_bucket_are_held_by_their_count_alone() {
         }
     }
     trio.audit();
+}
+
+/// The smallest burst that there can be, with the words the daemon makes of it: the count must reach what it is held by.
+#[test]
+fn a_source_with_the_smallest_burst_is_held_by_its_count_alone_too() {
+    let (per_second, burst) = (10_000, 101);
+    let rate = Rates::new(Wanted::Packets, per_second.try_into().unwrap(), Some(burst.try_into().unwrap())).unwrap();
+    let words = Limits::new([(Wanted::Packets, rate)], Enforcement::Enforce).unwrap().words(2);
+    let rate = Rate { per_second, burst, promote_at: 12 };
+    assert_eq!(u64::from(words.pressure[0]), rate.pressure(Dimension::Packets));
+    let limit = Limit::none().with(Dimension::Packets, rate).falling_back_at(words.fallback.into());
+    let mut trio = Trio::new();
+    trio.install(&world(|world| world.slots[0].floods.source = Some(limit)));
+    let room = u8::try_from(OFFENDERS).unwrap();
+    for source in 0..room {
+        for _ in 0..2 * rate.promote_at {
+            let _agreed = verdict(&mut trio, &from_v4(source));
+        }
+    }
+    // All of it in one epoch: nothing halves the count.
+    let passed = (0..60_000).filter(|_| verdict(&mut trio, &from_v4(room)).verdict == Verdict::Pass).count();
+    assert!((30_000..40_000).contains(&passed), "{passed}: a burst, and three seconds of the rate");
+    trio.audit();
+}
+
+/// What was spent under a limit that held more is owed for two bursts and a second at most.
+#[test]
+fn a_limit_that_is_changed_forgives_what_the_old_one_let_through() {
+    let (huge, small) = (rate(Dimension::Packets, 1_000, 100_000), rate(Dimension::Packets, 10_000, 1_000));
+    let limit = |rate| Limit::none().with(Dimension::Packets, rate);
+    for everybody in [false, true] {
+        let limited = |world: &mut World, rate| {
+            let floods = &mut world.slots[0].floods;
+            let place = if everybody { &mut floods.global } else { &mut floods.source };
+            *place = Some(limit(rate));
+        };
+        let mut trio = Trio::new();
+        trio.install(&world(|world| limited(world, huge)));
+        // A hundred seconds' worth at once.
+        while verdict(&mut trio, &from_v4(5)).verdict == Verdict::Pass {}
+        trio.change(|world| limited(world, small));
+        let passed = offer(&mut trio, &[from_v4(5)], 20_000, 2);
+        assert!((18_000..=22_000).contains(&passed), "{passed} of 20,000 in two seconds, everybody's: {everybody}");
+    }
 }
 
 #[test]

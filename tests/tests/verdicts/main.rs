@@ -152,10 +152,11 @@ fn a_million_random_and_mutated_frames_get_one_verdict_from_all_three() {
     }
     assert!(verdicts.values().sum::<usize>() >= 1_000_000);
     for verdict in REACHABLE {
-        let enough = |of: &BTreeMap<Verdict, usize>| of.get(&verdict).copied().unwrap_or(0) >= 100;
-        assert!(enough(&verdicts), "{} was not reached often enough", verdict.name());
+        let count = |of: &BTreeMap<Verdict, usize>| of.get(&verdict).copied().unwrap_or(0);
+        assert!(count(&verdicts) >= 100, "{} was not reached often enough", verdict.name());
+        // Rarer by far: that takes a list or a limit that is observed, and nothing that is stronger.
         let drops = verdict.action() == Action::Drop;
-        assert!(!drops || enough(&observed), "{} was not observed often enough", verdict.name());
+        assert!(!drops || count(&observed) >= 20, "{} was not observed often enough", verdict.name());
     }
 }
 

@@ -63,6 +63,7 @@ fn scraped(api: &Api) -> String {
         sources: detected.ledger().len(),
         not_weighed: detected.not_weighed(),
         threat: views::audit::threat_level(&api.shared),
+        offenders_full: counters.offenders_full,
     };
     prometheus::render(&views::status(&api.shared), &kept, counters.samples, counters.samples_lost)
 }

@@ -240,7 +240,37 @@ proptest! {
         let pressure = u64::from(words.pressure[dimension.slot()]);
         let least = if dimension == Dimension::Bytes { 2 * 1_514 } else { 2 };
         let unseen = (u64::from(sources::PRESSURE) * token(dimension)).div_ceil(pressure);
-        prop_assert!(unseen <= (burst / (4 * u64::from(cpus))).max(least), "{unseen} of {burst}");
+        // Where that is too little for the count to tell who is over, a few packets more: a hundredth of a burst that is
+        // as much as a tenth of the rate.
+        let count = within(per_second, burst) / 15_360;
+        prop_assert!(unseen <= (burst / (4 * u64::from(cpus))).max(least).max(count), "{unseen} of {burst}");
+    }
+
+    /// Bursts of half a minute on any machine, of an hour on a pair of CPUs.
+    #[test]
+    fn without_room_for_buckets_who_is_over_is_told(
+        (dimension, per_second, burst) in any_limit(),
+        cpus in 1..256u32,
+    ) {
+        // Beyond, a source is as fast as a machine.
+        let packets = within(per_second, burst) / if dimension == Dimension::Bytes { SMALLEST_FRAME } else { 1 };
+        prop_assume!(packets < 1 << 29 && burst <= per_second.saturating_mul(8_000 / u64::from(cpus)));
+        let words = limit(dimension, per_second, burst).words(cpus);
+        prop_assert!(words.fallback < sources::PROMOTED - 1, "{}", words.fallback);
+    }
+
+    #[test]
+    fn without_room_for_buckets_who_is_over_is_told_in_all_dimensions_together(
+        rates in proptest::collection::vec((1..1_000_000u64, 1..30u64), 7),
+        cpus in 1..32u32,
+    ) {
+        let rates = Dimension::ALL.into_iter().zip(rates).map(|(dimension, (per_second, seconds))| {
+            let per_second = if dimension == Dimension::Bytes { per_second * 1_000 } else { per_second };
+            let burst = (per_second * seconds).max(Rate::smallest_burst(dimension, whole(per_second)).get());
+            (dimension, rate_of(dimension, per_second, burst).unwrap())
+        });
+        let words = Limit::new(rates, Enforcement::Enforce).unwrap().words(cpus);
+        prop_assert!(words.fallback < sources::PROMOTED - 1, "{}", words.fallback);
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn held(held: Held, bit: u32, observed: u32) -> u32 {
 pub fn fill(slot: &mut Slot, floods: &Floods) -> Vec<u8> {
     let mut set = |bits: u32, when: bool| slot.features |= if when { bits } else { 0 };
     set(feature::TRANSPORT, floods.asks_transport());
+    set(feature::WHOLE_FIRST_FRAGMENTS, floods.goes_by_transport());
     set(feature::FLOWS, floods.counts(Dimension::New));
     set(feature::NETWORK_LIMIT, floods.network.is_some());
     set(feature::GLOBAL_LIMIT, floods.global.is_some());
