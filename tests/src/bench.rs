@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what weir costs, on this machine, now.
 pub mod add;
+pub mod alike;
 pub mod cost;
 pub mod floods;
 pub mod floor;
@@ -18,6 +19,7 @@ pub mod sequence;
 pub mod spread;
 pub mod tables;
 pub mod verifier;
+pub mod veth;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +78,8 @@ pub enum Part {
     Cost,
     /// The address tables: nanoseconds, memory
     Tables,
+    /// A flood over a veth pair, end to end, beside the empty program and nftables
+    Veth,
     /// From one added address to its first dropped packet
     Add,
     /// From an imported list to its first dropped packet, and memory
@@ -120,6 +124,9 @@ pub struct Report {
     /// The address tables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<tables::Tables>,
+    /// End to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub veth: Option<Vec<veth::Row>>,
     /// One address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add: Option<add::Add>,
@@ -143,6 +150,28 @@ pub struct Report {
     pub history: Option<history::History>,
 }
 
+impl Report {
+    /// With nothing measured yet.
+    fn new(args: &Args) -> Self {
+        Self {
+            machine: Machine::this(),
+            rounds: args.rounds,
+            verifier: None,
+            packets: args.packets,
+            cost: None,
+            tables: None,
+            veth: None,
+            add: None,
+            import: None,
+            floods: None,
+            follow: None,
+            logs: None,
+            live: None,
+            history: None,
+        }
+    }
+}
+
 /// Measures, and prints: results to `out`, what is being done to `progress`.
 ///
 /// # Errors
@@ -151,23 +180,8 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
     let chosen: Vec<Part> = args.parts.iter().chain(&args.only).copied().collect();
     let wants = |part| chosen.is_empty() || chosen.contains(&part);
     let rounds = usize::try_from(args.rounds)?;
-    let machine = Machine::this();
     let text = args.output == Output::Text;
-    let mut report = Report {
-        machine,
-        rounds: args.rounds,
-        verifier: None,
-        packets: args.packets,
-        cost: None,
-        tables: None,
-        add: None,
-        import: None,
-        floods: None,
-        follow: None,
-        logs: None,
-        live: None,
-        history: None,
-    };
+    let mut report = Report::new(args);
     if text {
         writeln!(out, "{}", report.machine)?;
     }
@@ -191,6 +205,13 @@ pub fn run(args: &Args, out: &mut impl Write, progress: &mut impl Write, stop: &
             tables::print(&measured, rounds, args.packets, out)?;
         }
         report.tables = Some(measured);
+    }
+    if wants(Part::Veth) {
+        let measured = veth::measure(rounds, progress, stop)?;
+        if text {
+            veth::print(&measured, rounds, out)?;
+        }
+        report.veth = Some(measured);
     }
     if wants(Part::Add) {
         let measured = add::measure(args.tries, progress, stop)?;

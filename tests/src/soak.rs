@@ -1,6 +1,7 @@
 //! `cargo xtask soak`: what only shows after long.
 pub mod cycles;
 pub mod flips;
+pub mod forged;
 pub mod frames;
 
 use std::io::Write;
@@ -42,6 +43,8 @@ pub struct Args {
 pub enum Part {
     /// Flips under packets
     Flips,
+    /// Denials, allow entries and live changes beside forged sources
+    Forged,
     /// Adding and removing
     Cycles,
     /// Kernel, host and reference on many frames
@@ -57,6 +60,9 @@ pub fn run(args: &Args, out: &mut impl Write, stop: &AtomicBool) -> Result<()> {
     writeln!(out, "{}", Machine::this())?;
     if wants(Part::Flips) {
         flips::run(args.flips, args.packets, out, stop)?;
+    }
+    if wants(Part::Forged) {
+        forged::run(out, stop)?;
     }
     if wants(Part::Cycles) {
         cycles::run(args.cycles, out, stop)?;

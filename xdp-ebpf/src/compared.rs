@@ -56,8 +56,8 @@ pub(crate) fn one_line(ctx: &XdpContext) -> u32 {
         }
         left -= 1;
     }
-    // So that the read is not left out.
-    if word == 1 { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
+    // So that the read is not left out; no line holds this.
+    if word == u64::MAX - 1 { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
 #[inline(always)]

@@ -38,6 +38,12 @@ fn empty(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
+// What sends the packets that a generator made.
+#[xdp]
+fn transmit(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
 // What others do about sources, for comparison.
 #[xdp]
 fn least_recent(ctx: XdpContext) -> u32 {

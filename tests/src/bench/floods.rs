@@ -98,7 +98,7 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
     let mut rig = Rig::load()?;
     rig.fill(&listed()?)?;
     rig.extras(Extras { track: true, samples: true });
-    rig.floods(&floods(ALL)?)?;
+    rig.floods(&everything()?)?;
     for sources in [1, FORGED] {
         super::go_on(stop)?;
         writeln!(progress, "floods: everything on, {sources} sources")?;
@@ -111,6 +111,14 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
 
 fn floods(text: &str) -> Result<Floods> {
     Ok(config::parse(text, "bench", std::iter::empty())?.config.floods)
+}
+
+/// Everything that can be held against floods: the profile that comes with weir, and a limit for everything.
+///
+/// # Errors
+/// Where the profile is none.
+pub fn everything() -> Result<Floods> {
+    floods(ALL)
 }
 
 fn listed() -> Result<Image> {

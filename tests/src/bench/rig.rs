@@ -1,11 +1,11 @@
 //! The real program under the kernel's test-run, every packet from a source of its own.
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions};
 use weir::adapters::kernel::map::Mapped;
 use weir::adapters::kernel::object::{self, Clock, Object, Sizes};
 use weir::adapters::kernel::reader::{Counters, KernelReader};
@@ -16,7 +16,7 @@ use weir::domain::tables::Image;
 use weir_common::abi::{self, Control, Slot, control_word, feature};
 use weir_common::rate;
 use weir_common::verdict::Verdict;
-use zerocopy::FromZeros as _;
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::sequence::{self, Draw, Share};
 use crate::frames::{V4, V6};
@@ -84,7 +84,12 @@ pub enum Program {
     LeastRecent,
     /// The program that reads one line of the tables, and does nothing with it but so much that it takes time.
     OneLine,
+    /// The program that sends packets out of the interface they are said to have come in by.
+    Transmit,
 }
+
+/// Frames that are sent at once: as many as a driver is asked to take at once.
+const BATCH: u32 = 64;
 
 /// The numbers that sources are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +131,7 @@ pub struct Rig {
     empty: OwnedFd,
     least_recent: OwnedFd,
     one_line: OwnedFd,
+    transmit: OwnedFd,
     reading: Mapped<[u64; 4]>,
     behind: Option<Program>,
     generation: u64,
@@ -147,6 +153,7 @@ impl Rig {
         let empty = object.load_named("empty")?.fd()?.as_fd().try_clone_to_owned()?;
         let least_recent = object.load_named("least_recent")?.fd()?.as_fd().try_clone_to_owned()?;
         let one_line = object.load_named("one_line")?.fd()?.as_fd().try_clone_to_owned()?;
+        let transmit = object.load_named("transmit")?.fd()?.as_fd().try_clone_to_owned()?;
         for family in Family::ALL {
             object.load_named(family.generator())?;
         }
@@ -168,6 +175,7 @@ impl Rig {
             empty,
             least_recent,
             one_line,
+            transmit,
             reading,
             behind: None,
             generation: 0,
@@ -218,6 +226,14 @@ impl Rig {
             self.policy.write(index as usize, slot);
         }
         Ok(())
+    }
+
+    /// Every map.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn maps(&self) -> Result<Vec<OwnedFd>> {
+        object::MAPS.iter().map(|name| Ok(self.object.map_fd(name)?)).collect()
     }
 
     /// The counters.
@@ -271,17 +287,46 @@ impl Rig {
         Ok(Run { ns: u64::try_from(result.duration.as_nanos())?, counted: counted(&before, &after) })
     }
 
+    /// One of the programs, to be attached.
+    pub fn program(&self, program: Program) -> BorrowedFd<'_> {
+        match program {
+            Program::Weir => self.weir.as_fd(),
+            Program::Empty => self.empty.as_fd(),
+            Program::LeastRecent => self.least_recent.as_fd(),
+            Program::OneLine => self.one_line.as_fd(),
+            Program::Transmit => self.transmit.as_fd(),
+        }
+    }
+
+    /// Sends so many IPv4 packets out of an interface of the namespace that the thread is in.
+    ///
+    /// # Errors
+    /// The system call's, and where not all were made.
+    pub fn transmit(&mut self, numbers: Numbers, packets: u32, interface: u32) -> Result<()> {
+        self.put_behind(Program::Transmit)?;
+        self.draw
+            .write(0, Draw { first: numbers.first, count: numbers.count, counter: 0, shares: <[Share; 2]>::default() });
+        let frame = Family::V4.frame();
+        // Data, its end, metadata, the interface, its queue, and the interface packets leave by.
+        let context = [0, u32::try_from(frame.len())?, 0, interface, 0, 0];
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            ctx_in: Some(context.as_bytes()),
+            repeat: packets,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::default()
+        };
+        self.object.program_named(Family::V4.generator())?.test_run(options).context("transmit")?;
+        let drawn = self.draw.read(0).map_or(0, |draw| draw.counter);
+        ensure!(drawn == u64::from(packets), "{packets} packets were asked for and {drawn} were made");
+        Ok(())
+    }
+
     fn put_behind(&mut self, program: Program) -> Result<()> {
         if self.behind == Some(program) {
             return Ok(());
         }
-        let fd = match program {
-            Program::Weir => &self.weir,
-            Program::Empty => &self.empty,
-            Program::LeastRecent => &self.least_recent,
-            Program::OneLine => &self.one_line,
-        };
-        let value = fd.as_raw_fd().to_ne_bytes();
+        let value = self.program(program).as_raw_fd().to_ne_bytes();
         sys::map_update(self.next.as_fd(), &0u32.to_ne_bytes(), &value, 0).context("put a program behind")?;
         self.behind = Some(program);
         Ok(())

@@ -22,6 +22,7 @@ use weir::domain::tables::{self, Capacity, Image};
 use weir_common::verdict::Verdict;
 
 use super::Args;
+use super::alike;
 use super::floor;
 use super::lists::{KEY, address};
 use super::memory::{self, Memory};
@@ -71,10 +72,12 @@ pub struct Tables {
     pub memory: Memory,
     /// What a listed source of a million must cost.
     pub floor: Vec<floor::Row>,
+    /// One list beside many, unless only some lists were asked for.
+    pub alike: Vec<alike::Row>,
 }
 
 /// Prefixes of a list.
-type Listed = Vec<IpNet>;
+pub type Listed = Vec<IpNet>;
 
 /// A set of lists under one name.
 struct Lists {
@@ -91,7 +94,13 @@ struct Lists {
 /// Where the kernel refuses something, and where a packet got another verdict than it must.
 pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &AtomicBool) -> Result<Tables> {
     let mut rig = Rig::load()?;
-    let mut tables = Tables { rows: Vec::new(), sizes: Vec::new(), memory: memory::measure(rounds), floor: Vec::new() };
+    let mut tables = Tables {
+        rows: Vec::new(),
+        sizes: Vec::new(),
+        memory: memory::measure(rounds),
+        floor: Vec::new(),
+        alike: Vec::new(),
+    };
     for lists in cases(args.full) {
         if !args.lists.is_empty() && !args.lists.iter().any(|text| lists.name.contains(text)) {
             continue;
@@ -120,6 +129,11 @@ pub fn measure(rounds: usize, args: &Args, progress: &mut impl Write, stop: &Ato
             }
         }
     }
+    drop(rig);
+    if args.lists.is_empty() {
+        writeln!(progress, "tables: one list and many")?;
+        tables.alike = alike::measure(rounds, args.packets, stop)?;
+    }
     Ok(tables)
 }
 
@@ -142,7 +156,8 @@ fn highest() -> Result<abi::Limit> {
     Ok(limit.words(object::possible_cpus()?))
 }
 
-const MILLION: u64 = 1_000_000;
+/// How many a million addresses are.
+pub const MILLION: u64 = 1_000_000;
 const MILLION_NAME: &str = "1M v4 addresses";
 
 fn cases(full: bool) -> Vec<Lists> {
@@ -150,19 +165,6 @@ fn cases(full: bool) -> Vec<Lists> {
         |from: u64, count: u64| -> Listed { (from..from + count).map(|number| address(Family::V4, number)).collect() };
     let made =
         |name: &str, family: Family, listed: Vec<Listed>| Lists { name: name.to_owned(), listed, family, ends_from: 0 };
-    let cidr = |family, from: u64, count: u64| -> Listed {
-        (from..from + count).map(|number| prefix(family, number)).collect()
-    };
-    let parts = |count: usize, all: &[IpNet]| -> Vec<Listed> {
-        all.chunks(all.len().div_ceil(count)).map(<[IpNet]>::to_vec).collect()
-    };
-    // As countries are: none overlaps another.
-    let disjoint = |all: &[IpNet]| -> Listed {
-        let mut all = all.to_vec();
-        all.sort_unstable();
-        all.dedup_by(|next, kept| kept.contains(&*next));
-        all
-    };
     let (million, hundred) = (addresses(0, MILLION), cidr(Family::V4, 0, 100_000));
     let mut cases = vec![
         made("none, v4", Family::V4, vec![Vec::new()]),
@@ -186,6 +188,32 @@ fn cases(full: bool) -> Vec<Lists> {
         cases.push(made("10M v4 addresses", Family::V4, vec![addresses(0, 10 * MILLION)]));
     }
     cases
+}
+
+/// Lists of which each has a part.
+pub fn parts(count: usize, all: &[IpNet]) -> Vec<Listed> {
+    all.chunks(all.len().div_ceil(count)).map(<[IpNet]>::to_vec).collect()
+}
+
+/// As countries are: none overlaps another.
+pub fn disjoint(all: &[IpNet]) -> Listed {
+    let mut all = all.to_vec();
+    all.sort_unstable();
+    all.dedup_by(|next, kept| kept.contains(&*next));
+    all
+}
+
+/// Prefixes around the addresses with these numbers, of the usual lengths.
+pub fn cidr(family: Family, from: u64, count: u64) -> Vec<IpNet> {
+    (from..from + count).map(|number| prefix(family, number)).collect()
+}
+
+/// The tables of deny lists with these.
+///
+/// # Errors
+/// Where they do not fit.
+pub fn deny(listed: &[Vec<IpNet>]) -> Result<Image> {
+    Lists { name: String::new(), listed: listed.to_vec(), family: Family::V4, ends_from: 0 }.image()
 }
 
 /// A prefix around the address with this number, its length from the usual mix.
@@ -373,6 +401,9 @@ pub fn print(tables: &Tables, rounds: usize, packets: u32, out: &mut impl Write)
     writeln!(out, "a read that the next one waits for: {near_ns} ns over 1 MiB, {far_ns} ns over 8 MiB")?;
     if !tables.floor.is_empty() {
         floor::print(&tables.floor, out)?;
+    }
+    if !tables.alike.is_empty() {
+        alike::print(&tables.alike, out)?;
     }
     writeln!(out, "{:<36}  {:>10}  {:>10}  {:>7}", "lists", "memory", "build", "classes")?;
     for size in &tables.sizes {
