@@ -33,6 +33,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every setting in force: those of no section first, then by name.
     pub settings: Vec<Setting>,
+    /// What is legal and worth knowing, a sentence each: limits that cost more than they hold, settings that do nothing.
+    pub warnings: Vec<String>,
 }
 
 /// One setting in force.
@@ -103,9 +105,9 @@ pub fn parse(text: &str, file: &str, env: impl Iterator<Item = (String, String)>
     let mut raw = Raw::deserialize(given.values().clone()).map_err(|error| {
         ConfigError::in_file(file, Problem::Syntax { message: error.message().to_owned(), found: String::new() })
     })?;
-    let config = valid::config(&mut raw).map_err(|fault| given.error(&fault.key, fault.problem))?;
+    let (config, warnings) = valid::config(&mut raw).map_err(|fault| given.error(&fault.key, fault.problem))?;
     let settings = settings(&raw, &given);
-    Ok(Loaded { config, settings })
+    Ok(Loaded { config, settings, warnings })
 }
 
 fn too_large(bytes: usize, file: &str) -> Result<(), ConfigError> {

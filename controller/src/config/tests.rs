@@ -4,6 +4,7 @@ mod floods;
 mod history;
 mod refused;
 mod sources;
+mod together;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -3,6 +3,7 @@ mod detection;
 mod floods;
 mod history;
 mod sources;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,7 +20,9 @@ use crate::domain::tables::Capacity;
 use super::error::Problem;
 use super::raw::{Raw, RawApi, RawList, RawState};
 use super::suggest;
-use super::types::{Api, Choice, Config, Headers, InterfaceName, Log, NeverBlock, Privacy, Protected, State, Top};
+use super::types::{
+    Api, Choice, Config, Feed, FeedAction, Headers, InterfaceName, Log, NeverBlock, Privacy, Protected, State, Top,
+};
 
 /// Most entries a table may be sized for: all public lists together have a few million, and the kernel sets this memory
 /// aside when the table is made.
@@ -58,18 +61,28 @@ impl Fault {
     }
 }
 
-/// The configuration these values make. What a burst of 0 came to is written back to them.
+/// The configuration these values make, and what is legal in it and worth knowing. What a burst of 0 came to is written
+/// back to them.
 ///
 /// # Errors
 /// [`Fault`] with the first value that makes no sense.
-pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
+pub(super) fn config(raw: &mut Raw) -> Result<(Config, Vec<String>), Fault> {
     let mut floods = floods::floods(raw)?;
     let mut profiles = floods::profiles_of(&raw.lists, &floods)?;
     let detection = detection::detection(raw)?;
+    let (lists, feeds) = (lists(&raw.lists)?, sources::feeds(&raw.feeds)?);
+    let limits = |(name, enforcement): (&String, &ListEnforcement)| {
+        *enforcement == ListEnforcement::Limit && !profiles.contains_key(name)
+    };
+    let feed_limits = |feed: &Feed| {
+        feed.action == FeedAction::Limit && !lists.contains_key(&feed.name) && !profiles.contains_key(&feed.name)
+    };
+    let is_needed = lists.iter().any(limits) || feeds.iter().any(feed_limits) || !raw.geo.limit.is_empty();
+    floods::limit_of_lists(&mut raw.limits, &mut floods, is_needed);
     if detection.is_on() {
         floods::limit_of_rules(&mut floods, &mut profiles);
     }
-    Ok(Config {
+    let config = Config {
         profiles,
         floods,
         interfaces: interfaces(&raw.interfaces)?,
@@ -90,8 +103,8 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
             files: each("never_block.files", &raw.never_block.files, absolute)?,
             addresses: prefixes("never_block.addresses", &raw.never_block.addresses)?,
         },
-        lists: lists(&raw.lists)?,
-        feeds: sources::feeds(&raw.feeds)?,
+        lists,
+        feeds,
         geo: sources::geo(&raw.geo)?,
         crowdsec: sources::crowdsec(&raw.crowdsec)?,
         detection,
@@ -99,7 +112,9 @@ pub(super) fn config(raw: &mut Raw) -> Result<Config, Fault> {
         audit: history::audit(&raw.audit)?,
         privacy: Privacy { hash_addresses: raw.privacy.hash_addresses, drop_requests: raw.privacy.drop_requests },
         log: Log { level: choice("log.level", &raw.log.level)?, format: choice("log.format", &raw.log.format)? },
-    })
+    };
+    let warnings = together::warnings(raw, &config);
+    Ok((config, warnings))
 }
 
 fn interfaces(names: &[String]) -> Result<Vec<InterfaceName>, Fault> {

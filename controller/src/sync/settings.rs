@@ -72,7 +72,7 @@ pub struct Settings {
     pub rule_files: Arc<Files>,
     /// What is wrong with rules: file, line, what.
     pub rule_problems: Vec<String>,
-    /// What they cut off on this machine, a sentence each.
+    /// What is legal in them and worth knowing, and what they cut off on this machine: a sentence each.
     pub warnings: Vec<String>,
 }
 

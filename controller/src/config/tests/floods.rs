@@ -3,7 +3,7 @@ use super::*;
 use crate::domain::floods::{FirstFragments, LaterFragments};
 
 /// The keys of each dimension, with a word for what they count.
-const KEYS: [(Dimension, &str, &str, &str); 7] = [
+pub(super) const KEYS: [(Dimension, &str, &str, &str); 7] = [
     (Dimension::Packets, "packets_per_second", "burst", "packets"),
     (Dimension::Bytes, "bytes_per_second", "bytes_burst", "bytes"),
     (Dimension::Syn, "syn_per_second", "syn_burst", "SYN packets"),
@@ -157,8 +157,15 @@ fn what_is_wider_must_hold_more() {
             config(&format!("{}{}", given(narrow, 1_000), given(wide, needed)));
         }
     }
-    // Other dimensions have nothing to do with each other.
-    config("[limits.source]\npackets_per_second = 1000\n[limits.network]\nsyn_per_second = 10\n");
+    // Other dimensions are no contradiction, and worth a word.
+    let text = "[limits.source]\npackets_per_second = 1000\n[limits.network]\nsyn_per_second = 10\n";
+    assert_eq!(
+        load(text, &[]).unwrap().warnings,
+        [
+            "one sender alone can use up limits.network.syn_per_second = 10, and costs all others of its network (IPv4 /24, \
+          IPv6 /48) then: set syn_per_second in [limits.source], well below it"
+        ]
+    );
 }
 
 /// So many sections, each with its own name.

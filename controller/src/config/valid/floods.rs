@@ -5,10 +5,10 @@ use std::num::NonZeroU64;
 use weir_common::abi::PORT_LIMITS;
 use weir_common::traffic::Dimension;
 
-use super::{Fault, choice, each, number};
+use super::{Fault, choice, each, number, together};
 use crate::config::error::Problem;
 use crate::config::raw::{
-    Raw, RawAmplification, RawIcmp, RawList, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
+    Raw, RawAmplification, RawIcmp, RawLimits, RawList, RawOffenders, RawPortLimit, RawPortRule, RawProfile, RawRates,
 };
 use crate::config::types::{FragmentWord, PortAction, PortScope, Switch};
 use crate::domain::decision::Enforcement;
@@ -18,10 +18,6 @@ use crate::domain::limits::{Limit, LimitError, Rate, unit};
 use crate::domain::offenders::Consequence;
 use crate::domain::ports::{PortLimit, PortRange, PortRule, PortTable, Protocol, rule_of};
 use crate::domain::services::{AMPLIFIERS, ICMP_TYPES, IcmpType};
-
-/// Times a network's rate must be a source's at least, so that a host within its own limit does not use up what the whole
-/// network has.
-const SOURCES_IN_NETWORK: u64 = 2;
 
 /// The port that SSH is reached at unless somebody moved it.
 const SSH: u16 = 22;
@@ -34,9 +30,6 @@ pub(super) fn floods(raw: &mut Raw) -> Result<Floods, Fault> {
     let global = limit("limits.global", &mut limits.global)?;
     let tight = limit("limits.tight", &mut limits.tight)?;
     let profiles = profiles(&mut limits.profiles)?;
-    wider_is_more(("limits.network", network.as_ref()), ("limits.source", source.as_ref()), SOURCES_IN_NETWORK)?;
-    wider_is_more(("limits.global", global.as_ref()), ("limits.network", network.as_ref()), 1)?;
-    wider_is_more(("limits.global", global.as_ref()), ("limits.source", source.as_ref()), 1)?;
     let port_limits = port_limits(&mut limits.ports)?;
     let port_rules = port_rules(&raw.ports)?;
     let sections = format!("{} rules, {} limits", port_rules.len(), port_limits.len());
@@ -57,7 +50,7 @@ pub(super) fn floods(raw: &mut Raw) -> Result<Floods, Fault> {
         FragmentWord::Drop => LaterFragments::Drop,
         FragmentWord::Matched => LaterFragments::Matched,
     };
-    Ok(Floods {
+    let floods = Floods {
         source,
         network,
         global,
@@ -72,7 +65,9 @@ pub(super) fn floods(raw: &mut Raw) -> Result<Floods, Fault> {
         icmp: icmp(&raw.icmp)?,
         icmp_enforcement: choice("icmp.enforcement", &raw.icmp.enforcement)?,
         port_rules,
-    })
+    };
+    together::contradictions(&floods)?;
+    Ok(floods)
 }
 
 /// A limit, or none where no dimension has a rate.
@@ -117,28 +112,6 @@ fn limit(section: &str, raw: &mut impl RawRates) -> Result<Option<Limit>, Fault>
         }
     }
     Ok(Limit::new(rates, enforcement))
-}
-
-/// Refuses a limit of what is wider that is below that of what it is made of: one source would cost all others.
-fn wider_is_more(wide: (&str, Option<&Limit>), narrow: (&str, Option<&Limit>), times: u64) -> Result<(), Fault> {
-    let (Some(wide_limit), Some(narrow_limit)) = (wide.1, narrow.1) else { return Ok(()) };
-    for (dimension, rate) in wide_limit.rates() {
-        let Some(least) = narrow_limit.rate(dimension) else { continue };
-        let needed = least.per_second().get().saturating_mul(times);
-        if rate.per_second().get() < needed {
-            let key = match dimension {
-                Dimension::Packets => "packets_per_second".to_owned(),
-                other => format!("{}_per_second", other.name()),
-            };
-            let why = format!(
-                "one that keeps to {}.{key} = {} would use up what all of them have together; use {needed} or more",
-                narrow.0,
-                least.per_second()
-            );
-            return Err(Fault::refused(&format!("{}.{key}", wide.0), &rate.per_second().to_string(), &why));
-        }
-    }
-    Ok(())
 }
 
 fn profiles(raw: &mut [RawProfile]) -> Result<Vec<(String, Limit)>, Fault> {
@@ -191,9 +164,30 @@ fn port_limits(raw: &mut [RawPortLimit]) -> Result<Vec<PortLimit>, Fault> {
             let why = "it limits nothing; set packets_per_second or another rate";
             return Err(Fault::refused(&format!("{section}.packets_per_second"), "0", why));
         };
+        counted_at_ports(&section, protocol, &limit)?;
         limits.push(PortLimit { name, protocol, ports, per_source: per == PortScope::Source, limit });
     }
     Ok(limits)
+}
+
+/// Refuses rates of what never goes to ports of a protocol: nothing would be counted.
+fn counted_at_ports(section: &str, protocol: Protocol, limit: &Limit) -> Result<(), Fault> {
+    for (dimension, rate) in limit.rates() {
+        let why = match (dimension, protocol) {
+            (Dimension::Udp, Protocol::Tcp) => {
+                "nothing that goes to ports of TCP is UDP; set protocol = \"udp\" or \"any\""
+            }
+            (Dimension::Syn, Protocol::Udp) => {
+                "nothing that goes to ports of UDP is a SYN; set protocol = \"tcp\" or \"any\""
+            }
+            (Dimension::Icmp, _) => "ICMP has no ports, so nothing would be counted; set it in [limits.source]",
+            (Dimension::Udp | Dimension::Syn, _)
+            | (Dimension::Packets | Dimension::Bytes | Dimension::New | Dimension::Fragments, _) => continue,
+        };
+        let key = format!("{section}.{}_per_second", dimension.name());
+        return Err(Fault::refused(&key, &rate.per_second().to_string(), why));
+    }
+    Ok(())
 }
 
 fn ports_of(section: &str, protocol: &str, ports: &[String]) -> Result<(Protocol, Vec<PortRange>), Fault> {
@@ -295,19 +289,35 @@ const LIMITED: &str = "rules-limit";
 /// The list of sources that have it for their score.
 const LIMITED_BY_SCORE: &str = "reputation-limit";
 
-/// What a source that rules and analyzers limit has where nothing is said of it: a page with all that belongs to it, and
+/// What a source that is to have a tighter limit has where nothing is said of it: a page with all that belongs to it, and
 /// then one packet in twenty milliseconds.
 const LIMITED_RATE: (u64, u64) = (50, 500);
+
+fn usual_limit() -> Option<Limit> {
+    let (rate, burst) = LIMITED_RATE;
+    let rate = Rate::new(Dimension::Packets, NonZeroU64::new(rate)?, NonZeroU64::new(burst)).ok()?;
+    Limit::new([(Dimension::Packets, rate)], Enforcement::Enforce)
+}
+
+/// Gives the sources of lists, feeds and countries that limit and name no limit of their own a tighter one, where the
+/// settings have none: else whom a list denied would pass as soon as it is to limit. It is written back to `raw`, so
+/// that it is shown. Everybody's own limit stays where it is as tight.
+pub(super) fn limit_of_lists(raw: &mut RawLimits, floods: &mut Floods, is_needed: bool) {
+    let (rate, burst) = LIMITED_RATE;
+    let of_source = floods.source.as_ref().and_then(|source| source.rate(Dimension::Packets));
+    if !is_needed || floods.tight.is_some() || of_source.is_some_and(|source| source.per_second().get() <= rate) {
+        return;
+    }
+    floods.tight = usual_limit();
+    (raw.tight.packets_per_second, raw.tight.burst) = (rate, burst);
+}
 
 /// Gives the sources that rules or their scores limit a limit, where the settings have none for them.
 pub(super) fn limit_of_rules(floods: &mut Floods, profiles: &mut BTreeMap<String, u32>) {
     if floods.tight.is_some() || profiles.contains_key(LIMITED) || floods.profiles.len() >= MOST_PROFILES {
         return;
     }
-    let (rate, burst) = LIMITED_RATE;
-    let rate = NonZeroU64::new(rate).and_then(|rate| Rate::new(Dimension::Packets, rate, NonZeroU64::new(burst)).ok());
-    let limit = rate.and_then(|rate| Limit::new([(Dimension::Packets, rate)], Enforcement::Enforce));
-    let Some(limit) = limit else { return };
+    let Some(limit) = usual_limit() else { return };
     if floods.profile(LIMITED).is_none() {
         floods.profiles.push((LIMITED.to_owned(), limit));
     }
