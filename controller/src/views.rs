@@ -331,14 +331,18 @@ fn judged(
 
 fn rate_of(shared: &Shared, state: &State, profile: u32, key: SourceKey) -> Option<ExplainRate> {
     let tracked = shared.reader.source(key);
-    let over = offenders::of(shared, &state.settings.floods, key);
+    let floods = &state.settings.floods;
+    let over = offenders::of(shared, floods, key, profile);
     if tracked.is_none() && over.is_empty() {
         return None;
     }
     let tracked = tracked.unwrap_or_default();
-    let limit = state.settings.floods.limit_of(profile).and_then(|limit| limit.rate(Dimension::Packets));
+    let limit = floods.limit_of(profile);
+    let packets = limit.and_then(|limit| limit.rate(Dimension::Packets));
     Some(ExplainRate {
-        limit: limit.map(|rate| rate.per_second().get()),
+        limit: packets.map(|rate| rate.per_second().get()),
+        profile: floods.profile_name(profile).map(str::to_owned),
+        limits: limit.map(offenders::rates).unwrap_or_default(),
         offered: tracked.packets,
         passed: tracked.packets.saturating_sub(tracked.dropped),
         over,

@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::json;
+use weir_common::abi::OffenderKey;
 use weir_common::addr::{SourceKey, SourceNetwork};
 use weir_common::traffic::Scope;
 
 use super::keeper::Keeper;
 use super::reputation::ReputationHandle;
 use crate::adapters::clock;
+use crate::adapters::kernel::query::KernelPolicy;
 use crate::domain::decision::{Enforcement, ListEnforcement, Origin};
+use crate::domain::floods::Floods;
 use crate::domain::http::recorded::Recorded;
 use crate::domain::limits::unit;
 use crate::domain::offenders::{Book, Offence};
 use crate::domain::time::MonotonicNs;
 use crate::sync::{Batch, Command, Handle, Put, Shared};
+use crate::views;
 
 /// How often the buckets are looked at, if anything was refused since.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -38,7 +42,13 @@ const MOST_EVENTS: usize = 10_000;
 const MOST_RECORDS: usize = 100;
 
 /// Looks until the daemon stops.
-pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputation: ReputationHandle) {
+pub(super) async fn watch(
+    shared: Shared,
+    policy: Arc<KernelPolicy>,
+    sync: Handle,
+    keeper: Keeper,
+    reputation: ReputationHandle,
+) {
     let mut book = Book::new(usize::try_from(shared.read().offender_room).unwrap_or(usize::MAX));
     let mut refusals = 0;
     let mut room = Room::new(shared.reader.counters().offenders_full);
@@ -77,15 +87,24 @@ pub(super) async fn watch(shared: Shared, sync: Handle, keeper: Keeper, reputati
         }
         let buckets = buckets.into_iter().filter(|(key, _)| floods.enforces(key.scope));
         let buckets = buckets.map(|(key, offender)| (key, offender.buckets));
-        let offences = book.look(buckets, clock::monotonic().0, &consequence);
+        let mut offences = book.look(buckets, clock::monotonic().0, &consequence);
         let (now, clocks) = (clock::monotonic().0, clock::Pair::now());
-        let histories = book
-            .histories()
-            .map(|(key, offences, until)| (key, (offences, (until > now).then(|| clocks.wall_of(MonotonicNs(until))))));
-        shared.followed.set_offences(histories.collect());
+        {
+            // Whom nothing may deny is not said to be denied either.
+            let state = shared.read();
+            for offence in offences.iter_mut().filter(|offence| state.guards.spares(prefix(offence.key)).is_some()) {
+                offence.deny_for_s = None;
+            }
+            let histories = book.histories().map(|(key, offences, until)| {
+                let is_denied = until > now && state.guards.spares(source(key)).is_none();
+                (key, (offences, is_denied.then(|| clocks.wall_of(MonotonicNs(until)))))
+            });
+            shared.followed.set_offences(histories.collect());
+        }
         if !offences.is_empty() {
             tell(&shared, &keeper, &reputation, &offences);
-            carry_out(&sync, &offences).await;
+            let records = records(&shared, &floods, &policy, &offences);
+            carry_out(&sync, &offences, records).await;
         }
     }
 }
@@ -96,13 +115,18 @@ fn tell(shared: &Shared, keeper: &Keeper, reputation: &ReputationHandle, offence
     let mut events = Vec::new();
     let single = offences.iter().filter(|offence| offence.key.scope & 0xff != Scope::Network.slot());
     for (at, offence) in single.enumerate() {
-        let (address, limit) = (prefix(offence).addr(), unit(offence.dimension));
+        let (source, limit) = (prefix(offence.key), unit(offence.dimension));
+        let address = source.addr();
         // What anybody can forge does not push out what is proven.
         if at < MOST_WEIGHED {
             reputation.offended(address, limit, now);
         }
         let country = shared.followed.place(address).country.map(|country| country.to_string());
-        let message = format!("over its limit of {limit}: {} of {} packets refused", offence.refused, offence.offered);
+        let refused = format!("over its limit of {limit}: {} of {} packets refused", offence.refused, offence.offered);
+        let message = match shared.read().guards.spares(source) {
+            Some(why) => format!("{refused}; limited and never denied, as it is {why}"),
+            None => refused,
+        };
         events.push(Recorded::offence(now, address, country, message, 1));
     }
     let left_out = events.split_off(events.len().min(MOST_EVENTS)).len() as u64;
@@ -110,25 +134,40 @@ fn tell(shared: &Shared, keeper: &Keeper, reputation: &ReputationHandle, offence
     let _busy = keeper.record(events, left_out);
 }
 
-/// Notes offences, and denies those whose time has come.
-async fn carry_out(sync: &Handle, offences: &[Offence]) {
-    let now = clock::now();
-    let mut put = Vec::new();
-    let mut records = Vec::new();
-    for offence in offences {
-        let prefix = prefix(offence);
+/// What the audit trail holds of offences: of whom, and all there is to say of it.
+fn records(
+    shared: &Shared,
+    floods: &Floods,
+    policy: &KernelPolicy,
+    offences: &[Offence],
+) -> Vec<(String, serde_json::Value)> {
+    let record = |offence: &Offence| {
+        let prefix = prefix(offence.key);
         let scope = Scope::ALL.into_iter().find(|scope| scope.slot() == offence.key.scope & 0xff);
+        let is_network = scope == Some(Scope::Network);
+        let never_denied = shared.read().guards.spares(prefix).filter(|_| !is_network);
+        let (limit, per_second) = views::offenders::named(floods, policy, offence.key, offence.dimension);
         let detail = json!({
             "scope": scope.map(Scope::name),
+            "limit": limit,
             "dimension": offence.dimension.name(),
+            "per_second": per_second,
             "offered": offence.offered,
             "refused": offence.refused,
             "offences": offence.offences,
             "denied_for_s": offence.deny_for_s,
+            "never_denied": never_denied,
         });
-        if records.len() < MOST_RECORDS {
-            records.push((prefix.to_string(), detail));
-        }
+        (prefix.to_string(), detail)
+    };
+    offences.iter().take(MOST_RECORDS).map(record).collect()
+}
+
+/// Notes offences, and denies those whose time has come.
+async fn carry_out(sync: &Handle, offences: &[Offence], records: Vec<(String, serde_json::Value)>) {
+    let now = clock::now();
+    let mut put = Vec::new();
+    for offence in offences {
         let ends = offence.deny_for_s.map(|seconds| now.after(seconds));
         if let Some(expiry) = ends {
             let reason = format!(
@@ -139,7 +178,7 @@ async fn carry_out(sync: &Handle, offences: &[Offence]) {
                 offence.offered
             );
             let put_one = Put { expiry: Some(expiry), reason: reason.into(), enforcement: Enforcement::Enforce };
-            put.push((prefix, put_one));
+            put.push((prefix(offence.key), put_one));
         }
     }
     tracing::info!(offences = offences.len(), denials = put.len(), "limits were broken");
@@ -205,10 +244,15 @@ fn nth(offences: u32) -> String {
     }
 }
 
+/// The addresses of a source.
+fn source(key: u64) -> IpNet {
+    prefix(OffenderKey { key, scope: Scope::Source.slot(), reserved: 0 })
+}
+
 /// The addresses behind a key.
-fn prefix(offence: &Offence) -> IpNet {
-    let is_network = offence.key.scope & 0xff == Scope::Network.slot();
-    match SourceKey::from_word(offence.key.key).network() {
+fn prefix(key: OffenderKey) -> IpNet {
+    let is_network = key.scope & 0xff == Scope::Network.slot();
+    match SourceKey::from_word(key.key).network() {
         SourceNetwork::V4(address) => {
             let len = if is_network { 24 } else { 32 };
             Ipv4Net::new(address.into(), len).map_or_else(|_| Ipv4Net::default().into(), IpNet::from)

@@ -241,6 +241,18 @@ impl Guards {
         covers_address(&self.never_block, address)
     }
 
+    /// Why no automatic decision may deny a prefix, whole or in part: `protected: address of eth0`,
+    /// `never blocked: set in [never_block]`.
+    pub fn spares(&self, prefix: IpNet) -> Option<String> {
+        let met = |set: &BTreeMap<IpNet, String>| -> Option<String> {
+            let around = prefixes::covering(prefix).find_map(|wide| set.get(&wide));
+            let inside = || set.range(prefix..).next().filter(|(inner, _)| prefix.contains(*inner)).map(|(_, why)| why);
+            around.or_else(inside).cloned()
+        };
+        let protected = met(&self.protected).map(|why| format!("protected: {why}"));
+        protected.or_else(|| met(&self.never_block).map(|why| format!("never blocked: {why}")))
+    }
+
     /// [`weir_common::abi::class_flag`] bits of an address.
     pub fn flags(&self, prefix: IpNet) -> u32 {
         let mut flags = 0;
@@ -478,5 +490,24 @@ mod tests {
         check_feed("5.188.0.0/15", Kind::Allow, Some("too_wide"));
         check_feed("192.168.0.0/24", Kind::Allow, Some("special"));
         check_feed("2a00::/31", Kind::Allow, Some("too_wide"));
+    }
+
+    #[test]
+    fn what_no_automatic_decision_may_deny_is_told_with_why() {
+        let of = |texts: &[&str], why: &str| -> Vec<(IpNet, String)> {
+            texts.iter().map(|text| (text.parse().unwrap(), why.to_owned())).collect()
+        };
+        let guards = Guards::new(
+            of(&["192.0.2.0/24", "2001:db8:0:1::5/128"], "address of eth0"),
+            of(&["192.0.2.7/32", "198.51.100.7/32"], "set in [never_block]"),
+        );
+        let ask = |text: &str| guards.spares(text.parse().unwrap());
+        assert_eq!(ask("192.0.2.7/32").as_deref(), Some("protected: address of eth0"));
+        assert_eq!(ask("198.51.100.7/32").as_deref(), Some("never blocked: set in [never_block]"));
+        // A source of IPv6 is a /64, of which one address is enough.
+        assert_eq!(ask("2001:db8:0:1::/64").as_deref(), Some("protected: address of eth0"));
+        for text in ["198.51.100.6/32", "203.0.113.1/32", "2001:db8:0:2::/64"] {
+            assert_eq!(ask(text), None, "{text}");
+        }
     }
 }

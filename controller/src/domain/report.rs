@@ -227,8 +227,14 @@ pub struct ExplainEntry {
 /// The rate limit of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainRate {
-    /// Packets a second it may send; `null`: no limit.
+    /// Packets a second it may send; `null`: no limit of packets.
     pub limit: Option<u64>,
+    /// What its limit is called where it is on a list that limits: `tight`, or a profile's name; `null`: it has everybody's.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// All that its limit allows, by dimension.
+    #[serde(default)]
+    pub limits: Vec<ExplainLimit>,
     /// Packets it sent while it is tracked.
     pub offered: u64,
     /// Of these, let through.
@@ -236,6 +242,17 @@ pub struct ExplainRate {
     /// Limits that it, or the network it is in, came near.
     #[serde(default)]
     pub over: Vec<OffenderRow>,
+}
+
+/// What a limit allows of one dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainLimit {
+    /// The dimension: `packets`, `bytes`, `syn`, `udp`, `icmp`, `new` or `fragments`.
+    pub dimension: String,
+    /// A second, sustained.
+    pub per_second: u64,
+    /// At once, after a quiet time.
+    pub burst: u64,
 }
 
 /// `weir explain`.

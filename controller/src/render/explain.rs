@@ -100,7 +100,17 @@ fn reputation(reputation: &ReputationRow) -> String {
 }
 
 fn rate(rate: &ExplainRate) -> String {
-    let limit = rate.limit.map_or("no limit".to_owned(), |limit| format!("limit {}/s", whole(limit)));
+    let limits = rate.limits.iter().map(|limit| {
+        let per_second = whole(limit.per_second);
+        if limit.dimension == "packets" {
+            format!("{per_second}/s")
+        } else {
+            format!("{} {per_second}/s", limit.dimension)
+        }
+    });
+    let limits: Vec<String> = limits.collect();
+    let name = rate.profile.as_ref().map_or_else(String::new, |name| format!("{} ", plain::line(name)));
+    let limit = if limits.is_empty() { "no limit".to_owned() } else { format!("limit {name}{}", limits.join(", ")) };
     format!("{} sent, {} passed while tracked; {limit}", short(rate.offered), short(rate.passed))
 }
 
@@ -108,6 +118,7 @@ fn rate(rate: &ExplainRate) -> String {
 mod tests {
     use super::*;
     use crate::domain::decision::{Kind, ListEnforcement};
+    use crate::domain::report::ExplainLimit;
 
     fn nothing() -> Explain {
         Explain {
@@ -132,6 +143,26 @@ mod tests {
         text
     }
 
+    fn limit(dimension: &str, per_second: u64) -> ExplainLimit {
+        ExplainLimit { dimension: dimension.to_owned(), per_second, burst: per_second }
+    }
+
+    #[test]
+    fn every_dimension_of_the_limit_it_has_is_told_with_the_limits_name() {
+        let of = |profile: Option<&str>, limits: Vec<ExplainLimit>| {
+            let mut explain = nothing();
+            let profile = profile.map(str::to_owned);
+            explain.rate = Some(ExplainRate { limit: None, profile, limits, offered: 7, passed: 5, over: Vec::new() });
+            text(&explain, Style::Plain).lines().last().unwrap().to_owned()
+        };
+        assert_eq!(of(None, vec![]), "packets  7 sent, 5 passed while tracked; no limit");
+        assert_eq!(of(None, vec![limit("syn", 50)]), "packets  7 sent, 5 passed while tracked; limit syn 50/s");
+        assert_eq!(
+            of(Some("tight"), vec![limit("packets", 2_000), limit("syn", 50)]),
+            "packets  7 sent, 5 passed while tracked; limit tight 2,000/s, syn 50/s"
+        );
+    }
+
     #[test]
     fn a_limit_it_came_near_is_told_with_what_was_offered() {
         let row = OffenderRow {
@@ -146,10 +177,18 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             last: Timestamp::UNIX_EPOCH,
             offences: 0,
+            never_denied: None,
             denied_until: None,
         };
         let mut explain = nothing();
-        explain.rate = Some(ExplainRate { limit: None, offered: 7, passed: 5, over: vec![row] });
+        explain.rate = Some(ExplainRate {
+            limit: None,
+            profile: None,
+            limits: Vec::new(),
+            offered: 7,
+            passed: 5,
+            over: vec![row],
+        });
         let text = text(&explain, Style::Plain);
         assert!(text.contains("network, syn 500/s: 12 k offered, 10 k refused (192.0.2.0/24)"), "{text}");
     }
@@ -182,7 +221,14 @@ mod tests {
         ];
         explain.never_block = Some("search engine".to_owned());
         explain.asn = Some(64_496);
-        explain.rate = Some(ExplainRate { limit: Some(1_000), offered: 120_000, passed: 34_000, over: Vec::new() });
+        explain.rate = Some(ExplainRate {
+            limit: Some(1_000),
+            profile: None,
+            limits: vec![limit("packets", 1_000)],
+            offered: 120_000,
+            passed: 34_000,
+            over: Vec::new(),
+        });
         let expected = "\
 192.0.2.7: denied: on the operator's list block
   prefix        list   kind  origin    ends   enforcement  reason

@@ -40,7 +40,11 @@ pub fn offenders(rows: &[OffenderRow], style: Style, into: &mut impl Write) -> f
             short(row.allowed),
             if row.refused == 0 { refused } else { style.red(&refused).into_owned() },
             short(u64::from(row.offences)),
-            row.denied_until.map_or_else(|| "-".to_owned(), |until| until.strftime("%F %TZ").to_string()),
+            match (row.denied_until, &row.never_denied) {
+                (Some(until), _) => until.strftime("%F %TZ").to_string(),
+                (None, Some(why)) => format!("never, {}", plain::line(why)),
+                (None, None) => "-".to_owned(),
+            },
         ]);
     }
     grid.write(into, "")
@@ -67,12 +71,21 @@ mod tests {
             last: Timestamp::UNIX_EPOCH,
             offences: 2,
             denied_until: Some(Timestamp::UNIX_EPOCH),
+            never_denied: None,
+        };
+        let own = OffenderRow {
+            source: "192.0.2.1".to_owned(),
+            limit: Some("tight".to_owned()),
+            denied_until: None,
+            never_denied: Some("protected: address of eth0".to_owned()),
+            ..row.clone()
         };
         let mut text = String::new();
-        offenders(&[row], Style::Plain, &mut text).unwrap();
+        offenders(&[row, own], Style::Plain, &mut text).unwrap();
         let expected = "\
-source     limit       a second  offered  allowed  refused  offences  denied until
-192.0.2.7  source syn        50     12 k      250     12 k         2  1970-01-01 00:00:00Z
+source     limit             a second  offered  allowed  refused  offences  denied until
+192.0.2.7  source syn              50     12 k      250     12 k         2  1970-01-01 00:00:00Z
+192.0.2.1  source tight syn        50     12 k      250     12 k         2  never, protected: address of eth0
 ";
         assert_eq!(text, expected);
         let mut none = String::new();

@@ -31,7 +31,7 @@ pub(super) async fn offenders(
     query: Query<OffendersQuery>,
 ) -> Result<Json<Vec<OffenderRow>>, ApiError> {
     let most = query.n.unwrap_or(20).min(MOST_ROWS);
-    let rows = views::offenders::all(&api.shared, most);
+    let rows = views::offenders::all(&api.shared, &api.policy, most);
     rows.map(Json).map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("read those that came near a limit: {error}"))
     })

@@ -9,7 +9,7 @@ pub struct OffenderRow {
     pub source: String,
     /// Whose limit: `source`, `network` or `port`.
     pub scope: String,
-    /// The limit's name, for one of a port.
+    /// The limit's name: of a port's, of `[limits.tight]` (`tight`) or of a profile; `null`: it is everybody's.
     pub limit: Option<String>,
     /// The dimension that refused most, or else the first that is limited.
     pub dimension: String,
@@ -29,6 +29,9 @@ pub struct OffenderRow {
     pub offences: u32,
     /// Until when it is denied for them; `null`: it is not.
     pub denied_until: Option<Timestamp>,
+    /// Why it is limited and never denied, as in `protected: address of eth0`; `null`: it may be.
+    #[serde(default)]
+    pub never_denied: Option<String>,
 }
 
 /// What a sort of limits refused in one dimension.
