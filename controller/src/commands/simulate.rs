@@ -40,6 +40,11 @@ pub struct Simulation {
     pub skipped: u64,
     /// Counters by verdict.
     pub verdicts: BTreeMap<String, VerdictRow>,
+    /// UDP packets from ports of `[amplification]`, which pass where a socket waits for them: one that is open on this
+    /// machine now. 0 where the policy does not ask.
+    pub answers: u64,
+    /// What is not as it was when the capture was made, a sentence each.
+    pub notes: Vec<String>,
 }
 
 pub(super) fn run(args: &SimulateArgs, global: &Global, io: &mut Io) -> Result<()> {
@@ -119,6 +124,8 @@ fn summary(machine: &Machine, skipped: u64) -> Result<Simulation> {
         packets.seen,
         machine.judged()
     );
+    let answers = machine.answers();
+    let notes = if answers == 0 { Vec::new() } else { vec![about_answers(answers)] };
     Ok(Simulation {
         packets: packets.seen,
         passed: packets.passed,
@@ -126,7 +133,19 @@ fn summary(machine: &Machine, skipped: u64) -> Result<Simulation> {
         would_drop: packets.would_drop,
         skipped,
         verdicts: views::verdicts(&counters),
+        answers,
+        notes,
     })
+}
+
+/// What to think of verdicts on so many answers.
+fn about_answers(count: u64) -> String {
+    format!(
+        "{} from ports of [amplification], and judged by the sockets that are open on this machine now: answers that \
+         somebody waited for when the capture was made come out as port; set amplification.enforcement = \"off\" to see the rest \
+         without it",
+        counted(count, "packet was", "packets were")
+    )
 }
 
 #[cfg(test)]

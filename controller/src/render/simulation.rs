@@ -11,7 +11,7 @@ use crate::commands::simulate::Simulation;
 /// # Errors
 /// The writer's.
 pub fn simulation(simulation: &Simulation, style: Style, into: &mut impl Write) -> fmt::Result {
-    let Simulation { packets, passed, dropped, would_drop, skipped, verdicts } = simulation;
+    let Simulation { packets, passed, dropped, would_drop, skipped, verdicts, answers: _, notes } = simulation;
     write!(into, "{}: {} passed, ", counted(*packets, "packet", "packets"), whole(*passed))?;
     let drops = format!("{} dropped", whole(*dropped));
     into.write_str(&if *dropped > 0 { style.red(&drops) } else { style.usual(&drops) })?;
@@ -23,15 +23,15 @@ pub fn simulation(simulation: &Simulation, style: Style, into: &mut impl Write) 
     }
     into.write_char('\n')?;
     let mut counted: Vec<_> = verdicts.iter().filter(|(_, row)| row.packets > 0 || row.observed_packets > 0).collect();
-    if counted.is_empty() {
-        return Ok(());
+    if !counted.is_empty() {
+        counted.sort_by_key(|(_, row)| std::cmp::Reverse((row.packets, row.observed_packets)));
+        let mut grid = Grid::new(&[words("verdict"), figures("packets"), figures("bytes"), figures("only observed")]);
+        for (name, row) in counted {
+            grid.row([name.clone(), whole(row.packets), bytes(row.bytes), whole(row.observed_packets)]);
+        }
+        grid.write(into, "  ")?;
     }
-    counted.sort_by_key(|(_, row)| std::cmp::Reverse((row.packets, row.observed_packets)));
-    let mut grid = Grid::new(&[words("verdict"), figures("packets"), figures("bytes"), figures("only observed")]);
-    for (name, row) in counted {
-        grid.row([name.clone(), whole(row.packets), bytes(row.bytes), whole(row.observed_packets)]);
-    }
-    grid.write(into, "  ")
+    notes.iter().try_for_each(|note| writeln!(into, "{}: {note}", style.yellow("note")))
 }
 
 #[cfg(test)]
@@ -55,6 +55,8 @@ mod tests {
                 ("rate_source".to_owned(), row(2_000, 120_000, 0)),
                 ("bogon".to_owned(), row(0, 0, 0)),
             ]),
+            answers: 0,
+            notes: Vec::new(),
         };
         let text = |value: &Simulation| {
             let mut text = String::new();
@@ -71,6 +73,10 @@ mod tests {
         simulated.would_drop = 2;
         simulated.skipped = 1;
         simulated.verdicts.clear();
-        assert_eq!(text(&simulated), "2,003 packets: 3 passed, 2,000 dropped, 2 only observed; 1 skipped\n");
+        simulated.notes.push("take this with care".to_owned());
+        assert_eq!(
+            text(&simulated),
+            "2,003 packets: 3 passed, 2,000 dropped, 2 only observed; 1 skipped\nnote: take this with care\n"
+        );
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
-use weir_common::abi::{Control, Slot, control_word};
+use weir_common::abi::{Control, Slot, control_word, feature};
 use weir_common::sources::EPOCH_SHIFT;
+use weir_common::traffic::{self, Place, fact};
+use weir_common::walk::{self, LinkKind, TransportKind, protocol};
 
 use crate::adapters::clock;
 use crate::adapters::kernel::instance::Instance;
@@ -36,9 +38,22 @@ pub(super) struct Machine {
     control: Mapped<u64>,
     reader: Arc<KernelReader>,
     followed: Option<Followed>,
+    policy: Mapped<Slot>,
+    answers: Answers,
     clock: CaptureClock,
     judged: u64,
     policies: u64,
+}
+
+/// Packets for which the policy looks up whether a socket waits for them.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The control word that `ports` was read by.
+    word: u64,
+    /// A bit for each source port of UDP, where the policy asks.
+    ports: Vec<u64>,
+    /// Packets from such ports.
+    count: u64,
 }
 
 /// The running instance whose policy is judged by.
@@ -145,8 +160,9 @@ impl Machine {
         // Chosen here, so that a capture is judged the same way each time.
         control.publish(control_word::SEED as usize, 1);
         let reader = KernelReader::new(open).context("map the counters")?;
-        let clock = CaptureClock::start();
-        Ok(Self { object, control, reader, followed: None, clock, judged: 0, policies: 0 })
+        let policy = Mapped::new(open("POLICY")?.as_fd()).context("map the policy slots")?;
+        let (clock, answers) = (CaptureClock::start(), Answers::default());
+        Ok(Self { object, control, reader, followed: None, policy, answers, clock, judged: 0, policies: 0 })
     }
 
     /// Takes over which slot is in force and what the overlay holds, as they are now.
@@ -186,7 +202,27 @@ impl Machine {
             bail!("the program answered a packet with XDP action {}, which weir's never does", result.return_value);
         }
         self.judged += 1;
+        self.count_answer(frame);
         Ok(true)
+    }
+
+    /// Counts a frame for which the policy looks up whether a socket here waits for it.
+    fn count_answer(&mut self, frame: &[u8]) {
+        let word = self.control.read(control_word::CONTROL as usize).unwrap_or(0);
+        if word != self.answers.word {
+            let slot = self.policy.read(Control::from_word(word).slot() as usize);
+            let slot = slot.filter(|slot| slot.features & feature::ANSWERS != 0);
+            self.answers.ports = slot.map_or_else(Vec::new, |slot| slot.answers.to_vec());
+            self.answers.word = word;
+        }
+        let port = if self.answers.ports.is_empty() { None } else { udp_source(frame) };
+        let word = port.and_then(|port| Some((self.answers.ports.get(usize::from(port) / 64)?, port % 64)));
+        self.answers.count += word.map_or(0, |(word, bit)| word >> bit & 1);
+    }
+
+    /// Frames judged for which the policy looked up whether a socket waits for them: on this machine, now.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.count
     }
 
     /// Frames judged so far.
@@ -214,6 +250,23 @@ impl Machine {
         let word = |followed: &Followed| followed.control.read(control_word::BYPASS as usize).unwrap_or(0);
         self.followed.as_ref().is_some_and(|followed| word(followed) != 0)
     }
+}
+
+/// The port that a frame's UDP packet comes from; `None` where it holds none, or a later fragment.
+fn udp_source(frame: &[u8]) -> Option<u16> {
+    let link = walk::link(frame);
+    let network = match link.kind {
+        LinkKind::V4 => walk::ipv4(frame, link.offset)?,
+        LinkKind::V6 => walk::ipv6(frame, link.offset)?,
+        LinkKind::Other | LinkKind::Truncated | LinkKind::TooManyTags => return None,
+    };
+    let found = walk::transport(frame, &network, std::convert::identity);
+    if found.kind != TransportKind::Header || found.protocol != protocol::UDP {
+        return None;
+    }
+    let place = Place { protocol: found.protocol, offset: found.offset, end: network.end, fragment: found.fragment };
+    let facts = traffic::facts(frame, place);
+    u16::try_from(facts.ports >> 16).ok().filter(|_| facts.bits & fact::HAS_PORTS != 0)
 }
 
 /// The control word for what is in force at this moment, deadline or not: a capture can be longer than a confirm's time.

@@ -40,6 +40,8 @@ fn simulated(folder: &TempDir, config: &str, packets: impl IntoIterator<Item = (
         would_drop: number("would_drop"),
         skipped: number("skipped"),
         verdicts: rows,
+        answers: number("answers"),
+        notes: serde_json::from_value(simulation["notes"].clone()).unwrap(),
     };
     (ended, simulation)
 }
@@ -92,6 +94,33 @@ fn shapes_are_judged_and_what_xdp_never_sees_is_skipped() {
         "{ended:?}"
     );
     assert_eq!(simulation.verdicts.len(), Verdict::ALL.len());
+}
+
+/// A UDP packet that another place sent, from one port to another.
+fn datagram(source: [u8; 4], from: u16, to: u16) -> Vec<u8> {
+    let mut bytes = frame(source, 60);
+    bytes[23] = 17;
+    for (at, number) in [(34, from), (36, to), (38, 26)] {
+        bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn answers_that_sockets_of_now_are_looked_up_for_are_counted_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets = || {
+        let all = [(53, 40_000), (123, 40_000), (5_353, 40_000), (40_000, 53)];
+        (0..).zip(all.map(|(from, to)| datagram([192, 0, 2, 7], from, to)))
+    };
+    let (_, off) = simulated(&folder, "", packets());
+    assert_eq!((off.passed, off.answers, off.notes.len()), (4, 0, 0), "{off:?}");
+    let (_, all) = simulated(&folder, "amplification.enforcement = \"enforce\"\n", packets());
+    assert_eq!((all.passed, all.verdicts["port"].packets, all.answers), (2, 2, 2), "{all:?}");
+    assert!(all.notes[0].contains("2 packets were from ports of [amplification]"), "{all:?}");
+    let (_, used) = simulated(&folder, "[amplification]\nenforcement = \"observe\"\nuses = [\"dns\"]\n", packets());
+    assert_eq!((used.passed, used.would_drop, used.answers), (4, 1, 1), "{used:?}");
+    assert!(used.notes[0].starts_with("1 packet was from"), "{used:?}");
 }
 
 #[test]
