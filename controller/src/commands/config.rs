@@ -1,15 +1,16 @@
 //! `weir config`.
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::io::Io;
-use super::{client, failure, settings};
+use super::{client, failure, here, settings};
 use crate::adapters::client::Settings;
 use crate::cli::{Config, Global, Output};
 use crate::daemon::load;
+use crate::domain::cutoff::CutOff;
 use crate::domain::report::{ConfigReport, SettingRow, Status};
 use crate::render;
 
@@ -56,19 +57,23 @@ struct Check {
     ok: bool,
     /// What is wrong, with its place.
     problem: Option<String>,
-    /// What it would cut off on this machine, and what it says of rules there are not.
+    /// Limits that cost more than they hold, settings that do nothing, what it would cut off on this machine, and what it
+    /// says of rules there are not.
     warnings: Vec<String>,
 }
 
 fn check(global: &Global, io: &mut Io) -> Result<()> {
     let found = settings::load(global).and_then(|found| {
-        let mut warnings = load::cut_off(&found.loaded.config.floods)
-            .with_context(|| format!("{} is not to be put in force here", global.config_path().display()))?;
+        let mut warnings = found.loaded.warnings.clone();
+        let CutOff { refused, warned } = here::cut_off(&found.loaded.config, global);
+        if !refused.is_empty() {
+            bail!("{} is not to be put in force here: {}", global.config_path().display(), refused.join("; "));
+        }
         let (rules, overrides) = load::rule_problems(&found.loaded.config);
         if !rules.is_empty() {
             bail!("rules cannot be used: {}", rules.join("; "));
         }
-        warnings.extend(overrides);
+        warnings.extend(warned.into_iter().chain(overrides));
         Ok((found, warnings))
     });
     match found {

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use serde::{Serialize, Serializer};
 
 use super::io::Io;
-use super::{client, settings};
+use super::{client, here, settings};
 use crate::adapters::client::ClientError;
 use crate::adapters::kernel::probes::{self, Outcome, Probe};
 use crate::cli::{DoctorArgs, Global};
@@ -59,7 +59,7 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, io: &mut Io) -> Result<()>
     if let Some(config) = &config {
         findings.push(machine::memory(&config.state));
         findings.push(machine::state_folder(&config.state.dir));
-        findings.push(machine::ports(&config.floods));
+        findings.push(machine::ports(&here::cut_off(config, global)));
     }
     findings.push(daemon(global));
     io.report(global.output, findings.as_slice(), render::doctor::doctor)?;
@@ -83,6 +83,11 @@ fn configuration(global: &Global) -> (Option<Config>, Finding) {
                 Some(file) => format!("{}: ok", file.display()),
                 None => format!("{}: not there; every setting has its default", global.config_path().display()),
             };
+            if !found.loaded.warnings.is_empty() {
+                let text = format!("{text}, and worth a look: {}", found.loaded.warnings.join("; "));
+                let remedy = Some("correct it, unless it is meant so");
+                return (Some(found.loaded.config), Finding::new(NAME, Outcome::Degraded, text, remedy));
+            }
             (Some(found.loaded.config), Finding::new(NAME, Outcome::Good, text, None))
         }
         Err(error) => {

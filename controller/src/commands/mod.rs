@@ -13,6 +13,7 @@ mod enforcement;
 mod explain;
 pub mod failure;
 mod feeds;
+mod here;
 mod instance;
 pub mod io;
 mod lists;

@@ -1,19 +1,23 @@
 //! From the configuration's file to the settings a policy is built with.
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 
-use crate::adapters::system::{facts, sockets};
+use crate::adapters::system::{facts, interfaces, sockets};
 use crate::adapters::{clock, privacy_key};
 use crate::config::{self, Config, Loaded, OverBudget, Source};
-use crate::domain::cutoff::{self, CutOff};
-use crate::domain::decision::Enforcement;
+use crate::domain::cutoff::{self, CutOff, Spared};
+use crate::domain::decision::{Decision, Enforcement, Kind, ListEnforcement, Origin};
+use crate::domain::desired::Desired;
 use crate::domain::floods::Floods;
 use crate::domain::listfile;
+use crate::domain::prefixes::single;
 use crate::domain::privacy::Names;
 use crate::domain::report::SettingRow;
 use crate::sync::Settings;
@@ -103,34 +107,65 @@ pub fn settings(text: &str, loaded: &Loaded, file: &str, observe: bool, cpus: u3
         privacy: config.privacy,
         rule_files: Arc::new(rule_files),
         rule_problems,
-        warnings: Vec::new(),
+        warnings: loaded.warnings.clone(),
     })
 }
 
 /// What settings for ports cut off on this machine, now.
+pub fn cut_off(floods: &Floods, spared: &Spared<'_>) -> CutOff {
+    cutoff::cut_off(floods, &sockets::here(&facts::Sources::default()), spared)
+}
+
+/// The interfaces that have these names, by index; what is not there is left out.
+pub fn indexes(names: impl IntoIterator<Item = impl AsRef<str>>) -> BTreeSet<u32> {
+    names.into_iter().filter_map(|name| interfaces::index_of(name.as_ref()).ok().flatten()).collect()
+}
+
+/// Whether an address is on an operator's allow list for as long as nobody takes it off, so that no rule for ports holds
+/// for it under these settings.
+pub fn is_allowed(desired: &Desired, settings: &Settings, address: IpAddr) -> bool {
+    let decisions = desired.covering(single(address)).into_iter().map(|mut decision| {
+        if let Some(list) = desired.list(decision.list) {
+            decision.of_list = settings.enforcement_of(list);
+        }
+        decision
+    });
+    let first =
+        decisions.filter(|decision| decision.standing() == ListEnforcement::Enforce).min_by_key(Decision::order);
+    first.is_some_and(|decision| {
+        decision.kind == Kind::Allow && decision.origin == Origin::Operator && decision.info.expiry.is_none()
+    })
+}
+
+/// Settings that are to take the place of others here, `state` being the state folder: where they cut off a login session
+/// they are refused, and what else they cut off is noted and logged.
 ///
 /// # Errors
-/// They cut off a login session, and do not say that they mean it.
-pub fn cut_off(floods: &Floods) -> Result<Vec<String>> {
-    let CutOff { refused, warned } = cutoff::cut_off(floods, &sockets::here(&facts::Sources::default()));
+/// They cut off a login session, and do not say that they mean it; or addresses are to be hashed, and there is no key.
+pub fn guarded(mut settings: Settings, state: &Path, cut_off: CutOff) -> Result<Settings> {
+    names(&settings, state)?;
+    let CutOff { refused, warned } = cut_off;
     if !refused.is_empty() {
         bail!("{}", refused.join("; "));
     }
-    Ok(warned)
+    settings.warnings.extend(warned);
+    log(&settings);
+    Ok(settings)
 }
 
-/// Settings that are to be put in force here, `state` being the state folder: those that cut off a login session are refused, and what else they cut off
-/// is noted and logged.
-///
-/// # Errors
-/// Those of [`cut_off`]; and addresses are to be hashed, and there is no key.
-pub fn guarded(mut settings: Settings, state: &Path) -> Result<Settings> {
-    names(&settings, state)?;
-    settings.warnings = cut_off(&settings.floods)?;
+/// Settings at a start. What they cut off is logged and refuses nothing, not even a login session: a daemon that stays
+/// down protects nobody, and who starts it may not be who is logged in.
+pub fn at_start(mut settings: Settings, cut_off: CutOff) -> Settings {
+    let CutOff { refused, warned } = cut_off;
+    settings.warnings.extend(refused.into_iter().chain(warned));
+    log(&settings);
+    settings
+}
+
+fn log(settings: &Settings) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(settings)
 }
 
 /// What addresses are called where they are kept, `state` being the state folder.
@@ -209,4 +244,60 @@ pub fn rows(loaded: &Loaded, file: &str) -> Vec<SettingRow> {
             },
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::EntryInfo;
+    use crate::domain::time::BootSeconds;
+
+    fn of(text: &str) -> Settings {
+        let loaded = parse(text, "weir.toml").unwrap();
+        settings(text, &loaded, "weir.toml", false, 1).unwrap()
+    }
+
+    #[test]
+    fn a_change_that_cuts_off_a_session_is_refused_and_a_start_is_loud() {
+        let folder = tempfile::tempdir().unwrap();
+        let cut = || CutOff { refused: vec!["alice".to_owned()], warned: vec!["a port".to_owned()] };
+        let text = "[limits.network]\npackets_per_second = 500\n";
+        let refused = guarded(of(text), folder.path(), cut()).unwrap_err();
+        assert_eq!(refused.to_string(), "alice");
+        let taken = guarded(of(text), folder.path(), CutOff { refused: Vec::new(), ..cut() }).unwrap();
+        assert_eq!(taken.warnings.len(), 2, "{:?}", taken.warnings);
+        assert!(taken.warnings[0].contains("limits.network") && taken.warnings[1] == "a port", "{:?}", taken.warnings);
+        assert_eq!(at_start(of(text), cut()).warnings[1..], ["alice", "a port"]);
+    }
+
+    #[test]
+    fn who_an_operator_allows_for_good_is_allowed() {
+        let info = |ends: bool| EntryInfo {
+            reason: "".into(),
+            added_at: jiff::Timestamp::UNIX_EPOCH,
+            expiry: ends.then_some(crate::domain::time::Expiry {
+                boot: BootSeconds(u64::MAX),
+                wall: jiff::Timestamp::UNIX_EPOCH,
+            }),
+            enforcement: Enforcement::Enforce,
+            forced: false,
+            sequence: 1,
+        };
+        let mut desired = Desired::new();
+        let mut put = |name: &str, kind, origin, prefix: &str, ends| {
+            let id = desired.list_for(name, kind, &origin).unwrap();
+            let list = desired.list_mut(id).unwrap();
+            list.entries.insert(prefix.parse().unwrap(), info(ends));
+        };
+        put("allow", Kind::Allow, Origin::Operator, "192.0.2.0/24", false);
+        put("allow", Kind::Allow, Origin::Operator, "198.51.100.1/32", true);
+        put("block", Kind::Deny, Origin::Operator, "192.0.2.9/32", false);
+        let (plain, off) = (of(""), of("[[lists]]\nname = \"allow\"\nenforcement = \"off\"\n"));
+        let ask = |settings: &Settings, address: &str| is_allowed(&desired, settings, address.parse().unwrap());
+        assert!(ask(&plain, "192.0.2.7"));
+        // It ends some time; nobody says a word; new settings turn the list off.
+        assert!(!ask(&plain, "198.51.100.1") && !ask(&plain, "203.0.113.1") && !ask(&off, "192.0.2.7"));
+        let denied_inside = ask(&plain, "192.0.2.9");
+        assert_eq!(denied_inside, Origin::Operator.rank(Kind::Allow) < Origin::Operator.rank(Kind::Deny));
+    }
 }

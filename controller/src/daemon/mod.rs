@@ -52,7 +52,8 @@ use crate::adapters::store::{AuditRecord, Change, ListHeader, Privacy, Store};
 use crate::adapters::system::facts;
 use crate::commands::failure::UsageError;
 use crate::config::{Config, Mode};
-use crate::domain::decision::ListId;
+use crate::domain::cutoff::Spared;
+use crate::domain::decision::{Enforcement, ListId};
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::http::denied_users::DeniedUser;
@@ -94,11 +95,14 @@ pub fn run(options: &Options) -> Result<()> {
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
     let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
-    let read = load::guarded(read, &config.state.dir)?;
+    load::names(&read, &config.state.dir)?;
 
     let (mut store, problems) = Store::open(&config.state.dir)?;
     let boot_id = clock::boot_id().context("read the boot id")?;
     let saved = store.load(clock::now(), &boot_id)?;
+    let is_allowed = |address| load::is_allowed(&saved.desired, &read, address);
+    let spared = Spared { interfaces: &load::indexes(&names), is_allowed: &is_allowed, in_force: &[] };
+    let read = load::at_start(read.clone(), load::cut_off(&read.floods, &spared));
     let remembered = remember(&store, read, options, &boot_id, cpus)?;
     detection::settle(&mut store, &saved.settle);
 
@@ -392,11 +396,11 @@ async fn serve(
     let (samples, listeners) = SamplesHandle::new();
     let (feeds, asked) = FeedsHandle::new();
     let (named, observe, file_name) = (options.config.clone(), options.observe, file.display().to_string());
-    let state = state_dir.to_owned();
+    let (state, board) = (state_dir.to_owned(), shared.clone());
     let reload: http::Reload = Arc::new(move || {
         let (text, loaded) = load::read(named.as_deref()).map_err(|error| format!("{error:#}"))?;
         let settings = load::settings(&text, &loaded, &file_name, observe, cpus);
-        let settings = settings.and_then(|settings| load::guarded(settings, &state)).and_then(load::with_whole_rules);
+        let settings = settings.and_then(|settings| guarded(settings, &state, &board)).and_then(load::with_whole_rules);
         settings.map_err(|error| format!("{error:#}"))
     });
     let api = Api {
@@ -437,7 +441,13 @@ async fn serve(
         tokio::spawn(feeds::follow(shared.clone(), sync.clone(), state_dir.to_owned(), asked)),
         tokio::spawn(geo::follow(shared.clone(), sync.clone(), state_dir.to_owned())),
         tokio::spawn(crowdsec::follow(shared.clone(), sync.clone())),
-        tokio::spawn(offenders::watch(shared.clone(), sync.clone(), keeper.clone(), reputation.clone())),
+        tokio::spawn(offenders::watch(
+            shared.clone(),
+            Arc::clone(&kernel.policy),
+            sync.clone(),
+            keeper.clone(),
+            reputation.clone(),
+        )),
     ];
     let attached: Vec<String> = shared
         .read()
@@ -470,6 +480,25 @@ async fn serve(
         tokio::time::timeout(Duration::from_secs(2), async { while tasks.join_next().await.is_some() {} }).await;
     drop(socket);
     result
+}
+
+/// As [`load::guarded`], in the place of what is in force.
+fn guarded(settings: Settings, state: &Path, shared: &Shared) -> Result<Settings> {
+    let (interfaces, in_force, is_observing) = {
+        let state = shared.read();
+        let names: Vec<String> = state.interfaces.iter().map(|interface| interface.name.clone()).collect();
+        (names, Arc::clone(&state.settings.floods), state.enforcement() == Enforcement::Observe)
+    };
+    let asked = settings.clone();
+    let is_allowed = |address| load::is_allowed(&shared.read().desired, &asked, address);
+    let spared = Spared {
+        interfaces: &load::indexes(interfaces),
+        is_allowed: &is_allowed,
+        // What is only observed has cut nobody off yet.
+        in_force: if is_observing { &[] } else { &in_force.port_rules },
+    };
+    let cut_off = load::cut_off(&settings.floods, &spared);
+    load::guarded(settings, state, cut_off)
 }
 
 /// Tells the person and systemd that packets are judged from here on.

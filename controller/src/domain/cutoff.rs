@@ -12,6 +12,12 @@ use super::services::AMPLIFIERS;
 /// Services whose clients send from the service's own port, so that their answers come back to it.
 const ASK_FROM_THEIR_PORT: [&str; 6] = ["ntp", "netbios", "isakmp", "rip", "ssdp", "coap"];
 
+/// Ports that clients send from: what no service has for its own.
+const CLIENT_PORTS: RangeInclusive<u16> = 1_024..=u16::MAX;
+
+/// So many of them are no longer single services that answer from a high port: one client in a hundred.
+const MANY_CLIENT_PORTS: usize = 645;
+
 /// Ports that a sentence names one by one.
 const NAMED: usize = 8;
 
@@ -39,6 +45,40 @@ pub struct Session {
     pub port: u16,
     /// Whether the connection is known to be the session's own, not merely one from the same place.
     pub is_certain: bool,
+    /// The interfaces by which its packets may come in, by index; empty: any.
+    pub interfaces: BTreeSet<u32>,
+}
+
+/// What settings cut off from nobody, however they are.
+#[derive(Clone, Copy)]
+pub struct Spared<'a> {
+    /// The interfaces that weir is on, by index: what comes in elsewhere it does not see. Empty: any.
+    pub interfaces: &'a BTreeSet<u32>,
+    /// Whether an address is allowed to stay, so that no rule holds for it.
+    pub is_allowed: &'a dyn Fn(IpAddr) -> bool,
+    /// Rules that are in force: what they cut off already, the same in new settings does not.
+    pub in_force: &'a [PortRule],
+}
+
+impl Spared<'_> {
+    /// Nobody is known to be.
+    pub fn nobody() -> Spared<'static> {
+        static NONE: BTreeSet<u32> = BTreeSet::new();
+        Spared { interfaces: &NONE, is_allowed: &|_| false, in_force: &[] }
+    }
+
+    fn spares(&self, session: &Session) -> bool {
+        let is_unseen = !self.interfaces.is_empty()
+            && !session.interfaces.is_empty()
+            && self.interfaces.is_disjoint(&session.interfaces);
+        is_unseen || (self.is_allowed)(session.address)
+    }
+}
+
+impl std::fmt::Debug for Spared<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spared").field("interfaces", &self.interfaces).field("in_force", &self.in_force).finish()
+    }
 }
 
 /// What settings cut off.
@@ -51,12 +91,15 @@ pub struct CutOff {
 }
 
 /// What these settings cut off here.
-pub fn cut_off(floods: &Floods, here: &Here) -> CutOff {
+pub fn cut_off(floods: &Floods, here: &Here, spared: &Spared<'_>) -> CutOff {
     let rules = &floods.port_rules;
     let mut found = CutOff::default();
     for session in &here.sessions {
         let Some((at, rule)) = denial_of(rules, false, session.port) else { continue };
-        let Session { user, address, port, is_certain } = session;
+        if spared.spares(session) {
+            continue;
+        }
+        let Session { user, address, port, is_certain, interfaces: _ } = session;
         if !is_certain {
             found.warned.push(format!(
                 "ports[{at}] cuts off TCP port {port}, to which {address} is connected, from where {user} is logged in"
@@ -64,7 +107,7 @@ pub fn cut_off(floods: &Floods, here: &Here) -> CutOff {
             continue;
         }
         let what = format!("ports[{at}] cuts off TCP port {port}, through which {user} is logged in from {address}");
-        if rule.is_forced {
+        if rule.is_forced || denial_of(spared.in_force, false, *port).is_some() {
             found.warned.push(what);
         } else {
             found.refused.push(format!(
@@ -87,6 +130,7 @@ pub fn cut_off(floods: &Floods, here: &Here) -> CutOff {
     }
     found.warned.extend(here.given.iter().flat_map(|given| answers(rules, given)));
     found.warned.extend(own_askers(floods, here));
+    found.warned.extend(clients(floods, here));
     found
 }
 
@@ -139,6 +183,28 @@ fn own_askers(floods: &Floods, here: &Here) -> Vec<String> {
     .collect()
 }
 
+/// Services here that lose clients, since these send from ports that settings take for those of answers.
+fn clients(floods: &Floods, here: &Here) -> Option<String> {
+    let refused = floods.amplification.as_ref().filter(|refused| refused.enforcement == Enforcement::Enforce)?;
+    let known: BTreeSet<u16> = AMPLIFIERS.iter().flat_map(|service| service.ports).copied().collect();
+    let of_clients = refused.ports.iter().filter(|port| CLIENT_PORTS.contains(port) && !known.contains(port)).count();
+    if of_clients < MANY_CLIENT_PORTS {
+        return None;
+    }
+    let is_asker = |port: &&u16| here.given.as_ref().is_some_and(|given| given.contains(port));
+    let services: Vec<u16> = here.udp.iter().filter(|port| !is_asker(port)).copied().collect();
+    if services.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "amplification.ports names {of_clients} of the {} ports from {} on, from which clients send: it cuts off clients of \
+         {}, where something listens here",
+        CLIENT_PORTS.len(),
+        CLIENT_PORTS.start(),
+        named(true, &services)
+    ))
+}
+
 fn protocol(is_udp: bool) -> &'static str {
     if is_udp { "UDP" } else { "TCP" }
 }
@@ -179,7 +245,7 @@ mod tests {
 
     #[track_caller]
     fn check(rules: &[PortRule], here: &Here, warned: &[&str]) {
-        let found = cut_off(&Floods { port_rules: rules.to_vec(), ..Floods::default() }, here);
+        let found = cut_off(&Floods { port_rules: rules.to_vec(), ..Floods::default() }, here, &Spared::nobody());
         assert_eq!(found, CutOff { refused: vec![], warned: warned.iter().map(|one| (*one).to_owned()).collect() });
     }
 
@@ -237,21 +303,23 @@ mod tests {
 
     fn session(port: u16, is_certain: bool) -> Here {
         let address = "198.51.100.7".parse().unwrap();
-        Here { sessions: vec![Session { user: "alice".to_owned(), address, port, is_certain }], ..Here::default() }
+        let interfaces = BTreeSet::from([3]);
+        let session = Session { user: "alice".to_owned(), address, port, is_certain, interfaces };
+        Here { sessions: vec![session], ..Here::default() }
     }
 
     #[test]
     fn the_way_a_session_came_in_is_not_cut_off_unless_it_is_forced() {
         let rules = vec![rule(Protocol::Tcp, "80", true), rule(Protocol::Tcp, "2000-3000", true)];
         let floods = |port_rules: Vec<PortRule>| Floods { port_rules, ..Floods::default() };
-        let found = cut_off(&floods(rules.clone()), &session(2_222, true));
+        let found = cut_off(&floods(rules.clone()), &session(2_222, true), &Spared::nobody());
         let what = "ports[1] cuts off TCP port 2222, through which alice is logged in from 198.51.100.7";
         let way_out = "put a rule that allows port 2222 before it, or set force = true in it to give the session up";
         assert_eq!(found, CutOff { refused: vec![format!("{what}: {way_out}")], warned: vec![] });
         let mut forced = rules.clone();
         forced[1].is_forced = true;
         assert_eq!(
-            cut_off(&floods(forced), &session(2_222, true)),
+            cut_off(&floods(forced), &session(2_222, true), &Spared::nobody()),
             CutOff { refused: vec![], warned: vec![what.to_owned()] }
         );
         check(&rules, &session(22, true), &[]);
@@ -266,12 +334,59 @@ mod tests {
     fn services_that_ask_from_their_own_port_are_thought_of() {
         let with = |enforcement, uses: &[&str]| {
             let amplification = Some(Amplification::new(enforcement, uses, &[]));
-            cut_off(&Floods { amplification, ..Floods::default() }, &here()).warned
+            cut_off(&Floods { amplification, ..Floods::default() }, &here(), &Spared::nobody()).warned
         };
         let sentence = "amplification drops the answers to UDP port 123, where something here may ask from; if it does, \
                         add \"ntp\" to uses";
         assert_eq!(with(Enforcement::Enforce, &[]), [sentence]);
         assert_eq!(with(Enforcement::Enforce, &["ntp"]), Vec::<String>::new());
         assert_eq!(with(Enforcement::Observe, &[]), Vec::<String>::new());
+    }
+    #[test]
+    fn who_is_allowed_comes_in_elsewhere_or_is_cut_off_already_refuses_nothing() {
+        let rules = vec![rule(Protocol::Any, "1-65535", true)];
+        let floods = Floods { port_rules: rules.clone(), ..Floods::default() };
+        let found = |here: &Here, spared: &Spared<'_>| {
+            let CutOff { refused, warned } = cut_off(&floods, here, spared);
+            (refused.len(), warned.len())
+        };
+        let on = |index: u32| BTreeSet::from([index]);
+        let here = session(2_222, true);
+        let nobody = Spared::nobody();
+        let friend = |address: IpAddr| address == IpAddr::from([198, 51, 100, 7]);
+        assert_eq!(found(&here, &nobody), (1, 0));
+        assert_eq!(found(&here, &Spared { interfaces: &on(3), ..nobody }), (1, 0));
+        assert_eq!(found(&here, &Spared { interfaces: &on(2), ..nobody }), (0, 0));
+        assert_eq!(found(&here, &Spared { is_allowed: &friend, ..nobody }), (0, 0));
+        assert_eq!(found(&session(2_222, false), &Spared { interfaces: &on(2), ..nobody }), (0, 0));
+        // What is in force is no change, and is said nevertheless.
+        assert_eq!(found(&here, &Spared { in_force: &rules, ..nobody }), (0, 1));
+        let others = [rule(Protocol::Any, "80", true)];
+        assert_eq!(found(&here, &Spared { in_force: &others, ..nobody }), (1, 0));
+        // Where it comes in is not known.
+        let mut anywhere = here.clone();
+        anywhere.sessions[0].interfaces.clear();
+        assert_eq!(found(&anywhere, &Spared { interfaces: &on(2), ..nobody }), (1, 0));
+    }
+
+    #[test]
+    fn ports_that_clients_send_from_are_thought_of() {
+        let with = |enforcement, further: RangeInclusive<u16>, here: &Here| {
+            let further: Vec<u16> = further.collect();
+            let uses: Vec<&str> = AMPLIFIERS.iter().map(|service| service.name).collect();
+            let amplification = Some(Amplification::new(enforcement, &uses, &further));
+            cut_off(&Floods { amplification, ..Floods::default() }, here, &Spared::nobody()).warned
+        };
+        let (enforce, range) = (Enforcement::Enforce, 1_024..=u16::MAX);
+        let here = Here { given: Some(32_768..=60_999), ..here() };
+        let found = with(enforce, range.clone(), &here);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("cuts off clients of UDP ports 53 and 123, where something listens here"),
+            "{found:?}"
+        );
+        assert_eq!(with(Enforcement::Observe, range.clone(), &here), Vec::<String>::new());
+        assert_eq!(with(enforce, 37_810..=37_810, &here), Vec::<String>::new());
+        assert_eq!(with(enforce, range, &Here { udp: BTreeSet::from([40_000]), ..here }), Vec::<String>::new());
     }
 }

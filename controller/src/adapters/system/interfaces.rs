@@ -8,7 +8,10 @@ use super::netlink::{self, address, attributes, text, u32_at};
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
@@ -27,6 +30,10 @@ pub struct Interface {
     pub mtu: u32,
     /// Receive queues it was made with; fewer may be in use.
     pub receive_queues: u32,
+    /// The index of the bridge, bond or VRF it is a part of.
+    pub master: Option<u32>,
+    /// The index of the interface it lies upon, as a VLAN does; of a veth's other end, where that is in the same namespace.
+    pub upon: Option<u32>,
     /// Its own addresses, in the kernel's order.
     pub addresses: Vec<IpAddr>,
 }
@@ -76,16 +83,24 @@ fn interface(body: &[u8]) -> Option<Interface> {
         loopback: flags & libc::IFF_LOOPBACK != 0,
         mtu: 0,
         receive_queues: 1,
+        master: None,
+        upon: None,
         addresses: Vec::new(),
     };
+    let mut is_elsewhere = false;
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             IFLA_IFNAME => interface.name = text(value),
             IFLA_MTU => interface.mtu = u32_at(value, 0)?,
             IFLA_NUM_RX_QUEUES => interface.receive_queues = u32_at(value, 0)?,
+            IFLA_MASTER => interface.master = u32_at(value, 0),
+            IFLA_LINK => interface.upon = u32_at(value, 0),
+            IFLA_LINK_NETNSID => is_elsewhere = true,
             _ => {}
         }
     }
+    // An index of another namespace says nothing here.
+    interface.upon = interface.upon.filter(|_| !is_elsewhere);
     Some(interface)
 }
 

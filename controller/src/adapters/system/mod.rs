@@ -8,6 +8,7 @@ mod netlink;
 pub mod netns;
 pub mod nic;
 pub mod packets;
+pub mod paths;
 pub mod sockets;
 pub mod watch;
 pub mod xdp;

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::facts::Sources;
 use super::facts::logins::{self, Login};
+use super::paths;
 use crate::domain::cutoff::{Here, Session};
 
 /// What a socket does, as far as it matters here.
@@ -115,8 +116,13 @@ fn sessions(login: &Login, tcp: &[Socket]) -> Vec<Session> {
     let inodes = login.process.and_then(|process| inodes(process).ok()).unwrap_or_default();
     let own = |socket: &Socket| socket.inode != 0 && inodes.contains(&socket.inode);
     let is_certain = connected.iter().any(|socket| own(socket));
-    let session =
-        |socket: &&Socket| Session { user: login.user.clone(), address: login.address, port: socket.port, is_certain };
+    let session = |socket: &&Socket| Session {
+        user: login.user.clone(),
+        address: login.address,
+        port: socket.port,
+        is_certain,
+        interfaces: paths::interfaces(socket.local, socket.remote),
+    };
     if is_certain {
         return connected.iter().filter(|socket| own(socket)).map(session).collect();
     }

@@ -14,8 +14,7 @@ use crate::adapters::kernel::object::{self, Sizes};
 use crate::adapters::kernel::probes::Outcome;
 use crate::causes::said;
 use crate::config::State;
-use crate::daemon::load;
-use crate::domain::floods::Floods;
+use crate::domain::cutoff::CutOff;
 use crate::domain::tables::MAX_CLASSES;
 use crate::render::numbers::memory as words;
 
@@ -36,16 +35,16 @@ struct Cost {
 }
 
 /// What settings for ports cut off here.
-pub(super) fn ports(floods: &Floods) -> Finding {
+pub(super) fn ports(CutOff { refused, warned }: &CutOff) -> Finding {
     const NAME: &str = "ports";
     const REMEDY: &str = "correct the configuration, unless it is meant so";
-    match load::cut_off(floods) {
-        Ok(warnings) if warnings.is_empty() => {
-            Finding::new(NAME, Outcome::Good, "nothing that listens here is cut off", None)
-        }
-        Ok(warnings) => Finding::new(NAME, Outcome::Degraded, warnings.join("; "), Some(REMEDY)),
-        Err(refused) => Finding::new(NAME, Outcome::Missing, refused.to_string(), None),
+    if !refused.is_empty() {
+        return Finding::new(NAME, Outcome::Missing, refused.join("; "), None);
     }
+    if warned.is_empty() {
+        return Finding::new(NAME, Outcome::Good, "nothing that listens here is cut off", None);
+    }
+    Finding::new(NAME, Outcome::Degraded, warned.join("; "), Some(REMEDY))
 }
 
 /// What the ceilings cost in memory, against what the machine has to spare.

@@ -154,7 +154,17 @@ mod tests {
 
     fn interface(mtu: u32) -> Interface {
         let addresses = Vec::new();
-        Interface { name: "eth0".into(), index: 2, up: true, loopback: false, mtu, receive_queues: 1, addresses }
+        Interface {
+            name: "eth0".into(),
+            index: 2,
+            up: true,
+            loopback: false,
+            mtu,
+            receive_queues: 1,
+            master: None,
+            upon: None,
+            addresses,
+        }
     }
 
     fn program(name: Option<&str>, mode: Mode) -> Attached {
