@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Mutex;
 
 use weir::domain::drill::report::{Drill, DrillReport};
+use weir::domain::drill::scenario::{Expected, Scenario};
 use weir_tests::harness::command::{self, Said};
 use weir_tests::harness::{PATIENCE, Site, wait_for};
 
@@ -51,6 +53,42 @@ fn the_profile_holds_one_loud_source_and_refuses_nobody_else() {
     assert!(drill.flood.dropped_share > 0.5, "{drill:?}");
     let first = drill.detection.first_drop_ms.expect("something was dropped");
     assert!(first > 0.0 && first < 2_000.0, "{first}");
+}
+
+/// Every drill that is listed, so that one that is added is run too.
+fn listed() -> Vec<String> {
+    let said = command::said(&mut command::weir(&["drill", "--list", "-o", "json"])).well();
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+    listed.iter().map(|drill| drill["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn under_the_profile_no_drill_costs_the_honest_anything_and_what_it_is_to_stop_is_dropped() {
+    let names = listed();
+    assert_eq!(names.len(), Scenario::ALL.len(), "{names:?}");
+    // Three at a time: each waits for the most part, and all in sequence would take a minute.
+    let (share, reports) = (names.len().div_ceil(3), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for part in names.chunks(share) {
+            let reports = &reports;
+            scope.spawn(move || {
+                let names = part.iter().map(String::as_str);
+                let args: Vec<&str> = ["drill", "--profile", "--seconds", "2"].into_iter().chain(names).collect();
+                let report = report(&args);
+                reports.lock().unwrap().push(report);
+            });
+        }
+    });
+    let reports = reports.into_inner().unwrap();
+    let drills: Vec<&Drill> = reports.iter().flat_map(|report| &report.drills).collect();
+    assert_eq!(drills.len(), names.len());
+    for drill in drills {
+        // That each is as it should be says that no honest packet was refused, and that the profile held what it is to.
+        assert!(drill.ok && drill.honest.refused == 0 && drill.honest.seen > 100, "{drill:?}");
+        assert!(drill.flood.seen > 1_000, "{drill:?}");
+        let is_to_be_dropped = drill.name.expected() != Expected::Nothing;
+        assert!(!is_to_be_dropped || drill.flood.dropped > 0, "{drill:?}");
+    }
 }
 
 #[test]

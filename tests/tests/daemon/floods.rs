@@ -1,10 +1,12 @@
 //! Limits beside that of packets, and what follows from breaking them.
 use std::net::{Ipv4Addr, UdpSocket};
 
-use weir::adapters::store::Store;
+use serde_json::Value;
+use weir::adapters::store::{AuditRecord, Store};
 use weir::domain::report::{ExplainRate, OffenderRow};
+use weir_common::verdict::Verdict;
 use weir_tests::frames::{self, SERVER_V4, V4, proto as protocol};
-use weir_tests::harness::{PATIENCE, Site, wait_for};
+use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
 
 /// A TCP packet with these flags, from one port to another.
 fn tcp(source: [u8; 4], (from, to): (u16, u16), flags: u8) -> Vec<u8> {
@@ -93,15 +95,133 @@ fn who_breaks_a_limit_again_is_denied_for_a_time_and_it_is_on_record() {
 }
 
 #[test]
-fn no_limit_denies_whom_nothing_may_deny() {
-    let site = Site::new(
+fn no_limit_denies_whom_nothing_may_deny_and_it_is_seen_that_it_would_have() {
+    let mut site = Site::new(
         "[limits.source]\npackets_per_second = 10\nburst = 20\n[limits.offenders]\ndeny_after = 1\n\
          [protected]\naddresses = [\"192.0.2.1\"]\n",
     );
     site.send(&vec![udp([192, 0, 2, 1], (1_000, 2_000)); 300]);
-    wait_for("the offence", PATIENCE, || (offender(&site, "192.0.2.1").offences == 1).then_some(()));
+    let row = wait_for("the offence", PATIENCE, || {
+        let row = offender(&site, "192.0.2.1");
+        (row.offences == 1).then_some(row)
+    });
+    assert_eq!((row.never_denied.as_deref(), row.denied_until), (Some("protected: set in [protected]"), None));
+    let said = site.weir(&["offenders"]).well();
+    assert!(said.contains("never, protected: set in [protected]"), "{said}");
     wait_for("the refusal", PATIENCE, || site.daemon().said("limits were broken"));
     assert_eq!(site.api().explain("192.0.2.1").verdict, "pass");
+    // Among the events that are kept, and in the audit trail.
+    let event = wait_for("the event", PATIENCE, || {
+        let events: Value = site.api().get("/api/events?source=192.0.2.1");
+        events.to_string().contains("192.0.2.1").then_some(events)
+    });
+    let words = "limited and never denied, as it is protected: set in [protected]";
+    assert!(event.to_string().contains(words), "{event}");
+    let offences = offences(&mut site);
+    assert_eq!(offences[0].target, "192.0.2.1/32");
+    assert_eq!(offences[0].detail["never_denied"], "protected: set in [protected]");
+    assert_eq!(offences[0].detail["denied_for_s"], Value::Null);
+}
+
+/// Ends the daemon, and reads the offences in its audit trail.
+fn offences(site: &mut Site) -> Vec<AuditRecord> {
+    let state = site.place.state();
+    site.terminate();
+    let (store, ..) = Store::open(&state).unwrap();
+    let trail = store.audit_since(jiff::Timestamp::MIN, usize::MAX).unwrap();
+    trail.records.into_iter().filter(|record| record.action == "offence").collect()
+}
+
+#[test]
+fn which_limit_was_broken_is_told_with_its_name_and_rate() {
+    let mut site = Site::new(
+        "[limits.source]\npackets_per_second = 1000\nsyn_per_second = 500\n\
+         [limits.tight]\npackets_per_second = 10\nburst = 20\n\
+         [[lists]]\nname = \"block\"\nenforcement = \"limit\"\n\
+         [[limits.ports]]\nname = \"game\"\nprotocol = \"udp\"\nports = [\"27015\"]\nper = \"source\"\n\
+         packets_per_second = 30\nburst = 30\n",
+    );
+    site.api().block(&["198.51.100.9"]);
+    wait_for("its limit", PATIENCE, || site.api().explain("198.51.100.9").reason.contains("tight").then_some(()));
+    site.send(&vec![udp([198, 51, 100, 9], (1_000, 2_000)); 300]);
+    site.send(&vec![udp([192, 0, 2, 1], (1_000, 27_015)); 300]);
+    let row = offender(&site, "198.51.100.9");
+    assert_eq!((row.limit.as_deref(), row.per_second), (Some("tight"), Some(10)));
+    let of = |address: &str| -> ExplainRate { site.api().explain(address).rate.unwrap() };
+    let rates = |rate: &ExplainRate| -> Vec<(String, u64, u64)> {
+        rate.limits.iter().map(|one| (one.dimension.clone(), one.per_second, one.burst)).collect()
+    };
+    let tight = of("198.51.100.9");
+    assert_eq!((tight.limit, tight.profile.as_deref()), (Some(10), Some("tight")));
+    assert_eq!(rates(&tight), [("packets".to_owned(), 10, 20)]);
+    let plain = of("192.0.2.1");
+    assert_eq!((plain.limit, plain.profile.as_deref()), (Some(1_000), None));
+    assert_eq!(rates(&plain), [("packets".to_owned(), 1_000, 1_000), ("syn".to_owned(), 500, 500)]);
+    wait_for("both offences", PATIENCE, || {
+        let rows = offenders(&site);
+        (rows.iter().filter(|row| row.offences > 0).count() >= 2).then_some(())
+    });
+    let offences = offences(&mut site);
+    let told = |target: &str| {
+        let found = offences.iter().find(|record| record.target == target).expect(target);
+        (found.detail["scope"].clone(), found.detail["limit"].clone(), found.detail["per_second"].clone())
+    };
+    assert_eq!(told("198.51.100.9/32"), ("source".into(), "tight".into(), 10.into()));
+    assert_eq!(told("192.0.2.1/32"), ("port".into(), "game".into(), 30.into()));
+}
+
+#[test]
+fn a_list_that_is_to_limit_limits_where_no_limit_is_set() {
+    let site = Site::new("[[lists]]\nname = \"block\"\nenforcement = \"limit\"\n");
+    site.api().block(&["198.51.100.9"]);
+    wait_for("its limit", PATIENCE, || site.api().explain("198.51.100.9").reason.contains("tight").then_some(()));
+    site.send(&vec![udp([198, 51, 100, 9], (1_000, 2_000)); 2_000]);
+    site.send(&vec![udp([192, 0, 2, 1], (1_000, 2_000)); 2_000]);
+    let refused = wait_for("all packets", PATIENCE, || {
+        let status = site.api().status();
+        (status.packets.seen == 4_000).then(|| status.verdicts["rate_source"].packets)
+    });
+    // Of two thousand the burst passes, and what a moment earns; everybody else has no limit.
+    assert!((1_350..=1_500).contains(&refused), "{refused}");
+}
+
+#[test]
+fn limits_hold_while_the_daemon_stands_still() {
+    let site = Site::new("[limits.source]\npackets_per_second = 10\nburst = 20\n");
+    let reader = site.place.reader();
+    let verdict = |verdict: Verdict| reader.counters().enforced[verdict.slot() as usize].packets;
+    site.daemon().signal(libc::SIGSTOP);
+    wait_for("the daemon to stand still", PATIENCE, || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", site.daemon().pid())).unwrap();
+        status.contains("State:\tT").then_some(())
+    });
+    site.send(&vec![udp([192, 0, 2, 1], (1_000, 2_000)); 500]);
+    let passed = wait_for("all packets", PATIENCE, || {
+        let (passed, refused) = (verdict(Verdict::Pass), verdict(Verdict::RateSource));
+        (passed + refused == 500).then_some(passed)
+    });
+    assert!((20..=60).contains(&passed), "{passed} passed");
+    site.daemon().signal(libc::SIGCONT);
+    assert_eq!(site.api().status().verdicts["rate_source"].packets, 500 - passed);
+    wait_for("the offence", PATIENCE, || (offender(&site, "192.0.2.1").offences == 1).then_some(()));
+}
+
+#[test]
+fn limits_that_cost_others_and_settings_that_do_nothing_are_told() {
+    let mut site = Site::idle(&Plan {
+        config: "[limits.network]\npackets_per_second = 1000\n[amplification]\nuses = [\"ntp\"]\n",
+        ..Plan::default()
+    });
+    let words =
+        ["one sender alone can use up limits.network.packets_per_second = 1000", "amplification.uses does nothing"];
+    let check = site.weir(&["config", "check"]).well();
+    assert!(words.iter().all(|word| check.contains(word)), "{check}");
+    site.start();
+    for word in words {
+        assert!(site.daemon().said(word).is_some(), "{}", site.daemon().log());
+    }
+    let reload = site.weir(&["config", "reload", "--dry-run"]).well();
+    assert!(words.iter().all(|word| reload.contains(word)), "{reload}");
 }
 
 #[test]
