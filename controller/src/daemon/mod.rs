@@ -100,9 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (mut store, problems) = Store::open(&config.state.dir)?;
     let boot_id = clock::boot_id().context("read the boot id")?;
     let saved = store.load(clock::now(), &boot_id)?;
-    let is_allowed = |address| load::is_allowed(&saved.desired, &read, address);
-    let spared = Spared { interfaces: &load::indexes(&names), is_allowed: &is_allowed, in_force: &[] };
-    let read = load::at_start(read.clone(), load::cut_off(&read.floods, &spared));
+    let read = started(read, &names, &saved.desired);
     let remembered = remember(&store, read, options, &boot_id, cpus)?;
     detection::settle(&mut store, &saved.settle);
 
@@ -482,6 +480,14 @@ async fn serve(
     result
 }
 
+/// As [`load::at_start`], on these interfaces.
+fn started(settings: Settings, names: &[String], desired: &Desired) -> Settings {
+    let is_allowed = |address| load::is_allowed(desired, &settings, address);
+    let unharmed = Spared { interfaces: &load::indexes(names), is_allowed: &is_allowed, in_force: &[] };
+    let cut_off = load::cut_off(&settings.floods, &unharmed);
+    load::at_start(settings, cut_off)
+}
+
 /// As [`load::guarded`], in the place of what is in force.
 fn guarded(settings: Settings, state: &Path, shared: &Shared) -> Result<Settings> {
     let (interfaces, in_force, is_observing) = {
@@ -491,13 +497,13 @@ fn guarded(settings: Settings, state: &Path, shared: &Shared) -> Result<Settings
     };
     let asked = settings.clone();
     let is_allowed = |address| load::is_allowed(&shared.read().desired, &asked, address);
-    let spared = Spared {
+    let unharmed = Spared {
         interfaces: &load::indexes(interfaces),
         is_allowed: &is_allowed,
         // What is only observed has cut nobody off yet.
         in_force: if is_observing { &[] } else { &in_force.port_rules },
     };
-    let cut_off = load::cut_off(&settings.floods, &spared);
+    let cut_off = load::cut_off(&settings.floods, &unharmed);
     load::guarded(settings, state, cut_off)
 }
 

@@ -181,8 +181,15 @@ fn counted_at_ports(section: &str, protocol: Protocol, limit: &Limit) -> Result<
                 "nothing that goes to ports of UDP is a SYN; set protocol = \"tcp\" or \"any\""
             }
             (Dimension::Icmp, _) => "ICMP has no ports, so nothing would be counted; set it in [limits.source]",
-            (Dimension::Udp | Dimension::Syn, _)
-            | (Dimension::Packets | Dimension::Bytes | Dimension::New | Dimension::Fragments, _) => continue,
+            (
+                Dimension::Packets
+                | Dimension::Bytes
+                | Dimension::Syn
+                | Dimension::Udp
+                | Dimension::New
+                | Dimension::Fragments,
+                _,
+            ) => continue,
         };
         let key = format!("{section}.{}_per_second", dimension.name());
         return Err(Fault::refused(&key, &rate.per_second().to_string(), why));
