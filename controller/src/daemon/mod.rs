@@ -95,12 +95,11 @@ pub fn run(options: &Options) -> Result<()> {
     let cpus = object::possible_cpus().context("count the CPUs")?;
     let file = options.config.clone().unwrap_or_else(|| PathBuf::from(load::DEFAULT_FILE));
     let read = load::settings(&text, &loaded, &file.display().to_string(), options.observe, cpus)?;
-    load::names(&read, &config.state.dir)?;
 
     let (mut store, problems) = Store::open(&config.state.dir)?;
     let boot_id = clock::boot_id().context("read the boot id")?;
     let saved = store.load(clock::now(), &boot_id)?;
-    let read = started(read, &names, &saved.desired);
+    let read = started(read, &names, &saved.desired, &config.state.dir)?;
     let remembered = remember(&store, read, options, &boot_id, cpus)?;
     detection::settle(&mut store, &saved.settle);
 
@@ -481,11 +480,15 @@ async fn serve(
 }
 
 /// As [`load::at_start`], on these interfaces.
-fn started(settings: Settings, names: &[String], desired: &Desired) -> Settings {
+///
+/// # Errors
+/// Addresses are to be hashed, and there is no key.
+fn started(settings: Settings, names: &[String], desired: &Desired, state: &Path) -> Result<Settings> {
+    load::names(&settings, state)?;
     let is_allowed = |address| load::is_allowed(desired, &settings, address);
     let unharmed = Spared { interfaces: &load::indexes(names), is_allowed: &is_allowed, in_force: &[] };
     let cut_off = load::cut_off(&settings.floods, &unharmed);
-    load::at_start(settings, cut_off)
+    Ok(load::at_start(settings, cut_off))
 }
 
 /// As [`load::guarded`], in the place of what is in force.
