@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use weir::domain::decision::{Kind, ListEnforcement, ListId, Origin};
 use weir::domain::desired::{ALLOW, BLOCK, Desired};
 use weir::domain::guard::Guards;
-use weir::domain::tables::{BuildError, Image, build, rows};
+use weir::domain::tables::{BuildError, Forecast, Image, OneChange, build, rows};
 use weir_tests::tables::{
     BUILT_AT_S, Entry, KEY, LISTS, ROOM, Scenario, check, check_at, desired, info, model, probes,
 };
@@ -72,6 +72,33 @@ proptest! {
         for address in probes(entries.iter().map(|entry| &entry.prefix).chain([&prefix])) {
             let over = decisions.iter().filter(|decision| decision.prefix.contains(&address)).count();
             prop_assert!(!prefix.contains(&address) || over <= counted, "{over} over {address}, {counted} counted");
+        }
+    }
+
+    /// Nor may what is foreseen of live changes fall short of what the build of them all comes to.
+    #[test]
+    fn classes_of_changes_are_never_foreseen_short(
+        entries in proptest::collection::vec(entry(), 0..16),
+        never in proptest::collection::vec(any_prefix(), 0..2),
+        changes in proptest::collection::vec((entry(), any::<bool>()), 1..12),
+    ) {
+        let guards = Guards::new([], never.into_iter().map(|prefix| (prefix, String::new())));
+        let mut desired = desired(entries.iter(), 0);
+        let image = build(&desired, &guards, ROOM, BUILT_AT_S, KEY).unwrap();
+        let mut forecast = Forecast::new(image.sizes);
+        for (Entry { prefix, list, expires, observe, forced }, is_removal) in changes {
+            let list = desired.list_mut(ListId(u16::from(list.max(1)))).unwrap();
+            let rank = list.origin.rank(list.kind);
+            let before = list.on(prefix).count();
+            if is_removal {
+                list.entries.remove(&prefix);
+            } else {
+                list.entries.insert(prefix, info(expires, observe && list.kind == Kind::Deny, forced));
+            }
+            let change = OneChange { prefix, rank: (before < 2).then_some(rank), is_new: before == 0, ends: 0 };
+            forecast.changed(forecast.of(&desired, &guards, change, image.is_switchable));
+            let classes = build(&desired, &guards, ROOM, BUILT_AT_S, KEY).unwrap().sizes.classes;
+            prop_assert!(classes <= forecast.classes(), "{classes}, {} foreseen: {change:?}", forecast.classes());
         }
     }
 

@@ -59,7 +59,7 @@ use crate::domain::guard::Guards;
 use crate::domain::http::denied_users::DeniedUser;
 use crate::domain::overlay::{Overlay, Room};
 use crate::domain::prefixes::single;
-use crate::domain::tables::Class;
+use crate::domain::tables::{Class, Forecast};
 use crate::followed::Followed;
 use crate::sync::takeover::{self, First, Kernel, StillPending};
 use crate::sync::{Command, GIVEN_UP, Handle, Pending, Settings, Shared, State, Sync, TRAIL};
@@ -340,6 +340,7 @@ fn state_of(
         interfaces: Vec::new(),
         problems: BTreeMap::new(),
         tables: first.tables,
+        forecast: Forecast::new(first.tables),
         is_switchable: first.is_switchable,
         overlay_room: u64::from(sizes.counters),
         offender_room: u64::from(kernel.reader.offender_capacity().unwrap_or(0)),
@@ -564,14 +565,18 @@ async fn reload_now(sync: &Handle, reload: &http::Reload) {
 
 /// Keeps the protected set true as addresses, routes, resolvers and sessions change.
 async fn watch_facts(shared: Shared, sync: Handle) {
+    let mut differed = false;
     loop {
         tokio::time::sleep(FACTS_EVERY).await;
         let settings = Arc::clone(&shared.read().settings);
         let followed = Arc::clone(&shared.followed);
         let Ok(guards) = tokio::task::spawn_blocking(move || guards_of(&settings, &followed)).await else { return };
-        if guards != shared.read().guards && sync.send(Command::Guards(guards)).is_err() {
+        let differs = guards != shared.read().guards;
+        // Once more when they are in force, or are what they were again: then nothing is wrong with them any more.
+        if (differs || differed) && sync.send(Command::Guards(guards)).is_err() {
             return;
         }
+        differed = differs;
     }
 }
 

@@ -160,6 +160,12 @@ pub enum ListError {
     NotAName(String),
 }
 
+/// Those of a list's entries that lie inside of a prefix, itself not among them: they follow it in order.
+fn inside(entries: &BTreeMap<IpNet, EntryInfo>, prefix: IpNet) -> impl Iterator<Item = (&IpNet, &EntryInfo)> {
+    let from = entries.range(prefix..).take_while(move |(inner, _)| prefix.contains(*inner));
+    from.filter(move |(inner, _)| **inner != prefix)
+}
+
 impl Desired {
     /// The two lists every instance has, empty.
     pub fn new() -> Self {
@@ -286,13 +292,16 @@ impl Desired {
             .flat_map(|wide| with_entries().filter_map(move |list| list.entries.get(&wide)))
             .filter(|info| info.expiry.is_some())
             .count();
-        let inside = with_entries().flat_map(|list| {
-            list.entries
-                .range(prefix..)
-                .take_while(|(inner, _)| prefix.contains(*inner))
-                .filter(|(inner, _)| **inner != prefix)
-        });
+        let inside = with_entries().flat_map(|list| inside(&list.entries, prefix));
         around + inside.filter(|(_, info)| info.expiry.is_some()).take(enough + 1).count()
+    }
+
+    /// How many prefixes of lists lie inside of another, itself not counted; what is on several lists counts for each.
+    /// Stops counting behind `enough`, but for what was imported.
+    pub fn inside(&self, prefix: IpNet, enough: usize) -> usize {
+        let imported: usize = self.lists.values().map(|list| list.imported.inside(prefix)).sum();
+        let entries = self.lists.values().flat_map(|list| inside(&list.entries, prefix));
+        imported + entries.take(enough.saturating_add(1)).count()
     }
 
     /// Takes out entries whose time has passed; says which.

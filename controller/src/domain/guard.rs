@@ -231,6 +231,15 @@ impl Guards {
         self.never_block.keys().copied()
     }
 
+    /// How many prefixes of both sets lie inside of another, itself not counted. Stops counting behind `enough`.
+    pub fn inside(&self, prefix: IpNet, enough: usize) -> usize {
+        let of = |set: &BTreeMap<IpNet, String>| {
+            let inside = set.range(prefix..).take_while(|(inner, _)| prefix.contains(*inner));
+            inside.filter(|(inner, _)| **inner != prefix).take(enough.saturating_add(1)).count()
+        };
+        of(&self.protected) + of(&self.never_block)
+    }
+
     /// Why the address is protected, if it is.
     pub fn protects(&self, address: IpAddr) -> Option<&str> {
         covers_address(&self.protected, address)

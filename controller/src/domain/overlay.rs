@@ -208,25 +208,47 @@ impl Overlay {
             return Err(NeedsRebuild::LiftedPrefix);
         }
         let mut ops = Vec::new();
-        let saved = self.clone();
+        let mut before = Vec::new();
         for kind in [Kind::Allow, Kind::Deny] {
             let key = Key::Prefix(kind, prefix);
             let wanted = context.desired.on(prefix).iter().any(|decision| decision.kind == kind);
             if !wanted && !self.cells.contains_key(&key) {
                 continue;
             }
+            before.push((key, self.cells.get(&key).copied()));
+            before.extend(self.narrower(kind, prefix).map(|(key, cell)| (key, Some(cell))));
             match self.set(context, key, false, sequence, Excess::Refuse).and_then(|op| {
                 ops.extend(op);
                 self.beneath(context, kind, prefix)
             }) {
                 Ok(more) => ops.extend(more),
                 Err(reason) => {
-                    *self = saved;
+                    self.put_back(before);
                     return Err(reason);
                 }
             }
         }
         Ok(ops)
+    }
+
+    /// Writes for a prefix on which entries have ended: none where it has no value, since the tables hold their ends as
+    /// well. The desired state of `context` is without them.
+    pub fn ended(&mut self, context: &Context<'_>, prefix: IpNet) -> Vec<Op> {
+        let keys = if is_single(&prefix) {
+            vec![Key::Address(prefix.addr())]
+        } else {
+            [Kind::Allow, Kind::Deny].map(|kind| Key::Prefix(kind, prefix)).to_vec()
+        };
+        let mut ops = Vec::new();
+        for key in keys {
+            let Some(cell) = self.cells.get(&key).copied() else { continue };
+            // A value that cannot be had stays as it was: what has ended in it ends by itself.
+            ops.extend(self.set(context, key, cell.lift, cell.sequence, Excess::Refuse).ok().flatten());
+            if let Key::Prefix(kind, prefix) = key {
+                ops.extend(self.beneath(context, kind, prefix).unwrap_or_default());
+            }
+        }
+        ops
     }
 
     /// Writes that make every value right for the slots of `context`, and remove those no slot needs any more.
@@ -256,17 +278,41 @@ impl Overlay {
 
     /// Values of narrower prefixes, which hide this one from the kernel's longest match and so carry it along.
     fn beneath(&mut self, context: &Context<'_>, kind: Kind, prefix: IpNet) -> Result<Vec<Op>, NeedsRebuild> {
-        let narrower: Vec<(Key, Cell)> = self
-            .cells
-            .iter()
-            .filter(|(key, _)| matches!(key, Key::Prefix(k, p) if *k == kind && *p != prefix && prefix.contains(p)))
-            .map(|(key, cell)| (*key, *cell))
-            .collect();
+        let narrower: Vec<(Key, Cell)> = self.narrower(kind, prefix).collect();
         let mut ops = Vec::new();
         for (key, cell) in narrower {
             ops.extend(self.set(context, key, false, cell.sequence, Excess::Refuse)?);
         }
         Ok(ops)
+    }
+
+    /// Values of a kind on prefixes inside of another: they follow it in the order of keys.
+    fn narrower(&self, kind: Kind, prefix: IpNet) -> impl Iterator<Item = (Key, Cell)> + '_ {
+        let from = self.cells.range(Key::Prefix(kind, prefix)..);
+        let inside = move |key: &Key| matches!(key, Key::Prefix(k, p) if *k == kind && prefix.contains(p));
+        let within = from.take_while(move |(key, _)| inside(key)).map(|(key, cell)| (*key, *cell));
+        within.filter(move |(key, _)| *key != Key::Prefix(kind, prefix))
+    }
+
+    /// Takes back what a change that was refused has done to keys.
+    fn put_back(&mut self, before: Vec<(Key, Option<Cell>)>) {
+        for (key, cell) in before.into_iter().rev() {
+            match (self.cells.get(&key).copied(), cell) {
+                (Some(_), Some(cell)) => {
+                    self.cells.insert(key, cell);
+                }
+                (Some(_), None) => self.forget(&key),
+                (None, Some(cell)) => {
+                    // Its own counter is among the free ones again, maybe not on top.
+                    let Ok(counter) = self.reserve(&key) else { continue };
+                    if let Some(free) = self.free.iter_mut().rev().find(|free| **free == cell.counter) {
+                        *free = counter;
+                    }
+                    self.cells.insert(key, cell);
+                }
+                (None, None) => {}
+            }
+        }
     }
 
     /// Makes the key's value what it must be, or removes it.

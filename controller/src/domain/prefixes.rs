@@ -94,6 +94,22 @@ impl Prefixes {
         }
     }
 
+    /// How many of them lie inside of a prefix, itself not counted.
+    pub fn inside(&self, prefix: IpNet) -> usize {
+        // In order, with nothing in between: those that start at its first address and are wider come before it.
+        let between = |first: usize, behind: usize| behind.saturating_sub(first);
+        match prefix {
+            IpNet::V4(net) => between(
+                self.v4.partition_point(|one| *one <= net),
+                self.v4.partition_point(|one| one.network() <= net.broadcast()),
+            ),
+            IpNet::V6(net) => between(
+                self.v6.partition_point(|one| *one <= net),
+                self.v6.partition_point(|one| one.network() <= net.broadcast()),
+            ),
+        }
+    }
+
     /// Takes one out; `false` where it was not among them. Copies only if the memory is shared.
     pub fn remove(&mut self, prefix: &IpNet) -> bool {
         match prefix {
@@ -154,6 +170,25 @@ mod tests {
         assert!(second.remove(&net("192.0.2.1/32")));
         assert!(!second.remove(&net("192.0.2.1/32")));
         assert_eq!((first.len(), second.len()), (2, 1));
+    }
+
+    #[test]
+    fn what_lies_inside_of_a_prefix_is_counted_without_itself_and_what_is_wider() {
+        let all = ["0.0.0.0/0", "192.0.2.0/23", "192.0.2.0/24", "192.0.2.0/32", "192.0.2.255/32", "192.0.3.0/32"];
+        let all = Prefixes::new(all.into_iter().chain(["2001:db8::/32", "2001:db8::/48", "2001:db9::/48"]).map(net));
+        for (prefix, inside) in [
+            ("0.0.0.0/0", 5),
+            ("192.0.2.0/23", 4),
+            ("192.0.2.0/24", 2),
+            ("192.0.2.0/32", 0),
+            ("192.0.2.128/25", 1),
+            ("255.0.0.0/8", 0),
+            ("::/0", 3),
+            ("2001:db8::/32", 1),
+            ("2001:db9::/48", 0),
+        ] {
+            assert_eq!(all.inside(net(prefix)), inside, "{prefix}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From what is desired to what the kernel's tables hold: a pure, deterministic function.
 mod classes;
 mod flatten;
+mod forecast;
 pub mod layout;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use weir_common::abi::{ClassRow, FILTERS_WORDS, RUN_STEPS, SLOTS};
 
 pub use self::classes::{Class, MAX_CLASSES, Member, Standing};
+pub use self::forecast::{Forecast, More, OneChange};
 use self::layout::{LayoutError, Tables};
 use super::desired::Desired;
 use super::guard::Guards;
@@ -48,39 +50,31 @@ impl Sizes {
         self.addresses.iter().chain(&self.prefixes).sum()
     }
 
-    /// Whether tables with so many more entries fit for sure. Where this says no, only [`build`] can tell.
-    pub fn surely_fit(&self, more: More, capacity: Capacity) -> bool {
-        let count = more.addresses + more.prefixes;
-        let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(BYTES_AT_MOST);
-        more.classes(self.classes) <= MAX_CLASSES
-            && self.addresses.iter().all(|addresses| addresses + count <= capacity.addresses)
-            && self.prefixes.iter().all(|prefixes| prefixes + count <= capacity.prefixes)
-            && self.bytes.saturating_add(bytes).saturating_add(BYTES_ALWAYS) <= capacity.bytes
-    }
-}
-
-/// Entries that tables may get besides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct More {
-    /// Single addresses.
-    pub addresses: usize,
-    /// Prefixes.
-    pub prefixes: usize,
-    /// Lists that they are on.
-    pub lists: usize,
-}
-
-impl More {
-    /// Classes that there are with them, at most.
-    fn classes(self, now: usize) -> usize {
-        let doubled = |classes: usize, times: usize| {
-            let times = u32::try_from(times).ok().and_then(|times| 1usize.checked_shl(times));
-            times.map_or(usize::MAX, |times| classes.saturating_mul(times))
-        };
-        // An address has one class after the other, as what covers it ends. What a prefix adds, every class may lie in
-        // or not; and so may what all prefixes of a list add, enforced, observed or by force.
-        let one_by_one = now.saturating_add(self.addresses.saturating_mul(RUN_STEPS as usize + 1));
-        doubled(one_by_one, self.prefixes).min(doubled(now, self.lists.saturating_mul(KINDS_OF_ENTRY)))
+    /// Whether tables of this size may be: of `desired`, the error names the lists.
+    ///
+    /// # Errors
+    /// [`BuildError::Full`], [`BuildError::TooLarge`].
+    pub fn check(&self, desired: &Desired, capacity: Capacity) -> Result<(), BuildError> {
+        let ([v4, v6], [nets_v4, nets_v6]) = (self.addresses, self.prefixes);
+        for (what, wanted, fit, setting) in [
+            ("IPv4 addresses", v4, capacity.addresses, "max_addresses"),
+            ("IPv6 addresses", v6, capacity.addresses, "max_addresses"),
+            ("IPv4 prefixes", nets_v4, capacity.prefixes, "max_prefixes"),
+            ("IPv6 prefixes", nets_v6, capacity.prefixes, "max_prefixes"),
+        ] {
+            if wanted > fit {
+                let (over, lists) = (wanted - fit, largest_lists(desired));
+                return Err(BuildError::Full { what, wanted, fit, over, lists, setting });
+            }
+        }
+        if self.bytes > capacity.bytes {
+            return Err(BuildError::TooLarge {
+                wanted: self.bytes,
+                fit: capacity.bytes,
+                lists: largest_lists(desired),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -93,6 +87,23 @@ pub struct Capacity {
     pub prefixes: usize,
     /// Kernel memory of one generation's tables, in bytes. Filters are not among it: room for them is there from the start.
     pub bytes: u64,
+}
+
+impl Capacity {
+    /// Whether less fits than into another, of anything.
+    pub fn is_below(self, other: Self) -> bool {
+        self.addresses < other.addresses || self.prefixes < other.prefixes || self.bytes < other.bytes
+    }
+
+    /// What fits into both.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            addresses: self.addresses.min(other.addresses),
+            prefixes: self.prefixes.min(other.prefixes),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
 }
 
 /// Why no tables can be made. Nothing has changed.
@@ -130,7 +141,7 @@ pub enum BuildError {
         /// The largest lists behind them.
         lists: String,
     },
-    /// Too many combinations of lists.
+    /// Too many combinations of lists: those that are in the most of them, with in how many.
     #[error(
         "the lists overlap in more than {MAX_CLASSES} different ways; nothing was changed; merge or drop some of: {0}"
     )]
@@ -170,24 +181,16 @@ pub fn build(
     now_s: u32,
     key: [u64; 2],
 ) -> Result<Image, BuildError> {
-    let flat = flatten::flatten(desired, guards, now_s).map_err(|error| match error {
-        BuildError::TooManyClasses(_) => BuildError::TooManyClasses(largest_lists(desired)),
-        other => other,
-    })?;
-    let ([v4, v6], [nets_v4, nets_v6]) = (flat.addresses, flat.prefixes);
-    check(desired, "IPv4 addresses", v4, capacity.addresses, "max_addresses")?;
-    check(desired, "IPv6 addresses", v6, capacity.addresses, "max_addresses")?;
-    check(desired, "IPv4 prefixes", nets_v4, capacity.prefixes, "max_prefixes")?;
-    check(desired, "IPv6 prefixes", nets_v6, capacity.prefixes, "max_prefixes")?;
+    let flat = flatten::flatten(desired, guards, now_s)?;
+    let (addresses, prefixes, classes) = (flat.addresses, flat.prefixes, flat.classes.len());
+    let mut sizes = Sizes { addresses, prefixes, classes, bytes: 0 };
+    // Before anything is laid out.
+    sizes.check(desired, capacity)?;
     let tables = layout::lay_out(&flat.values, key)?;
     drop(flat.values);
-    let wanted = bytes(&tables, flat.classes.len());
-    if wanted > capacity.bytes {
-        return Err(BuildError::TooLarge { wanted, fit: capacity.bytes, lists: largest_lists(desired) });
-    }
+    sizes.bytes = bytes(&tables, flat.classes.len());
+    sizes.check(desired, capacity)?;
     let rows = rows(&flat.classes, desired);
-    let (addresses, prefixes, classes) = (flat.addresses, flat.prefixes, flat.classes.len());
-    let sizes = Sizes { addresses, prefixes, classes, bytes: wanted };
     Ok(Image { tables, rows, classes: flat.classes, sizes, is_switchable: !flat.is_merged })
 }
 
@@ -208,29 +211,6 @@ pub fn generation_key(secret: u64, generation: u64) -> [u64; 2] {
         *word = u64::from_le_bytes(*bytes);
     }
     key
-}
-
-/// Bytes that one more entry takes at most: half a group of IPv6 that no longer says what its background says, a word
-/// and a line for each chunk; two chunks with more lines, a /64 that is looked into, and a class.
-const BYTES_AT_MOST: u64 = 32 * (8 + 64) + 512;
-
-/// Members that one list's entries can be to a class: enforced, observed, by force.
-const KINDS_OF_ENTRY: usize = 3;
-
-/// Bytes of the tables that have a size of their own: chunks of both families, the least quotient table.
-const BYTES_ALWAYS: u64 = 7 << 20;
-
-fn check(
-    desired: &Desired,
-    what: &'static str,
-    wanted: usize,
-    fit: usize,
-    setting: &'static str,
-) -> Result<(), BuildError> {
-    if wanted <= fit {
-        return Ok(());
-    }
-    Err(BuildError::Full { what, wanted, fit, over: wanted - fit, lists: largest_lists(desired), setting })
 }
 
 /// The largest lists with their sizes, for an error a person can act upon.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::change::LIVE_AT_ONCE;
+use super::change::{Added, LIVE_AT_ONCE};
 use super::job::{Job, Undo};
 use super::{Batch, Batched, Put, Reply, State, Sync, SyncError, answer};
 use crate::adapters::clock;
@@ -53,16 +53,22 @@ impl Sync {
         if many == 0 || dry_run {
             return Ok((batched, None));
         }
-        if let Some(pending) = &state.pending
-            && many > LIVE_AT_ONCE
+        if many > LIVE_AT_ONCE
+            && let Some(until) = self.on_trial(&state)
         {
-            return Err(SyncError::Pending(pending.deadline_wall));
+            return Err(SyncError::Pending(until));
         }
         // What is live at first must fit into the next build as well; what goes by a build is refused by it.
         let mut live = many <= LIVE_AT_ONCE;
         if live {
-            let added = planned.put.iter().map(|(prefix, put)| (*prefix, put.expiry.is_some()));
-            live = super::change::surely_fits(&state, added);
+            let list = state.desired.named(&list);
+            let is_new = |prefix: &IpNet| list.is_none_or(|list| list.on(*prefix).next().is_none());
+            let added = planned.put.iter().map(|(prefix, put)| Added {
+                prefix: *prefix,
+                is_new: is_new(prefix),
+                ends: put.expiry.is_some(),
+            });
+            live = super::change::surely_fits(&state, origin.rank(Kind::Deny), &added.collect::<Vec<_>>());
         }
         let is_new = state.desired.named(&list).is_none();
         let id = state.desired.list_for(&list, Kind::Deny, &origin)?;
@@ -96,7 +102,7 @@ impl Sync {
                 live = false;
             }
         }
-        if !live && let Some(until) = state.pending.as_ref().map(|pending| pending.deadline_wall) {
+        if !live && let Some(until) = self.on_trial(&state) {
             super::change::restore(&mut state.desired, undo);
             drop(state);
             self.refresh_overlay()?;

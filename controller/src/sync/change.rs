@@ -14,7 +14,7 @@ use crate::domain::desired::{ALLOW, BLOCK, Desired};
 use crate::domain::guard::bare;
 use crate::domain::overlay::{Context, Op};
 use crate::domain::report::{ChangeReport, ChangeRow, SwitchReport};
-use crate::domain::tables;
+use crate::domain::tables::{self, More, OneChange};
 use crate::domain::time::Expiry;
 
 /// More prefixes than this in one request go by rebuild and flip: cheaper than as many live changes.
@@ -47,7 +47,7 @@ impl Sync {
             }
         }
         let name = list_name(add.kind, &add.origin);
-        has_room(&state, add, &name, expiry)?;
+        has_room(&mut state, add, &name, expiry)?;
         let id = self.list_to_add_to(&mut state, add, &name)?;
         let mut undo = Vec::new();
         let mut live = add.prefixes.len() <= LIVE_AT_ONCE;
@@ -96,7 +96,7 @@ impl Sync {
         if !report.changed || add.dry_run {
             return Ok((report, None));
         }
-        let wait = state.pending.as_ref().map(|pending| pending.deadline_wall);
+        let wait = self.on_trial(&state);
         if !live && let Some(until) = wait {
             // No flip may happen now; what was made live goes back.
             restore(&mut state.desired, undo.clone());
@@ -212,7 +212,7 @@ impl Sync {
         if !report.changed || remove.dry_run {
             return Ok((report, None));
         }
-        let wait = state.pending.as_ref().map(|pending| pending.deadline_wall);
+        let wait = self.on_trial(&state);
         let targets: Vec<String> = remove.prefixes.iter().take(20).map(|prefix| bare(*prefix)).collect();
         let action = match remove.kind {
             Kind::Deny => "block remove",
@@ -257,6 +257,7 @@ impl Sync {
         let context = Context { desired: &state.desired, guards: &state.guards, slots: &slots, now: clock::now().boot };
         match state.overlay.change(&context, prefix, before, sequence) {
             Ok(ops) => {
+                note(state, prefix, before, sequence);
                 self.fold_hits(&mut state.totals, &ops);
                 self.writer.overlay(&ops, state.overlay.flags())?;
                 Ok(Ok(()))
@@ -315,9 +316,17 @@ pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<En
 }
 
 /// Whether the tables have room for what is to be added, until then: what is live at first is folded into them, and a
-/// restart begins with them.
-fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>) -> Result<(), SyncError> {
-    if surely_fits(state, add.prefixes.iter().map(|prefix| (*prefix, expiry.is_some()))) {
+/// restart begins with them. What goes by a build is refused by it, unless nothing is to be changed.
+fn has_room(state: &mut super::State, add: &Add, name: &str, expiry: Option<Expiry>) -> Result<(), SyncError> {
+    let is_live = add.prefixes.len() <= LIVE_AT_ONCE;
+    let rank = add.origin.rank(add.kind);
+    let list = state.desired.named(name);
+    let is_new = |prefix: &IpNet| list.is_none_or(|list| list.on(*prefix).next().is_none());
+    let change = |prefix: &IpNet| Added { prefix: *prefix, is_new: is_new(prefix), ends: expiry.is_some() };
+    if is_live && surely_fits(state, rank, &add.prefixes.iter().map(change).collect::<Vec<_>>()) {
+        return Ok(());
+    }
+    if !is_live && !add.dry_run {
         return Ok(());
     }
     let mut trial = state.desired.clone();
@@ -335,24 +344,50 @@ fn has_room(state: &super::State, add: &Add, name: &str, expiry: Option<Expiry>)
         list.entries.extend(add.prefixes.iter().map(|prefix| (*prefix, info.clone())));
     }
     let now_s = u32::try_from(now.boot.0).unwrap_or(u32::MAX);
-    tables::build(&trial, &state.guards, state.settings.capacity, now_s, [0; 2])?;
+    let image = tables::build(&trial, &state.guards, state.capacity(), now_s, [0; 2])?;
+    if !add.dry_run {
+        // The next adds need no trial of their own.
+        state.forecast.tried(image.sizes);
+    }
     Ok(())
 }
 
-/// Whether the next build surely has room for these, each with whether it ends, on top of what is live: that is folded
-/// into it.
-pub(super) fn surely_fits(state: &super::State, added: impl Iterator<Item = (IpNet, bool)>) -> bool {
+/// An entry that is to be added.
+pub(super) struct Added {
+    pub(super) prefix: IpNet,
+    /// Whether its list has nothing on the prefix yet.
+    pub(super) is_new: bool,
+    /// Whether it ends by itself.
+    pub(super) ends: bool,
+}
+
+/// Whether the next build surely has room for these, on lists of a rank, on top of what is live: that is folded into it.
+pub(super) fn surely_fits(state: &super::State, rank: u16, added: &[Added]) -> bool {
     let steps = RUN_STEPS as usize;
-    let (mut addresses, mut prefixes) = (state.overlay.addresses(), state.overlay.prefixes());
+    let mut more = More::default();
     let mut ends_fit = true;
-    for (prefix, ends) in added {
-        let is_address = prefix.prefix_len() == prefix.max_prefix_len();
-        addresses += usize::from(is_address);
-        prefixes += usize::from(!is_address);
-        ends_fit = ends_fit && (!ends || state.desired.ends_within(prefix, steps) < steps);
+    for one in added {
+        let Added { prefix, is_new, ends } = *one;
+        // Those of one request lie over each other as well, and may end at different moments.
+        let meets = |other: &&Added| other.ends && (other.prefix.contains(&prefix) || prefix.contains(&other.prefix));
+        let together = added.iter().filter(meets).count();
+        ends_fit = ends_fit && (!ends || state.desired.ends_within(prefix, steps) + together <= steps);
+        more += state.more(OneChange { prefix, rank: Some(rank), is_new, ends: together });
     }
-    let more = tables::More { addresses, prefixes, lists: state.desired.lists().count() + 1 };
-    ends_fit && state.tables.surely_fit(more, state.settings.capacity)
+    ends_fit && state.forecast.surely_fits(more, state.capacity())
+}
+
+/// Has the forecast know of a change that was made: `before` is what was on the prefix and is not any more.
+fn note(state: &mut super::State, prefix: IpNet, before: &[Decision], sequence: u64) {
+    let rank = |decision: &Decision| decision.origin.rank(decision.kind);
+    let new = state.desired.on(prefix).into_iter().find(|decision| decision.info.sequence == sequence);
+    let rank = match before {
+        [] => new.as_ref().map(rank),
+        [one] => Some(rank(one)),
+        _ => None,
+    };
+    let more = state.more(OneChange { prefix, rank, is_new: before.is_empty(), ends: 0 });
+    state.forecast.changed(more);
 }
 
 /// The list that an origin's single entries are on.

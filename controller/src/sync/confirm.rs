@@ -1,5 +1,6 @@
 //! Settings and switches: applied, confirmed, rolled back.
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use weir_common::abi::Control;
@@ -25,11 +26,16 @@ pub(crate) const REJECTED_KEY: &str = "config.rejected";
 pub(crate) const GIVEN_UP: &str = "the file holds settings that were not confirmed in time; those from before are in \
                                    force; `weir config reload` puts the file in force";
 
+/// The part that is wrong while changed guards are not in force.
+const GUARDS: &str = "protection";
+/// After a build with changed guards failed: not before so long, and later each time.
+const GUARDS_AGAIN: Duration = Duration::from_secs(4);
+
 impl Sync {
     pub(super) fn set_enforcement(&mut self, to: Enforcement, actor: &str, reply: Reply<SwitchReport>) {
-        let mut state = self.shared.write();
-        if let Some(pending) = &state.pending {
-            let until = pending.deadline_wall;
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        if let Some(until) = self.on_trial(&state) {
             drop(state);
             return answer(reply, Err(SyncError::Pending(until)));
         }
@@ -53,20 +59,40 @@ impl Sync {
         }));
     }
 
+    /// Has other addresses be spared: the doors ask the new set at once, the kernel knows it with the next flip that may
+    /// be, which is after a trial. If that fails the old set stands, at the doors as well, and the new one is tried again.
     pub(super) fn set_guards(&mut self, guards: Guards) {
+        let is_guarding = self.is_guarding();
         let mut state = self.shared.write();
         if state.guards == guards {
+            drop(state);
+            if !is_guarding {
+                self.guards_again.worked();
+                self.problem(GUARDS, None);
+            }
+            return;
+        }
+        if !self.guards_again.is_due(Instant::now()) {
             return;
         }
         let undo = Undo::Guards(std::mem::replace(&mut state.guards, guards));
         state.sequence += 1;
-        let pending = state.pending.is_some();
         drop(state);
-        if pending {
-            // In force with the next flip; the doors ask the new set at once.
+        // One that waits takes along what came after it; how it goes back is how it was before them all.
+        if self.queue.iter().any(|job| matches!(job.undo, Undo::Guards(_))) {
             return;
         }
-        self.queue_job(Job::new(undo, |_| {}));
+        self.queue_job(Job::new(undo, |_| {}).with(|task, done| match done {
+            Ok(()) => {
+                task.guards_again.worked();
+                task.problem(GUARDS, None);
+            }
+            Err(error) => {
+                task.guards_again.failed(Instant::now(), GUARDS_AGAIN);
+                let what = "what must not be cut off has changed, and the kernel goes on with what it was before";
+                task.problem(GUARDS, Some(format!("{what}: {error}")));
+            }
+        }));
     }
 
     pub(super) fn apply(
@@ -77,13 +103,18 @@ impl Sync {
         actor: &str,
         reply: Reply<ConfigReport>,
     ) {
-        let mut state = self.shared.write();
-        if let Some(pending) = &state.pending {
-            let until = pending.deadline_wall;
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        if let Some(until) = self.on_trial(&state) {
             drop(state);
             return answer(reply, Err(SyncError::Pending(until)));
         }
         let notes = state.settings.differences(settings);
+        let lowers = settings.capacity.is_below(state.settings.capacity);
+        if lowers && let Err(error) = state.tables.check(&state.desired, settings.capacity) {
+            drop(state);
+            return answer(reply, Err(error.into()));
+        }
         let mut report =
             ConfigReport { changed: !notes.is_empty(), dry_run, generation: state.generation, pending: None, notes };
         report.notes.extend(settings.warnings.iter().cloned());
@@ -123,8 +154,11 @@ impl Sync {
                 }
             }
             task.audit(&actor, "config apply", "", &json!({"changes": notes, "confirm_by": deadline}));
-        })
-        .keeping_tables();
+        });
+        // What is live beside the tables must fit below lower ceilings as well: a build counts it.
+        job.keeps_tables = !lowers;
+        // Guards that did not fit may do so now.
+        self.guards_again.worked();
         job.confirm = confirm_s.map(|seconds| (seconds, old));
         self.queue_job(job.with(move |task, done| match done {
             Ok(()) => {

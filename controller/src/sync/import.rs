@@ -53,8 +53,8 @@ impl Sync {
             tables::build(&trial, &state.guards, state.settings.capacity, now_s, [0; 2])?;
             return Ok((Imported { changed: true, generation }, None));
         }
-        if let Some(pending) = &state.pending {
-            return Err(SyncError::Pending(pending.deadline_wall));
+        if let Some(until) = self.on_trial(&state) {
+            return Err(SyncError::Pending(until));
         }
         let created = existing.is_none();
         let id = state.desired.list_for(&import.name, import.kind, &import.origin)?;
@@ -124,7 +124,8 @@ impl Sync {
     }
 
     fn remove_lists(&mut self, names: &[String], actor: &str) -> Result<Option<Job>, SyncError> {
-        let mut state = self.shared.write();
+        let shared = self.shared.clone();
+        let mut state = shared.write();
         let gone: Vec<ListId> = names
             .iter()
             .filter_map(|name| state.desired.named(name))
@@ -134,8 +135,8 @@ impl Sync {
         if gone.is_empty() {
             return Ok(None);
         }
-        if let Some(pending) = &state.pending {
-            return Err(SyncError::Pending(pending.deadline_wall));
+        if let Some(until) = self.on_trial(&state) {
+            return Err(SyncError::Pending(until));
         }
         let lists: Vec<_> = gone.iter().filter_map(|id| state.desired.remove_list(*id)).collect();
         let actor = actor.to_owned();

@@ -3,6 +3,7 @@
 //! It is a thread that takes commands one after the other. A change is made in the order kernel, store, answer: commands
 //! that wait together share one store transaction. Tables are built and written by a worker while live changes go on
 //! through the overlay.
+mod again;
 mod batch;
 mod change;
 mod confirm;
@@ -311,6 +312,9 @@ pub struct Sync {
     queue: VecDeque<job::Job>,
     job: Option<policy::Running>,
     retiring: bool,
+    /// When live changes are folded again, and changed guards built again, after that failed.
+    fold_again: again::Again,
+    guards_again: again::Again,
     last_flip: std::time::Instant,
     last_expiry: std::time::Instant,
     last_sweep: std::time::Instant,
@@ -344,6 +348,8 @@ impl Sync {
             queue: VecDeque::new(),
             job: None,
             retiring: false,
+            fold_again: again::Again::default(),
+            guards_again: again::Again::default(),
             last_flip: now,
             last_expiry: now,
             last_sweep: now,

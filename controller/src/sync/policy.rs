@@ -2,9 +2,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use weir_common::abi::{Control, SLOTS, Slot, control_word};
 
-use super::job::Job;
+use super::job::{Job, Undo};
 use super::state::Pending;
 use super::{Command, State, Sync, SyncError};
 use crate::adapters::clock;
@@ -32,6 +33,8 @@ const COPY_EVERY: Duration = Duration::from_hours(1);
 pub(super) struct Running {
     jobs: Vec<Job>,
     view: SlotView,
+    /// Whether the address tables are built anew, of all that is desired.
+    has_new_tables: bool,
     started: Instant,
 }
 
@@ -108,12 +111,30 @@ impl Sync {
         self.start_build();
     }
 
-    /// Starts building the next generation, with every job that waits.
+    /// Until when a change that needs a flip has to wait: settings are on trial, or on their way to be.
+    pub(super) fn on_trial(&self, state: &State) -> Option<Timestamp> {
+        let building = self.job.iter().flat_map(|running| &running.jobs);
+        let coming = || building.chain(&self.queue).find_map(|job| job.confirm.as_ref().map(|(seconds, _)| *seconds));
+        let pending = state.pending.as_ref().map(|pending| pending.deadline_wall);
+        pending.or_else(|| coming().map(|seconds| clock::now().after(seconds).wall))
+    }
+
+    /// Whether guards are on their way into the tables.
+    pub(super) fn is_guarding(&self) -> bool {
+        let building = self.job.iter().flat_map(|running| &running.jobs);
+        building.chain(&self.queue).any(|job| matches!(job.undo, Undo::Guards(_)))
+    }
+
+    /// Starts building the next generation, with the jobs that wait. While settings are on trial all of them wait on: a
+    /// flip would take the deadline from the kernel. Settings that go on trial have a flip of their own, so that what
+    /// came before is not undone with them.
     fn start_build(&mut self) {
-        if self.job.is_some() || self.retiring {
+        if self.job.is_some() || self.retiring || self.shared.read().pending.is_some() {
             return;
         }
-        let jobs: Vec<Job> = self.queue.drain(..).collect();
+        let trial = self.queue.iter().position(|job| job.confirm.is_some());
+        let count = trial.map_or(self.queue.len(), |before| before.max(1));
+        let jobs: Vec<Job> = self.queue.drain(..count).collect();
         let confirm = jobs.iter().find_map(|job| job.confirm.as_ref().map(|(seconds, _)| *seconds));
         let now = clock::now();
         let shared = self.shared.clone();
@@ -149,11 +170,12 @@ impl Sync {
             }
         } else {
             let key = tables::generation_key(self.writer.word(control_word::SEED), state.generation + 1);
+            state.forecast.begins();
             let (desired, guards) = (state.desired.clone(), state.guards.clone());
             Work::Tables { desired, guards, capacity: state.settings.capacity, now: now.boot, key }
         };
         drop(state);
-        self.job = Some(Running { jobs, view, started: Instant::now() });
+        self.job = Some(Running { jobs, view, has_new_tables: !keeps_tables, started: Instant::now() });
         if let Err(error) = self.writer.overlay(&ops, flags) {
             self.problem("kernel", Some(error.to_string()));
         }
@@ -178,12 +200,16 @@ impl Sync {
         let shared = self.shared.clone();
         let mut state = shared.write();
         let old = state.current;
+        let has_new_tables = running.has_new_tables;
         state.generation += 1;
         let confirm = running.jobs.iter().find_map(|job| job.confirm.clone());
         self.writer.flip(Control::new(slot, state.generation, confirm.is_some()));
         state.current = running.view;
         state.building = None;
         state.tables = made.tables;
+        if has_new_tables {
+            state.forecast.built(made.tables);
+        }
         state.is_switchable = made.is_switchable;
         if let Some(classes) = state.classes.get_mut(slot as usize) {
             *classes = made.classes;
@@ -212,6 +238,10 @@ impl Sync {
         self.unsaved.push(Change::PutClassLists { generation, classes });
         drop(state);
         self.last_flip = Instant::now();
+        if has_new_tables {
+            self.fold_again.worked();
+            self.problem("policy", None);
+        }
         self.retire(retire);
         for job in running.jobs {
             (job.saves)(self);
@@ -276,6 +306,7 @@ impl Sync {
         {
             let mut state = self.shared.write();
             state.building = None;
+            state.forecast.undone();
         }
         let failure = Arc::new(failure);
         let mut dones = Vec::new();
@@ -289,7 +320,7 @@ impl Sync {
         if dones.is_empty() {
             // A fold of live changes: they stay live, and the next try comes with the next change or minute.
             self.problem("policy", Some(format!("live changes could not be folded into the tables: {failure}")));
-            self.last_flip = Instant::now();
+            self.fold_again.failed(Instant::now(), FOLD_AFTER);
         }
         for done in dones.into_iter().rev() {
             done(self, Err(SyncError::Build(Arc::clone(&failure))));
@@ -314,7 +345,7 @@ impl Sync {
         let overlay = self.shared.read().overlay.len();
         let pending = self.shared.read().pending.is_some();
         let due = overlay >= FOLD_AT || (overlay > 0 && self.last_flip.elapsed() >= FOLD_AFTER);
-        if due && !pending && self.job.is_none() && !self.retiring {
+        if due && self.fold_again.is_due(Instant::now()) && !pending && self.job.is_none() && !self.retiring {
             self.start_build();
         }
         if self.last_sweep.elapsed() >= Duration::from_secs(10) {
@@ -338,10 +369,13 @@ impl Sync {
             return;
         }
         let slots = state.slots();
-        let State { overlay, desired, guards, totals, sequence, .. } = &mut *state;
+        let State { overlay, desired, guards, totals, .. } = &mut *state;
         let context = Context { desired, guards, slots: &slots, now };
         for (_, prefix) in &gone {
-            let Ok(ops) = overlay.change(&context, *prefix, &[], *sequence) else { continue };
+            let ops = overlay.ended(&context, *prefix);
+            if ops.is_empty() {
+                continue;
+            }
             self.fold_hits(totals, &ops);
             if let Err(error) = self.writer.overlay(&ops, overlay.flags()) {
                 tracing::warn!(%error, "an ended entry stays in the overlay until the next build");

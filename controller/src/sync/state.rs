@@ -14,7 +14,7 @@ use crate::domain::decision::Enforcement;
 use crate::domain::desired::Desired;
 use crate::domain::guard::Guards;
 use crate::domain::overlay::{Overlay, SlotView};
-use crate::domain::tables::{Class, Sizes};
+use crate::domain::tables::{Capacity, Class, Forecast, More, OneChange, Sizes};
 use crate::domain::time::BootSeconds;
 use crate::followed::Followed;
 
@@ -83,6 +83,8 @@ pub struct State {
     pub problems: BTreeMap<String, String>,
     /// How large the tables in force are.
     pub tables: Sizes,
+    /// What the tables come to at most once what is live is folded into them.
+    pub forecast: Forecast,
     /// Whether new rows are enough when a list is switched.
     pub is_switchable: bool,
     /// Keys that fit into the overlay.
@@ -95,6 +97,17 @@ impl State {
     /// The enforcement in force.
     pub fn enforcement(&self) -> Enforcement {
         self.enforcement.unwrap_or(self.settings.enforcement)
+    }
+
+    /// How much the tables may hold: what is added must fit whichever settings stay.
+    pub fn capacity(&self) -> Capacity {
+        let fallback = self.pending.as_ref().map_or(&self.settled, |pending| &pending.fallback);
+        self.settings.capacity.min(self.settled.capacity).min(fallback.capacity)
+    }
+
+    /// What a change adds to the tables, at most.
+    pub(super) fn more(&self, change: OneChange) -> More {
+        self.forecast.of(&self.desired, &self.guards, change, self.is_switchable)
     }
 
     /// The slots a packet may be judged by.

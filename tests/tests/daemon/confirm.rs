@@ -1,8 +1,10 @@
 //! Settings on trial: undone unless confirmed, by the daemon or without it.
+use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use weir_tests::frames::V4;
-use weir_tests::harness::{PATIENCE, Site, wait_for};
+use weir_tests::harness::{PATIENCE, Site, addresses, wait_for};
 
 use crate::{DENIED, PASS};
 
@@ -223,4 +225,104 @@ fn a_trial_of_broken_settings_does_not_begin() {
     said.badly(1, &["weir.toml:4:15", "obsserve", "did you mean \"observe\"?"]);
     assert!(site.api().status().pending.is_none());
     as_before(&site);
+}
+
+/// Waits until the daemon would refuse to deny an address.
+#[track_caller]
+fn wait_until_protected(site: &Site, address: &str) {
+    wait_for("the address is protected", PATIENCE, || site.api().explain(address).protected.map(drop));
+}
+
+/// A list that denies all of 198.51.100.0/24, in the tables: nothing is live that would be folded into others.
+fn wide() -> Site {
+    let site = Site::new("");
+    site.api().import("wide", "198.51.100.0/24\n").document::<Value>();
+    site
+}
+
+#[track_caller]
+fn wide_sees(site: &Site, expected: &[(&str, u64)]) {
+    site.send(&[7, 8, 9].map(|last| V4::from([198, 51, 100, last]).frame()));
+    site.saw(expected);
+}
+
+/// Waits for the policy that follows a trial's end.
+#[track_caller]
+fn wait_for_generation(site: &Site, generation: u64) {
+    wait_for("the next policy", PATIENCE, || (site.api().status().generation >= generation).then_some(()));
+}
+
+#[test]
+fn who_came_to_be_protected_during_a_trial_is_spared_once_it_is_confirmed() {
+    let site = wide();
+    wide_sees(&site, &[("denied", 3)]);
+    site.place.configure("[protected]\naddresses = [\"198.51.100.7\"]");
+    site.weir(&["config", "apply", "--confirm", "60s"]).well();
+    let generation = site.api().status().generation;
+    // One by the settings on trial, one that the machine gains meanwhile.
+    site.server.ip(&["address", "add", "198.51.100.8/32", "dev", &site.links[0].name]);
+    wait_until_protected(&site, "198.51.100.7");
+    wait_until_protected(&site, "198.51.100.8");
+    assert_eq!(site.api().status().generation, generation, "nothing flips during a trial");
+    site.weir(&["config", "confirm"]).well();
+    wait_for_generation(&site, generation + 1);
+    wide_sees(&site, &[("pass", 2), ("denied", 1)]);
+    assert!(site.api().status().health.ok);
+}
+
+#[test]
+fn an_address_that_the_machine_gains_during_a_trial_is_spared_once_it_is_rolled_back() {
+    let site = wide();
+    site.place.configure(TRIAL);
+    site.weir(&["config", "apply", "--confirm", "60s"]).well();
+    wide_sees(&site, &[("pass", 3), ("would denied", 3)]);
+    let generation = site.api().status().generation;
+    site.server.ip(&["address", "add", "198.51.100.8/32", "dev", &site.links[0].name]);
+    wait_until_protected(&site, "198.51.100.8");
+    site.weir(&["config", "rollback"]).well();
+    // Back to the tables of before, and then to what they have to be now.
+    wait_for_generation(&site, generation + 2);
+    wide_sees(&site, &[("pass", 1), ("denied", 2)]);
+}
+
+/// What would flip after the trial's own flip would take the deadline from the kernel.
+#[test]
+fn what_comes_while_a_trial_is_on_its_way_into_force_waits_and_the_deadline_stays() {
+    let mut site = site();
+    let lists = [[198, 18, 0, 0], [198, 19, 0, 0]].map(|first| addresses(first, 60_000));
+    let api = site.api();
+    let knows = |name: &str| {
+        let has = || api.status().lists.iter().any(|list| list.name == name);
+        wait_for("the list is known", PATIENCE, || has().then_some(()));
+    };
+    let start = thread::scope(|scope| {
+        // One list is being built, a second one waits, and so do the settings.
+        let first = scope.spawn(|| api.import("one", &lists[0]));
+        knows("one");
+        let second = scope.spawn(|| api.import("two", &lists[1]));
+        knows("two");
+        let start = Instant::now();
+        let trial = scope.spawn(|| api.ask("POST", "/api/config/apply?confirm_s=3", b"").document::<Value>());
+        wait_for("the settings are on their way", PATIENCE, || {
+            (serde_json::to_value(api.status().enforcement).unwrap() == "observe").then_some(())
+        });
+        first.join().unwrap().document::<Value>();
+        for refused in [api.import("three", "203.0.113.1\n"), api.ask("POST", "/api/config/apply?confirm_s=3", b"")] {
+            let refused = refused.problem(409);
+            assert!(refused.detail.contains("waits for its confirmation"), "{}", refused.detail);
+        }
+        second.join().unwrap().document::<Value>();
+        let said = trial.join().unwrap();
+        assert!(!said["pending"].is_null(), "{said}");
+        start
+    });
+    // What was there before the settings is no part of what is on trial.
+    site.send(&[from(1), V4::from([198, 18, 0, 1]).frame(), V4::from([198, 19, 0, 1]).frame()]);
+    site.saw(&[("pass", 3), ("would denied", 3)]);
+    site.kill();
+    undone(&site, start);
+    let reader = site.place.reader();
+    let before = reader.counters().enforced[DENIED].packets;
+    site.send(&[V4::from([198, 18, 0, 1]).frame(), V4::from([198, 19, 0, 1]).frame()]);
+    wait_for("both lists deny", PATIENCE, || (reader.counters().enforced[DENIED].packets == before + 2).then_some(()));
 }

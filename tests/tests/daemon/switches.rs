@@ -8,7 +8,7 @@ use weir::adapters::system::{interfaces, xdp};
 use weir_common::abi::control_word;
 use weir_tests::frames::{SERVER_V4, V4};
 use weir_tests::harness::netns::Link;
-use weir_tests::harness::{PATIENCE, Site, wait_for};
+use weir_tests::harness::{PATIENCE, Site, addresses, wait_for};
 
 use crate::{DENIED, PASS, RATE_SOURCE};
 
@@ -217,4 +217,60 @@ fn a_reload_turns_a_limit_on_and_off_again() {
     wait_for("100 packets pass", PATIENCE, || {
         (reader.counters().enforced[PASS].packets - before.enforced[PASS].packets == 100).then_some(())
     });
+}
+
+/// Addresses of IPv4 in a text that says how many are wanted and how many fit.
+fn wanted(said: &str) -> u64 {
+    let (before, _) = said.split_once(" wanted, ").expect("how many are wanted");
+    before.rsplit(' ').next().unwrap().parse().expect("a number")
+}
+
+#[test]
+fn ceilings_below_what_is_in_force_are_refused_and_what_is_live_counts() {
+    let mut site = Site::new("");
+    let ceiling = |addresses: u64| format!("state.max_addresses = {addresses}");
+    site.api().import("feed", &addresses([198, 18, 0, 0], 50)).document::<serde_json::Value>();
+    site.place.configure(&ceiling(10));
+    for command in [&["config", "reload"][..], &["config", "apply", "--confirm", "60s"]] {
+        let said = site.weir(command);
+        said.badly(1, &["IPv4 addresses do not fit", "10 fit (feed: 50", "nothing was changed", "max_addresses"]);
+    }
+    let in_force = wanted(&site.weir(&["config", "reload"]).err);
+    // One more is live, which the tables in force do not have yet.
+    site.api().block(&["192.0.2.1"]);
+    site.place.configure(&ceiling(in_force));
+    site.weir(&["config", "reload"]).badly(1, &["1 IPv4 addresses do not fit", "nothing was changed"]);
+    assert!(site.api().status().health.ok, "{:?}", site.api().status().health);
+    site.place.configure(&ceiling(in_force + 1));
+    site.weir(&["config", "reload"]).well();
+    site.send(&[from(1), V4::from([198, 18, 0, 49]).frame(), from(9)]);
+    site.saw(&[("denied", 2), ("pass", 1)]);
+    site.terminate();
+    site.start();
+    site.send(&[from(1), V4::from([198, 18, 0, 49]).frame(), from(9)]);
+    site.saw(&[("denied", 2), ("pass", 1)]);
+}
+
+#[test]
+fn guards_that_cannot_be_put_in_force_are_told_until_they_can() {
+    let site = Site::new("state.max_prefixes = 5");
+    let never = |count: u8| {
+        let prefixes: Vec<String> = (0..count).map(|at| format!("\"203.0.{at}.0/24\"")).collect();
+        format!("state.max_prefixes = 5\nnever_block.addresses = [{}]", prefixes.join(", "))
+    };
+    let problem =
+        || site.api().status().health.problems.into_iter().find(|problem| problem.starts_with("protection: "));
+    site.place.configure(&never(20));
+    site.weir(&["config", "reload"]).well();
+    let told = wait_for("a problem", PATIENCE, problem);
+    assert!(told.contains("15 IPv4 prefixes do not fit"), "{told}");
+    // Nobody else has to wait for them, or is blamed.
+    site.api().import("feed", "192.0.2.1\n").document::<serde_json::Value>();
+    site.send(&[from(1)]);
+    site.saw(&[("denied", 1)]);
+    site.place.configure(&never(4));
+    site.weir(&["config", "reload"]).well();
+    wait_for("the problem's end", PATIENCE, || problem().is_none().then_some(()));
+    wait_for("the new set", PATIENCE, || site.api().explain("203.0.3.1").never_block.map(drop));
+    assert!(site.api().status().health.ok);
 }

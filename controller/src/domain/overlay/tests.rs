@@ -125,6 +125,18 @@ impl Node {
         self.refresh();
     }
 
+    /// Time passes, and what ends meanwhile is taken out.
+    fn wait(&mut self, seconds: u64) {
+        self.now += seconds;
+        let now = BootSeconds(self.now);
+        for (_, prefix) in self.desired.expire(now) {
+            let slots = self.slots();
+            let context = Context { desired: &self.desired, guards: &self.guards, slots: &slots, now };
+            let ops = self.overlay.ended(&context, prefix);
+            self.write(ops);
+        }
+    }
+
     fn refresh(&mut self) {
         let slots = self.slots();
         let context =
@@ -232,7 +244,7 @@ proptest! {
                 Step::Change { prefix, list, add } => node.change(prefix, list, add),
                 Step::Start => if node.building.is_none() { node.start() },
                 Step::Flip => node.flip(),
-                Step::Wait(seconds) => node.now += seconds,
+                Step::Wait(seconds) => node.wait(seconds),
             }
             node.check("after a step");
         }
@@ -261,4 +273,94 @@ fn an_allow_is_live_at_once_and_beats_a_wide_deny() {
     node.change("203.0.113.0/29".parse().unwrap(), BLOCK.0, Some((0, false)));
     node.change("203.0.113.1/32".parse().unwrap(), ALLOW.0, Some((0, false)));
     node.check("with both live");
+}
+
+/// A ban that ends on an address that a feed names too: the tables say both, and hold the end.
+#[test]
+fn an_end_of_what_the_tables_hold_makes_no_value_even_where_another_list_names_it() {
+    for prefix in ["203.0.113.1/32", "203.0.113.0/30", "2001:db8::1/128"] {
+        let mut node = Node::new(Guards::default());
+        let prefix: IpNet = prefix.parse().unwrap();
+        node.change(prefix, 3, Some((5, false)));
+        node.change(prefix, BLOCK.0, Some((0, false)));
+        node.start();
+        node.flip();
+        assert!(node.overlay.is_empty());
+        node.wait(5);
+        assert_eq!(node.desired.on(prefix).len(), 1);
+        assert!(node.overlay.is_empty() && node.overlay.flags() == 0, "{prefix}");
+        node.check("after the end");
+    }
+}
+
+/// What ends while it is live leaves no value behind, and what lies beneath it shows through.
+#[test]
+fn an_end_of_what_is_live_takes_its_value_along() {
+    let mut node = Node::new(Guards::default());
+    for (prefix, seconds) in [("203.0.113.0/29", 5), ("203.0.113.0/30", 0)] {
+        node.change(prefix.parse().unwrap(), BLOCK.0, Some((seconds, false)));
+    }
+    node.change("203.0.113.1/32".parse().unwrap(), 3, Some((5, false)));
+    assert_eq!(node.overlay.len(), 3);
+    node.wait(5);
+    assert_eq!(node.overlay.len(), 1);
+    node.check("after the ends");
+}
+
+/// A hundred thousand bans that end one by one, half of them on addresses that another list names for good.
+#[test]
+fn a_hundred_thousand_ends_leave_nothing_to_fold() {
+    let (mut desired, guards) = (Desired::new(), Guards::default());
+    let address = |number: u32| IpNet::from(IpAddr::from((45 << 24 | number).to_be_bytes()));
+    let id = desired.list_for("robot", Kind::Deny, &"robot".parse().unwrap()).unwrap();
+    let list = desired.list_mut(id).unwrap();
+    list.entries.extend((0..100_000u32).map(|number| {
+        let expiry = Expiry { boot: BootSeconds(u64::from(number % 1_000) + 1), wall: Timestamp::UNIX_EPOCH };
+        let info = EntryInfo {
+            reason: Arc::from(""),
+            added_at: Timestamp::UNIX_EPOCH,
+            expiry: Some(expiry),
+            enforcement: Enforcement::Enforce,
+            forced: false,
+            sequence: 1,
+        };
+        (address(number), info)
+    }));
+    let block = desired.list_mut(BLOCK).unwrap();
+    block.imported = crate::domain::prefixes::Prefixes::new((0..50_000).map(|number| address(number * 2)));
+    let mut overlay = Overlay::new(Room { addresses: 65_536, prefixes: 4_096 }, 147_456);
+    let slots = [SlotView { slot: 0, snapshot: 1 }];
+    let mut ended = 0;
+    for second in 1..=1_001 {
+        let now = BootSeconds(second);
+        for (_, prefix) in desired.expire(now) {
+            let context = Context { desired: &desired, guards: &guards, slots: &slots, now };
+            assert!(overlay.ended(&context, prefix).is_empty());
+            ended += 1;
+        }
+        assert!(overlay.is_empty());
+    }
+    assert_eq!(ended, 100_000);
+}
+
+/// A prefix that has no room leaves everything as it was: values, counters, flags.
+#[test]
+fn a_change_that_needs_a_build_leaves_the_overlay_as_it_was() {
+    let mut node = Node::new(Guards::default());
+    for prefix in ["203.0.113.0/28", "203.0.113.0/29", "203.0.113.0/30", "203.0.113.0/31"] {
+        node.change(prefix.parse().unwrap(), BLOCK.0, Some((0, false)));
+    }
+    let (before, mut free) = (node.overlay.clone(), node.overlay.free.clone());
+    free.sort_unstable();
+    let wide: IpNet = "203.0.113.0/27".parse().unwrap();
+    let list = node.desired.list_mut(BLOCK).unwrap();
+    let info = EntryInfo { sequence: 9, ..list.entries.values().next().unwrap().clone() };
+    list.entries.insert(wide, info);
+    let slots = node.slots();
+    let context = Context { desired: &node.desired, guards: &node.guards, slots: &slots, now: BootSeconds(1) };
+    assert_eq!(node.overlay.change(&context, wide, &[], 9), Err(NeedsRebuild::Full));
+    let mut now = node.overlay.free.clone();
+    now.sort_unstable();
+    assert_eq!((now, &node.overlay.cells), (free, &before.cells));
+    assert_eq!((node.overlay.prefixes(), node.overlay.flags()), (before.prefixes(), before.flags()));
 }

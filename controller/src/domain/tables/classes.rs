@@ -131,6 +131,10 @@ impl Classes {
         Ok(number)
     }
 
+    pub(super) fn all(&self) -> &[Class] {
+        &self.all
+    }
+
     pub(super) fn into_vec(self) -> Vec<Class> {
         self.all
     }

@@ -11,7 +11,7 @@ use super::BuildError;
 use super::classes::{Class, Classes, Member, NoMoreClasses, Standing};
 use super::layout::{Flat, RUN, Values};
 use crate::domain::decision::Enforcement;
-use crate::domain::desired::Desired;
+use crate::domain::desired::{Desired, List};
 use crate::domain::guard::Guards;
 use crate::domain::prefixes;
 
@@ -134,8 +134,11 @@ pub(super) fn flatten(desired: &Desired, guards: &Guards, now_s: u32) -> Result<
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     collect(desired, guards, now_s, &mut marks, &mut v4, &mut v6)?;
     let mut covers = Covers::new(marks.all, &standing, now_s);
-    let v4 = covers.family(&mut v4)?;
-    let v6 = covers.family(&mut v6)?;
+    let families = covers.family(&mut v4).and_then(|v4| Ok((v4, covers.family(&mut v6)?)));
+    let (v4, v6) = families.map_err(|error| match error {
+        BuildError::TooManyClasses(_) => BuildError::TooManyClasses(most_mixed(desired, covers.classes.all())),
+        other => other,
+    })?;
     let Covers { classes, runs, is_merged, .. } = covers;
     let mut classes = classes.into_vec();
     let count = u32::try_from(classes.len()).unwrap_or(u32::MAX);
@@ -150,6 +153,19 @@ pub(super) fn flatten(desired: &Desired, guards: &Guards, now_s: u32) -> Result<
         classes,
         is_merged,
     })
+}
+
+/// The lists that are in the most classes: it is their overlaps that are too many.
+fn most_mixed(desired: &Desired, classes: &[Class]) -> String {
+    let mut uses: HashMap<u16, usize> = HashMap::new();
+    for list in classes.iter().flat_map(Class::lists) {
+        *uses.entry(list).or_default() += 1;
+    }
+    let count = |list: &List| uses.get(&list.id.0).copied().unwrap_or(0);
+    let mut lists: Vec<_> = desired.lists().map(|list| (count(list), &list.name)).collect();
+    lists.sort_by(|a, b| b.cmp(a));
+    let named: Vec<String> = lists.iter().take(3).map(|(count, name)| format!("{name} (in {count} of them)")).collect();
+    named.join(", ")
 }
 
 /// Classes that a byte has room for: with no more of them, their order is nothing to anybody.
