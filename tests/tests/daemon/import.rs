@@ -19,8 +19,8 @@ const MEBIBYTE: u64 = 1024;
 
 #[test]
 fn a_list_of_120_000_is_in_force_within_a_second_and_64_mib_and_never_takes_96() {
-    let test = "a_list_of_120_000_is_in_force_within_a_second_and_64_mib_and_never_takes_96";
-    let Some(file) = data(test, "feeds/ipsum.txt") else { return };
+    let name = "a_list_of_120_000_is_in_force_within_a_second_and_64_mib_and_never_takes_96";
+    let Some(file) = data(name, "feeds/ipsum.txt") else { return };
     let site = Site::of(&Plan { alone: true, ..Plan::default() });
     // The first status answered has everything loaded that an idle daemon needs.
     site.api().status();
