@@ -471,14 +471,15 @@ abi! {
     }
 }
 
-/// Bit of [`OverlayValue::flags`]: the tables' answer for this address is replaced by `lifted`.
+/// Bit of [`OverlayValue::flags`], shifted by a slot's number: the answer of the slot's tables for this address is replaced
+/// by `lifted`. A slot that the value knows nothing of answers for itself.
 pub const OVERLAY_LIFT: u32 = 1;
 
 abi! {
     /// A live change that the tables do not hold yet.
     #[derive(Default)]
     pub struct OverlayValue: 236 {
-        /// [`OVERLAY_LIFT`] or 0.
+        /// [`OVERLAY_LIFT`] of each slot whose answer is replaced.
         pub flags: u32,
         /// Index of the value's counter.
         pub counter: u32,
@@ -486,7 +487,7 @@ abi! {
         pub sequence: [u32; 2],
         /// What the decisions on this very key, and for prefixes on the wider ones it hides, come to.
         pub segments: [Segment; OVERLAY_SEGMENTS],
-        /// What remains of the tables' answer, per slot.
+        /// What remains of the tables' answer, per slot; without meaning where the slot's bit is clear.
         pub lifted: [[Segment; LIFT_SEGMENTS]; SLOTS as usize],
     }
 }

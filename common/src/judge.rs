@@ -526,9 +526,9 @@ pub fn classify<T: Tables>(tables: &T, index: u32, slot: &Slot, source: Source) 
         if overlay & exact_bit != 0
             && let Some(value) = tables.overlay_exact(source)
         {
-            if value.flags & OVERLAY_LIFT != 0 {
+            let slot = tables.hide(index) as usize % SLOTS as usize;
+            if value.flags & OVERLAY_LIFT << slot != 0 {
                 lifted = true;
-                let slot = tables.hide(index) as usize % SLOTS as usize;
                 result.consider_live(tables, &value.lifted[slot], NO_COUNTER);
             }
             result.consider_live(tables, &value.segments, value.counter);

@@ -332,7 +332,7 @@ fn judged(
 fn rate_of(shared: &Shared, state: &State, profile: u32, key: SourceKey) -> Option<ExplainRate> {
     let tracked = shared.reader.source(key);
     let floods = &state.settings.floods;
-    let over = offenders::of(shared, floods, key, profile);
+    let over = offenders::of(shared, state, key, profile);
     if tracked.is_none() && over.is_empty() {
         return None;
     }

@@ -204,7 +204,9 @@ impl Reference {
         let covers = |prefix: &IpNet| prefix.contains(&source);
         let lifted = |decision: &Decision| {
             let gone = self.world.overlay.contains(&Live::Lift(source, decision.rank));
-            gone && is_single(decision.prefix) && !self.planted(Plant::LiftIsIgnored)
+            gone && !self.world.unlifted[self.slot()]
+                && is_single(decision.prefix)
+                && !self.planted(Plant::LiftIsIgnored)
         };
         let added = self.world.overlay.iter().filter_map(|live| match live {
             Live::Add(decision) => Some(*decision),

@@ -84,7 +84,9 @@ pub fn desired<'a>(entries: impl Iterator<Item = &'a Entry>, crowd: u32) -> Desi
         let observe = entry.observe && list.kind == Kind::Deny;
         let forced = entry.forced && list.origin.is_operator();
         // The first one counts, so that the order in which all come does not matter where they differ.
-        list.entries.entry(entry.prefix).or_insert_with(|| info(entry.expires, observe, forced));
+        if !list.entries.contains_key(&entry.prefix) {
+            list.entries.insert(entry.prefix, info(entry.expires, observe, forced));
+        }
     }
     desired.list_mut(BARE).expect("one of the lists").imported = Prefixes::new(bare);
     desired

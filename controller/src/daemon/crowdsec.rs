@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
         let now = clock::now();
         let state = shared.read();
         // What an earlier daemon was told stays in force until the server says otherwise.
-        let kept = state.desired.named(NAME).into_iter().flat_map(|list| &list.entries);
+        let kept = state.desired.named(NAME).into_iter().flat_map(|list| list.entries.iter());
         let kept = kept.filter_map(|(prefix, info)| {
             let (reason, enforcement) = (Arc::clone(&info.reason), info.enforcement);
             Some((*prefix, crowdsec::Put { expiry: info.expiry?, reason, enforcement }))

@@ -89,18 +89,16 @@ pub(super) async fn watch(
         let buckets = buckets.map(|(key, offender)| (key, offender.buckets));
         let mut offences = book.look(buckets, clock::monotonic().0, &consequence);
         let (now, clocks) = (clock::monotonic().0, clock::Pair::now());
-        {
-            // Whom nothing may deny is not said to be denied either.
-            let state = shared.read();
-            for offence in offences.iter_mut().filter(|offence| state.guards.spares(prefix(offence.key)).is_some()) {
-                offence.deny_for_s = None;
-            }
-            let histories = book.histories().map(|(key, offences, until)| {
-                let is_denied = until > now && state.guards.spares(source(key)).is_none();
-                (key, (offences, is_denied.then(|| clocks.wall_of(MonotonicNs(until)))))
-            });
-            shared.followed.set_offences(histories.collect());
+        // Whom nothing may deny is not said to be denied either.
+        let guards = shared.read().guards.clone();
+        for offence in offences.iter_mut().filter(|offence| guards.spares(prefix(offence.key)).is_some()) {
+            offence.deny_for_s = None;
         }
+        let histories = book.histories().map(|(key, offences, until)| {
+            let is_denied = until > now && guards.spares(source(key)).is_none();
+            (key, (offences, is_denied.then(|| clocks.wall_of(MonotonicNs(until)))))
+        });
+        shared.followed.set_offences(histories.collect());
         if !offences.is_empty() {
             tell(&shared, &keeper, &reputation, &offences);
             let records = records(&shared, &floods, &policy, &offences);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::decision::{Decision, Enforcement, EntryInfo, Kind, ListEnforcement, ListId, Origin};
+use super::entries::Entries;
 use super::floods::TIGHT;
 use super::prefixes::{self, Prefixes};
 use super::time::BootSeconds;
@@ -39,7 +40,7 @@ pub struct List {
     /// Sequence number of the import.
     pub imported_sequence: u64,
     /// Entries added one by one.
-    pub entries: BTreeMap<IpNet, EntryInfo>,
+    pub entries: Entries,
 }
 
 impl List {
@@ -62,7 +63,7 @@ impl List {
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,
-            entries: BTreeMap::new(),
+            entries: Entries::new(),
         }
     }
 
@@ -161,8 +162,8 @@ pub enum ListError {
 }
 
 /// Those of a list's entries that lie inside of a prefix, itself not among them: they follow it in order.
-fn inside(entries: &BTreeMap<IpNet, EntryInfo>, prefix: IpNet) -> impl Iterator<Item = (&IpNet, &EntryInfo)> {
-    let from = entries.range(prefix..).take_while(move |(inner, _)| prefix.contains(*inner));
+fn inside(entries: &Entries, prefix: IpNet) -> impl Iterator<Item = (&IpNet, &EntryInfo)> {
+    let from = entries.starting_at(prefix).take_while(move |(inner, _)| prefix.contains(*inner));
     from.filter(move |(inner, _)| **inner != prefix)
 }
 
@@ -182,7 +183,7 @@ impl Desired {
                 imported: Prefixes::default(),
                 imported_at: None,
                 imported_sequence: 0,
-                entries: BTreeMap::new(),
+                entries: Entries::new(),
             });
         }
         desired
@@ -192,6 +193,20 @@ impl Desired {
     pub fn insert(&mut self, list: List) {
         self.highest = self.highest.max(list.id.0);
         self.lists.insert(list.id, list);
+    }
+
+    /// The same lists with their content, each of them as it stands in another's: what an image says whose rows were made
+    /// anew for it.
+    #[must_use]
+    pub fn standing_as_in(&self, other: &Self) -> Self {
+        let mut desired = self.clone();
+        desired.lists.retain(|id, list| {
+            other.list(*id).is_some_and(|as_it_stands| {
+                (list.enforcement, list.profile) = (as_it_stands.enforcement, as_it_stands.profile);
+                true
+            })
+        });
+        desired
     }
 
     /// Takes a list out.
@@ -258,7 +273,7 @@ impl Desired {
             imported: Prefixes::default(),
             imported_at: None,
             imported_sequence: 0,
-            entries: BTreeMap::new(),
+            entries: Entries::new(),
         });
         Ok(id)
     }

@@ -7,6 +7,7 @@ pub mod decision;
 pub mod desired;
 pub mod drill;
 pub mod duration;
+pub mod entries;
 pub mod erasure;
 pub mod feed;
 pub mod floods;

@@ -55,7 +55,7 @@ struct BuiltSlot {
 /// What a worker is to make.
 enum Work {
     /// Everything.
-    Tables { desired: Desired, guards: Guards, capacity: Capacity, now: BootSeconds, key: [u64; 2] },
+    Tables { desired: Arc<Desired>, guards: Guards, capacity: Capacity, now: BootSeconds, key: [u64; 2] },
     /// Rows beside the address tables of another slot.
     Rows { from: u32, classes: Arc<Vec<Class>>, standing: Standing, tables: Sizes },
 }
@@ -147,9 +147,13 @@ impl Sync {
         };
         // Where lists are only switched, the tables in force serve on; what is live beside them stays live.
         let keeps_tables = state.is_switchable && !jobs.is_empty() && jobs.iter().all(|job| job.keeps_tables);
-        let snapshot = if keeps_tables { state.current.snapshot } else { state.sequence };
-        let view = SlotView { slot, snapshot };
-        state.building = Some(view);
+        let view = if keeps_tables {
+            let base = Arc::new(state.current.base.standing_as_in(&state.desired));
+            SlotView { slot, snapshot: state.current.snapshot, base }
+        } else {
+            SlotView { slot, snapshot: state.sequence, base: Arc::new(state.desired.clone()) }
+        };
+        state.building = Some(view.clone());
         let slots = state.slots();
         let State { overlay, desired, guards, .. } = &mut *state;
         let ops = overlay.refresh(&Context { desired, guards, slots: &slots, now: now.boot });
@@ -171,7 +175,7 @@ impl Sync {
         } else {
             let key = tables::generation_key(self.writer.word(control_word::SEED), state.generation + 1);
             state.forecast.begins();
-            let (desired, guards) = (state.desired.clone(), state.guards.clone());
+            let (desired, guards) = (Arc::clone(&view.base), state.guards.clone());
             Work::Tables { desired, guards, capacity: state.settings.capacity, now: now.boot, key }
         };
         drop(state);
@@ -199,12 +203,11 @@ impl Sync {
     fn flip(&mut self, slot: u32, made: BuiltSlot, running: Running) {
         let shared = self.shared.clone();
         let mut state = shared.write();
-        let old = state.current;
+        let old = std::mem::replace(&mut state.current, running.view);
         let has_new_tables = running.has_new_tables;
         state.generation += 1;
         let confirm = running.jobs.iter().find_map(|job| job.confirm.clone());
         self.writer.flip(Control::new(slot, state.generation, confirm.is_some()));
-        state.current = running.view;
         state.building = None;
         state.tables = made.tables;
         if has_new_tables {

@@ -110,10 +110,10 @@ impl State {
         self.forecast.of(&self.desired, &self.guards, change, self.is_switchable)
     }
 
-    /// The slots a packet may be judged by.
+    /// The slots a packet may be judged by, the one in force first.
     pub fn slots(&self) -> Vec<SlotView> {
-        let fallback = self.pending.as_ref().map(|pending| pending.slot);
-        [Some(self.current), self.building, fallback].into_iter().flatten().collect()
+        let fallback = self.pending.as_ref().map(|pending| &pending.slot);
+        [Some(&self.current), self.building.as_ref(), fallback].into_iter().flatten().cloned().collect()
     }
 }
 

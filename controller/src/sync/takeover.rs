@@ -223,6 +223,7 @@ pub fn first_policy(
     let mut free = (0..SLOTS).filter(|slot| !in_use.contains(slot));
     let mut next = || free.next().ok_or_else(|| anyhow!("all policy slots are in use"));
     let slot = next()?;
+    let base = Arc::new(desired.clone());
     let mut descriptor = settings.slot(generation, enforcement);
     let mut fallback = None;
     if let Some(pending) = pending {
@@ -234,9 +235,12 @@ pub fn first_policy(
         descriptor.generation = generation;
         descriptor.confirm_deadline_s = pending.deadline_s;
         descriptor.fallback = behind;
-        fallback = Some(SlotView { slot: behind as usize, snapshot: sequence });
+        writer.clear_lifts(behind)?;
+        fallback = Some(SlotView { slot: behind as usize, snapshot: sequence, base: Arc::clone(&base) });
     }
     writer.write_slot(slot, &image, descriptor, &settings.ports.words)?;
+    // What the overlay of the daemon before knows of its own slots is none of these tables' business.
+    writer.clear_lifts(slot)?;
     let before = (old.generation() > 0).then(|| old.generation());
     writer.flip(Control::new(slot, generation, pending.is_some()));
     // After the grace period nobody is judged by the old slots or needs the old overlay.
@@ -247,7 +251,7 @@ pub fn first_policy(
     let overlay = writer.overlay_totals()?;
     writer.clear_overlay()?;
     Ok(First {
-        current: SlotView { slot: slot as usize, snapshot: sequence },
+        current: SlotView { slot: slot as usize, snapshot: sequence, base },
         generation,
         classes: image.classes,
         tables: image.sizes,

@@ -10,10 +10,11 @@ use crate::adapters::clock;
 use crate::adapters::kernel::query::KernelPolicy;
 use crate::adapters::kernel::reader::Counters;
 use crate::domain::floods::Floods;
+use crate::domain::guard::Guards;
 use crate::domain::limits::Limit;
 use crate::domain::report::{ExplainLimit, LimitedRow, OffenderRow};
 use crate::domain::time::MonotonicNs;
-use crate::sync::Shared;
+use crate::sync::{Shared, State};
 
 /// Everybody who came near a limit, those refused most in front; at most so many.
 ///
@@ -22,8 +23,13 @@ use crate::sync::Shared;
 pub fn all(shared: &Shared, policy: &KernelPolicy, most: usize) -> std::io::Result<Vec<OffenderRow>> {
     let mut found = shared.reader.all_offenders()?;
     found.sort_by_key(|(key, offender)| (std::cmp::Reverse(offender.buckets.refused.iter().sum::<u64>()), key.key));
-    let floods = std::sync::Arc::clone(&shared.read().settings.floods);
-    let row = |(key, offender): &(OffenderKey, Offender)| row(shared, &floods, *key, offender, profile(policy, *key));
+    let (floods, guards) = {
+        let state = shared.read();
+        (std::sync::Arc::clone(&state.settings.floods), state.guards.clone())
+    };
+    let row = |(key, offender): &(OffenderKey, Offender)| {
+        row(shared, (&floods, &guards), *key, offender, profile(policy, *key))
+    };
     Ok(found.iter().take(most).map(row).collect())
 }
 
@@ -63,17 +69,25 @@ pub(super) fn rates(limit: &Limit) -> Vec<ExplainLimit> {
     limit.rates().map(row).collect()
 }
 
-/// What is counted exactly of one source that has the limit of this number, and of the network it is in.
-pub(super) fn of(shared: &Shared, floods: &Floods, key: SourceKey, profile: u32) -> Vec<OffenderRow> {
+/// What is counted exactly of one source that has the limit of this number, and of the network it is in. The caller holds the
+/// state: nothing here asks for it again, which would wait for a writer who waits for the caller.
+pub(super) fn of(shared: &Shared, state: &State, key: SourceKey, profile: u32) -> Vec<OffenderRow> {
     let of_scope = |key: SourceKey, scope: u32| OffenderKey { key: key.word(), scope, reserved: 0 };
     let ports = (0..).take(PORT_LIMITS).map(|number: u32| of_scope(key, Scope::Port.slot() | number << 8));
     let own = [of_scope(key, Scope::Source.slot()), of_scope(key.wider(), Scope::Network.slot())];
     let found = own.into_iter().chain(ports);
     let found = found.filter_map(|key| Some((key, shared.reader.offender(&key).ok().flatten()?)));
-    found.map(|(key, offender)| row(shared, floods, key, &offender, profile)).collect()
+    let by = (&*state.settings.floods, &state.guards);
+    found.map(|(key, offender)| row(shared, by, key, &offender, profile)).collect()
 }
 
-fn row(shared: &Shared, floods: &Floods, key: OffenderKey, offender: &Offender, profile: u32) -> OffenderRow {
+fn row(
+    shared: &Shared,
+    (floods, guards): (&Floods, &Guards),
+    key: OffenderKey,
+    offender: &Offender,
+    profile: u32,
+) -> OffenderRow {
     let (scope, name, limit) = limit_of(floods, key, profile);
     let refused: u64 = offender.buckets.refused.iter().sum();
     let worst = Dimension::ALL.into_iter().max_by_key(|dimension| {
@@ -100,7 +114,7 @@ fn row(shared: &Shared, floods: &Floods, key: OffenderKey, offender: &Offender, 
         last: clocks.wall_of(MonotonicNs(offender.buckets.seen_ns)),
         offences,
         denied_until,
-        never_denied: if scope == Scope::Network { None } else { shared.read().guards.spares(prefix(source)) },
+        never_denied: if scope == Scope::Network { None } else { guards.spares(prefix(source)) },
     }
 }
 

@@ -180,8 +180,11 @@ impl Image {
             counter += 1;
             value.segments = segments(&own, Guard::of(guards, key))?;
             if world.overlay.iter().any(|live| matches!(live, Live::Lift(lifted, _) if *lifted == address)) {
-                value.flags = OVERLAY_LIFT;
-                for (lifted, policy) in value.lifted.iter_mut().zip(&world.slots) {
+                for (at, (lifted, policy)) in value.lifted.iter_mut().zip(&world.slots).enumerate() {
+                    if world.unlifted[at] {
+                        continue;
+                    }
+                    value.flags |= OVERLAY_LIFT << at;
                     let gone = |d: &Decision| d.prefix == key && world.overlay.contains(&Live::Lift(address, d.rank));
                     let mut left = policy.covering(key);
                     left.retain(|decision| !gone(decision));

@@ -26,6 +26,8 @@ pub struct World {
     pub confirm: Option<Confirm>,
     /// Changes the tables do not hold yet.
     pub overlay: Vec<Live>,
+    /// Slots of which the overlay lifts nothing: they are a later daemon's.
+    pub unlifted: [bool; SLOTS],
     /// Who waits for UDP.
     pub sockets: Vec<Waiting>,
 }

@@ -120,6 +120,39 @@ fn a_killed_daemon_lets_nothing_through_and_loses_nothing_and_neither_does_its_r
 }
 
 #[test]
+fn an_address_lifted_from_within_what_stays_denied_is_denied_through_reads_of_the_list_and_restarts() {
+    let mut site = Site::of(&Plan { alone: true, ..Plan::default() });
+    let reader = site.place.reader();
+    let denied = || reader.counters().enforced[DENIED].packets;
+    let advance = || {
+        let from = denied();
+        wait_for("traffic", PATIENCE, || (denied() >= from + WHILE_DEAD).then_some(()));
+    };
+    let api = site.api();
+    api.block(&["198.51.100.7"]);
+    // The build of the import takes the address into the tables as well.
+    api.import("wide", "198.51.100.0/24\n").document::<serde_json::Value>();
+    let traffic = site.traffic(vec![v4([198, 51, 100, 7], LISTED_LEN)], 100_000);
+    for round in 0..4 {
+        assert!(api.unblock(&["198.51.100.7"]).changed);
+        // What lies beneath is in tables that are about to go, under a number newer than theirs.
+        api.import("wide", &format!("198.51.100.0/24\n203.0.113.{round}\n")).document::<serde_json::Value>();
+        api.block(&["198.51.100.7"]);
+        api.import("wide", "198.51.100.0/24\n").document::<serde_json::Value>();
+        assert!(api.unblock(&["198.51.100.7"]).changed);
+        advance();
+        site.kill();
+        site.start();
+        advance();
+        api.block(&["198.51.100.7"]);
+        api.import("wide", &format!("198.51.100.0/24\n203.0.113.{round}\n")).document::<serde_json::Value>();
+    }
+    traffic.stop();
+    let leaked = reader.counters().enforced[PASS].packets;
+    assert_eq!(leaked, 0, "of {} packets", denied());
+}
+
+#[test]
 fn a_restart_brings_back_every_list_entry_and_switch() {
     let mut site = Site::new("");
     let api = site.api();

@@ -406,6 +406,24 @@ fn a_lift_answers_for_each_slot_by_itself() {
 }
 
 #[test]
+fn tables_that_the_overlay_knows_nothing_of_answer_for_themselves() {
+    let mut trio = Trio::new();
+    trio.install(&world(|world| {
+        world.slots[0].decisions = vec![deny("192.0.2.7"), rule("192.0.2.0/24")];
+        // A later daemon's: without the address that was lifted, with the prefixes around it.
+        world.slots[1].decisions = vec![rule("192.0.2.0/24")];
+        world.slots[2].decisions = vec![deny("192.0.2.7"), allow("192.0.2.0/24")];
+        world.unlifted = [false, true, true, true];
+        world.overlay = vec![Live::Lift("192.0.2.7".parse().unwrap(), 1)];
+    }));
+    for (slot, expected) in [(0, Verdict::Rule), (1, Verdict::Rule), (2, Verdict::Allowed), (3, Verdict::Pass)] {
+        trio.change(|world| world.in_force = slot);
+        check(&mut trio, &from_v4(7), expected, None);
+    }
+    trio.audit();
+}
+
+#[test]
 fn an_unconfirmed_change_falls_back_at_its_deadline_without_the_daemon() {
     let mut trio = Trio::new();
     trio.install(&world(|world| {

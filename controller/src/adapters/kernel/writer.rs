@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use weir_common::abi::{
-    ClassRow, Control, CpuState, Line, NEAR_CLASSES, Offender, OffenderKey, OverlayValue, PORT_WORDS, PrefixV4,
-    PrefixV6, SLOTS, Slot, Tally, control_word,
+    ClassRow, Control, CpuState, Line, NEAR_CLASSES, OVERLAY_LIFT, Offender, OffenderKey, OverlayValue, PORT_WORDS,
+    PrefixV4, PrefixV6, SLOTS, Slot, Tally, control_word,
 };
 use weir_common::rate;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -342,6 +342,16 @@ impl KernelWriter {
         Ok(totals)
     }
 
+    /// Has the tables of a slot that no packet is judged by answer for themselves, whatever the overlay holds: an earlier
+    /// daemon may have lifted addresses for tables of its own in the slot.
+    ///
+    /// # Errors
+    /// The system call's.
+    pub fn clear_lifts(&self, slot: u32) -> Result<(), WriteError> {
+        unlift(&self.exact_v4, slot)?;
+        unlift(&self.exact_v6, slot)
+    }
+
     /// Removes every value, whatever it is: for a start from the store.
     ///
     /// # Errors
@@ -485,6 +495,20 @@ where
         .filter_map(|key| table.get(key).transpose())
         .collect::<io::Result<_>>()
         .map_err(failed("read the overlay"))
+}
+
+fn unlift<K>(table: &Table<K, OverlayValue>, slot: u32) -> Result<(), WriteError>
+where
+    K: FromBytes + IntoBytes + Immutable + Copy,
+{
+    let bit = OVERLAY_LIFT << slot;
+    for (key, mut value) in table.entries().map_err(failed("read the overlay"))? {
+        if value.flags & bit != 0 {
+            value.flags &= !bit;
+            table.set(&key, &value).map_err(failed("change the overlay"))?;
+        }
+    }
+    Ok(())
 }
 
 fn empty<K>(table: &Table<K, OverlayValue>) -> Result<(), WriteError>

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::decision::{EntryInfo, Kind, ListEnforcement, ListId, Origin};
 use crate::domain::desired::{Desired, List};
+use crate::domain::entries::Entries;
 use crate::domain::erasure::Mentions;
 use crate::domain::floods::TIGHT;
 use crate::domain::http::denied_users::DeniedUser;
@@ -176,7 +177,7 @@ impl ListHeader {
             imported: Prefixes::default(),
             imported_at: self.imported_at,
             imported_sequence: self.imported_sequence,
-            entries: BTreeMap::new(),
+            entries: Entries::new(),
         }
     }
 }

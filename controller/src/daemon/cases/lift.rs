@@ -138,8 +138,8 @@ fn caused(ways: &Ways, alert: &Alert, mark: &str) -> Vec<(Action, IpNet)> {
     let target = alert.action_target.as_ref().and_then(|target| target.parse::<IpNet>().ok());
     let state = ways.shared.read();
     for (action, list) in [(Action::Deny, DENIALS), (Action::Limit, LIMITS)] {
-        let entries = state.desired.named(list).map(|list| &list.entries);
-        let marked = entries.into_iter().flatten().filter(|(_, info)| info.reason.contains(mark));
+        let entries = state.desired.named(list).into_iter().flat_map(|list| list.entries.iter());
+        let marked = entries.filter(|(_, info)| info.reason.contains(mark));
         let mut prefixes: Vec<IpNet> = marked.map(|(prefix, _)| *prefix).collect();
         prefixes.extend(target.filter(|target| alert.action == action && !prefixes.contains(target)));
         caused.extend(prefixes.into_iter().map(|prefix| (action, prefix)));

@@ -1,12 +1,13 @@
 use super::*;
-use crate::domain::decision::{Enforcement, EntryInfo};
+use crate::domain::decision::{Enforcement, EntryInfo, Origin};
 use crate::domain::desired::{ALLOW, BLOCK};
+use crate::domain::prefixes::Prefixes;
 use crate::domain::tables::{Capacity, Image, build, generation_key};
 use crate::domain::time::Expiry;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use std::sync::Arc;
-use weir_common::abi::{Control, control_word};
+use weir_common::abi::{Control, Ruling, control_word};
 use weir_common::addr::Source;
 use weir_common::judge::classify;
 use weir_common::model::Model;
@@ -19,6 +20,10 @@ struct Node {
     model: Model,
     current: SlotView,
     building: Option<(SlotView, Image)>,
+    /// What was changed live, in order: the change's number, list, prefix, and what stands there since.
+    live: Vec<(u64, ListId, IpNet, Option<EntryInfo>)>,
+    /// The last change that comes with a flip.
+    queued: u64,
     sequence: u64,
     now: u64,
 }
@@ -37,13 +42,17 @@ impl Node {
             guards,
             overlay: Overlay::new(Room { addresses: 6, prefixes: 4 }, 64),
             model: Model::new(),
-            current: SlotView { slot: 0, snapshot: 0 },
+            current: SlotView { slot: 0, snapshot: 0, base: Arc::new(Desired::new()) },
             building: None,
+            live: Vec::new(),
+            queued: 0,
             sequence: 0,
             now: 1,
         };
         let id = node.desired.list_for("robot", Kind::Deny, &"robot".parse().unwrap()).unwrap();
         assert_eq!(id.0, 3);
+        let id = node.desired.list_for("feed", Kind::Deny, &Origin::Feed(0)).unwrap();
+        assert_eq!(id.0, 4);
         // The protected set lives in the tables, so the first generation is built before anything else.
         node.start();
         node.flip();
@@ -51,7 +60,7 @@ impl Node {
     }
 
     fn slots(&self) -> Vec<SlotView> {
-        [Some(self.current), self.building.as_ref().map(|(view, _)| *view)].into_iter().flatten().collect()
+        [Some(&self.current), self.building.as_ref().map(|(view, _)| view)].into_iter().flatten().cloned().collect()
     }
 
     fn write(&mut self, ops: Vec<Op>) {
@@ -76,43 +85,70 @@ impl Node {
         self.model.control[control_word::OVERLAY as usize] = self.overlay.flags();
     }
 
-    fn change(&mut self, prefix: IpNet, list: u16, add: Option<(u64, bool)>) {
-        self.sequence += 1;
-        let before = self.desired.on(prefix);
-        let list = self.desired.list_mut(crate::domain::decision::ListId(list)).unwrap();
-        let before: Vec<Decision> = before.into_iter().filter(|d| d.list == list.id).collect();
-        match add {
-            Some((lifetime, observe)) => {
-                let expiry = (lifetime != 0)
-                    .then(|| Expiry { boot: BootSeconds(self.now + lifetime), wall: Timestamp::UNIX_EPOCH });
-                let info = EntryInfo {
-                    reason: Arc::from(""),
-                    added_at: Timestamp::UNIX_EPOCH,
-                    expiry,
-                    enforcement: if observe && list.kind == Kind::Deny {
-                        Enforcement::Observe
-                    } else {
-                        Enforcement::Enforce
-                    },
-                    forced: false,
-                    sequence: self.sequence,
-                };
-                list.entries.insert(prefix, info);
-            }
-            None => {
-                list.entries.remove(&prefix);
-            }
+    fn entry(&self, list: ListId, life: u64, observe: bool) -> EntryInfo {
+        let expiry = (life != 0).then(|| Expiry { boot: BootSeconds(self.now + life), wall: Timestamp::UNIX_EPOCH });
+        let observes = observe && self.desired.list(list).unwrap().kind == Kind::Deny;
+        EntryInfo {
+            reason: Arc::from(""),
+            added_at: Timestamp::UNIX_EPOCH,
+            expiry,
+            enforcement: if observes { Enforcement::Observe } else { Enforcement::Enforce },
+            forced: false,
+            sequence: self.sequence,
         }
+    }
+
+    /// Puts or takes out an entry, live if that can be.
+    fn change(&mut self, prefix: IpNet, list: u16, add: Option<(u64, bool)>) {
+        let list = ListId(list);
+        let before: Vec<Decision> = self.desired.on(prefix).into_iter().filter(|d| d.list == list).collect();
+        if add.is_none() && before.is_empty() {
+            return;
+        }
+        self.put(prefix, list, add);
         let slots = self.slots();
         let context =
             Context { desired: &self.desired, guards: &self.guards, slots: &slots, now: BootSeconds(self.now) };
         if let Ok(ops) = self.overlay.change(&context, prefix, &before, self.sequence) {
+            let now = self.desired.list(list).unwrap().entries.get(&prefix).cloned();
+            self.live.push((self.sequence, list, prefix, now));
             self.write(ops);
         } else {
-            self.building = None;
+            self.queue();
+        }
+    }
+
+    /// The same with a flip, whatever could be live.
+    fn change_by_build(&mut self, prefix: IpNet, list: u16, add: Option<(u64, bool)>) {
+        self.put(prefix, ListId(list), add);
+        self.queue();
+    }
+
+    /// A list's content anew.
+    fn import(&mut self, list: u16, prefixes: &[IpNet]) {
+        self.sequence += 1;
+        let list = self.desired.list_mut(ListId(list)).unwrap();
+        list.imported = Prefixes::new(prefixes.iter().copied());
+        list.imported_sequence = self.sequence;
+        self.queue();
+    }
+
+    fn put(&mut self, prefix: IpNet, list: ListId, add: Option<(u64, bool)>) {
+        self.sequence += 1;
+        let info = add.map(|(life, observe)| self.entry(list, life, observe));
+        let list = self.desired.list_mut(list).unwrap();
+        if let Some(info) = info {
+            list.entries.insert(prefix, info);
+        } else {
+            list.entries.remove(&prefix);
+            list.imported.remove(&prefix);
+        }
+    }
+
+    fn queue(&mut self) {
+        self.queued = self.sequence;
+        if self.building.is_none() {
             self.start();
-            // The change comes with the flip: until then the old state is still right.
-            self.flip_to(false);
         }
     }
 
@@ -121,7 +157,8 @@ impl Node {
         let now_s = u32::try_from(self.now).unwrap();
         let image = build(&self.desired, &self.guards, room, now_s, generation_key(7, self.sequence)).unwrap();
         let slot = (self.current.slot + 1) % 4;
-        self.building = Some((SlotView { slot, snapshot: self.sequence }, image));
+        let base = Arc::new(self.desired.clone());
+        self.building = Some((SlotView { slot, snapshot: self.sequence, base }, image));
         self.refresh();
     }
 
@@ -145,51 +182,90 @@ impl Node {
         self.write(ops);
     }
 
-    fn flip(&mut self) {
-        self.flip_to(true);
+    /// The build comes to nothing.
+    fn fail(&mut self) {
+        if self.building.take().is_some() {
+            self.refresh();
+        }
     }
 
-    fn flip_to(&mut self, was_right: bool) {
+    fn flip(&mut self) {
         let Some((view, image)) = self.building.take() else { return };
         let tables = (&*image.tables.lines, &*image.tables.filters);
         self.model.load(view.slot, image.tables.layout, tables, &image.rows);
-        if was_right {
-            self.check("before the flip");
-        }
+        self.check("before the flip");
         self.model.control[control_word::CONTROL as usize] =
             Control::new(u32::try_from(view.slot).unwrap(), 1, false).word();
-        self.current = view;
-        self.check("after the flip");
+        // A value of a prefix is one for both slots: until the old one is retired it says what was live beside that.
+        let before = std::mem::replace(&mut self.current, view);
+        let late: Vec<Decision> = self
+            .live
+            .iter()
+            .filter(|(sequence, _, prefix, _)| *sequence > before.snapshot && !is_single(prefix))
+            .filter_map(|(_, list, prefix, info)| {
+                let mut alone = self.desired.list(*list)?.without_entries();
+                alone.entries.insert(*prefix, info.clone()?);
+                alone.entry_decisions().next()
+            })
+            .collect();
+        self.check_or("after the flip", &late);
         self.refresh();
+        self.check("after the fold");
+        if self.queued > self.current.snapshot {
+            self.start();
+        }
     }
 
-    /// What the kernel would say of every address is what the decisions say.
+    /// What is in force: what the tables were built from, and what was changed live since.
+    fn in_force(&self) -> Desired {
+        let mut desired = (*self.current.base).clone();
+        for (sequence, list, prefix, info) in &self.live {
+            if *sequence > self.current.snapshot {
+                let list = desired.list_mut(*list).unwrap();
+                if let Some(info) = info {
+                    list.entries.insert(*prefix, info.clone());
+                } else {
+                    list.entries.remove(prefix);
+                    list.imported.remove(prefix);
+                }
+            }
+        }
+        desired
+    }
+
     fn check(&self, when: &str) {
+        self.check_or(when, &[]);
+    }
+
+    /// What the kernel would say of every address is what is in force, or what that and these come to.
+    fn check_or(&self, when: &str, late: &[Decision]) {
         self.model.boot_seconds.set(self.now);
         let index = Control::from_word(self.model.control[0]).slot();
         let slot = self.model.slots[index as usize];
+        let in_force = self.in_force();
         for address in addresses() {
             let got = classify(&self.model, index, &slot, source(address)).unwrap();
-            let flags = self.guards.flags(single(address));
-            let covering: Vec<Item> = self.desired.covering(single(address)).iter().map(Item::from).collect();
-            let best = |observe: bool| {
-                covering
-                    .iter()
-                    .filter(|i| i.is_live(u32::try_from(self.now).unwrap()) && i.observe == observe && i.stands(flags))
-                    .map(|i| i.rank)
-                    .min()
-            };
-            let enforced = got.enforced();
-            assert_eq!((!enforced.is_none()).then(|| enforced.rank()), best(false), "{address} {when} at {}", self.now);
-            let want = best(true).filter(|rank| best(false).is_none_or(|stronger| *rank < stronger));
-            let observed = got.observed();
-            assert_eq!(
-                (!observed.is_none()).then(|| observed.rank()),
-                want,
-                "{address} observed {when} at {}",
-                self.now
-            );
+            let rank = |ruling: Ruling| (!ruling.is_none()).then(|| ruling.rank());
+            let got = (rank(got.enforced()), rank(got.observed()));
+            let covering = in_force.covering(single(address));
+            let with_late: Vec<Decision> =
+                covering.iter().chain(late.iter().filter(|d| d.prefix.contains(&address))).cloned().collect();
+            let want = [self.best(address, &covering), self.best(address, &with_late)];
+            assert!(want.contains(&got), "{address} {when} at {}: {got:?}, not {want:?}", self.now);
         }
+    }
+
+    /// Ranks of the strongest decision that is carried out, and of the strongest denial that is only counted where that is
+    /// stronger still.
+    fn best(&self, address: IpAddr, covering: &[Decision]) -> (Option<u16>, Option<u16>) {
+        let flags = self.guards.flags(single(address));
+        let items: Vec<Item> = covering.iter().map(Item::from).collect();
+        let best = |observe: bool| {
+            let now_s = u32::try_from(self.now).unwrap();
+            let live = items.iter().filter(|i| i.is_live(now_s) && i.observe == observe && i.stands(flags));
+            live.map(|i| i.rank).min()
+        };
+        (best(false), best(true).filter(|rank| best(false).is_none_or(|stronger| *rank < stronger)))
     }
 }
 
@@ -201,8 +277,10 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Change { prefix: IpNet, list: u16, add: Option<(u64, bool)> },
+    Change { prefix: IpNet, list: u16, add: Option<(u64, bool)>, live: bool },
+    Import(Vec<IpNet>),
     Start,
+    Fail,
     Flip,
     Wait(u64),
 }
@@ -217,20 +295,25 @@ fn prefix() -> impl Strategy<Value = IpNet> {
 
 fn step() -> impl Strategy<Value = Step> {
     let add = prop_oneof![Just(0u64), 1u64..6];
+    let live = || proptest::bool::weighted(0.8);
     prop_oneof![
-        6 => (prefix(), 1u16..=3, add, any::<bool>())
-            .prop_map(|(prefix, list, life, observe)| Step::Change { prefix, list, add: Some((life, observe)) }),
-        4 => (prefix(), 1u16..=3).prop_map(|(prefix, list)| Step::Change { prefix, list, add: None }),
+        6 => (prefix(), 1u16..=3, add, any::<bool>(), live()).prop_map(|(prefix, list, life, observe, live)| {
+            Step::Change { prefix, list, add: Some((life, observe)), live }
+        }),
+        4 => (prefix(), 1u16..=4, live())
+            .prop_map(|(prefix, list, live)| Step::Change { prefix, list, add: None, live }),
+        1 => proptest::collection::vec(prefix(), 0..4).prop_map(Step::Import),
         1 => Just(Step::Start),
-        1 => Just(Step::Flip),
+        1 => Just(Step::Fail),
+        3 => Just(Step::Flip),
         2 => (1u64..4).prop_map(Step::Wait),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn overlay_and_tables_together_always_say_what_is_desired(
+    fn overlay_and_tables_together_always_say_what_is_in_force(
         steps in proptest::collection::vec(step(), 1..40), protect in any::<bool>(),
     ) {
         let guards = if protect {
@@ -241,13 +324,25 @@ proptest! {
         let mut node = Node::new(guards);
         for step in steps {
             match step {
-                Step::Change { prefix, list, add } => node.change(prefix, list, add),
+                Step::Change { prefix, list, add, live: true } => node.change(prefix, list, add),
+                Step::Change { prefix, list, add, live: false } => node.change_by_build(prefix, list, add),
+                Step::Import(prefixes) => node.import(4, &prefixes),
                 Step::Start => if node.building.is_none() { node.start() },
+                Step::Fail => node.fail(),
                 Step::Flip => node.flip(),
                 Step::Wait(seconds) => node.wait(seconds),
             }
             node.check("after a step");
         }
+        // Two builds hold all there is.
+        for _ in 0..2 {
+            if node.building.is_none() {
+                node.start();
+            }
+            node.flip();
+        }
+        prop_assert!(node.overlay.is_empty());
+        prop_assert!(node.building.is_none());
     }
 }
 
@@ -327,9 +422,9 @@ fn a_hundred_thousand_ends_leave_nothing_to_fold() {
         (address(number), info)
     }));
     let block = desired.list_mut(BLOCK).unwrap();
-    block.imported = crate::domain::prefixes::Prefixes::new((0..50_000).map(|number| address(number * 2)));
+    block.imported = Prefixes::new((0..50_000).map(|number| address(number * 2)));
     let mut overlay = Overlay::new(Room { addresses: 65_536, prefixes: 4_096 }, 147_456);
-    let slots = [SlotView { slot: 0, snapshot: 1 }];
+    let slots = [SlotView { slot: 0, snapshot: 1, base: Arc::new(desired.clone()) }];
     let mut ended = 0;
     for second in 1..=1_001 {
         let now = BootSeconds(second);
@@ -363,4 +458,76 @@ fn a_change_that_needs_a_build_leaves_the_overlay_as_it_was() {
     now.sort_unstable();
     assert_eq!((now, &node.overlay.cells), (free, &before.cells));
     assert_eq!((node.overlay.prefixes(), node.overlay.flags()), (before.prefixes(), before.flags()));
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+/// A list of prefixes and one of its addresses, both in the tables; the address is removed while the list is read anew.
+fn lifted_over(kind_of: ListId) -> Node {
+    let mut node = Node::new(Guards::default());
+    node.import(kind_of.0, &[net("203.0.113.0/29")]);
+    node.flip();
+    node.change(net("203.0.113.1/32"), 3, Some((0, false)));
+    node.start();
+    node.flip();
+    assert!(node.overlay.is_empty());
+    node.change(net("203.0.113.1/32"), 3, None);
+    node.check("once it is lifted");
+    node
+}
+
+#[test]
+fn what_lies_under_a_lift_stays_while_its_list_is_read_anew() {
+    for list in [BLOCK, ALLOW] {
+        let mut node = lifted_over(list);
+        node.import(list.0, &[net("203.0.113.0/29"), net("203.0.113.4/32")]);
+        node.check("while the new list is built");
+        node.fail();
+        node.check("once that has failed");
+        node.start();
+        node.flip();
+        node.check("once it is in force");
+        assert!(node.overlay.is_empty());
+    }
+}
+
+#[test]
+fn what_waits_behind_a_build_and_is_removed_is_out_of_the_tables_at_once() {
+    let mut node = Node::new(Guards::default());
+    let prefix = net("203.0.113.1/32");
+    node.change(prefix, BLOCK.0, Some((0, false)));
+    node.start();
+    node.flip();
+    node.start();
+    node.change_by_build(prefix, BLOCK.0, Some((0, true)));
+    node.change(prefix, BLOCK.0, None);
+    assert_eq!(node.live.len(), 2, "the removal is live");
+    node.check("at once");
+    for _ in 0..2 {
+        node.flip();
+    }
+    assert!(node.overlay.is_empty() && node.desired.on(prefix).is_empty());
+}
+
+#[test]
+fn what_is_taken_back_is_what_the_tables_say() {
+    let mut node = Node::new(Guards::default());
+    let prefix = net("203.0.113.1/32");
+    node.change(prefix, BLOCK.0, Some((0, false)));
+    node.start();
+    node.flip();
+    let old = node.desired.list(BLOCK).unwrap().entries.get(&prefix).cloned().unwrap();
+    node.change(prefix, BLOCK.0, None);
+    node.change(net("203.0.113.2/32"), BLOCK.0, Some((0, false)));
+    node.desired.list_mut(BLOCK).unwrap().entries.insert(prefix, old);
+    node.desired.list_mut(BLOCK).unwrap().entries.remove(&net("203.0.113.2/32"));
+    for (sequence, prefix) in [(2, prefix), (3, net("203.0.113.2/32"))] {
+        node.overlay.take_back(&node.desired, BLOCK, prefix, sequence);
+    }
+    node.refresh();
+    node.live.truncate(1);
+    node.check("once both are taken back");
+    assert_eq!(node.overlay.len(), 1, "nothing is said of what never was in the tables");
 }

@@ -253,7 +253,7 @@ fn collect(
         IpAddr::V6(a) => v6.push(ListedV6 { start: a.into(), len: prefix.prefix_len(), mark }),
     };
     for list in desired.lists() {
-        for (prefix, info) in &list.entries {
+        for (prefix, info) in list.entries.iter() {
             let observe = info.enforcement == Enforcement::Observe;
             let expires_at_s = info.expiry.map_or(0, crate::domain::time::Expiry::kernel_seconds);
             if expires_at_s == 0 || now_s < expires_at_s {

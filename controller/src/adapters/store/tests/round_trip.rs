@@ -78,7 +78,7 @@ fn desireds() -> impl Strategy<Value = Desired> {
             };
             let mut list = header.empty_list();
             list.imported = Prefixes::new(imported);
-            list.entries = entries;
+            list.entries = entries.into_iter().collect();
             desired.insert(list);
         }
         desired
@@ -92,7 +92,7 @@ fn difference(from: &Desired, to: &Desired) -> Vec<Change> {
     for list in to.lists() {
         changes.push(Change::PutList(ListHeader::of(list)));
         changes.push(Change::PutImported { list: list.id, prefixes: list.imported.clone() });
-        for (prefix, info) in &list.entries {
+        for (prefix, info) in list.entries.iter() {
             changes.push(Change::PutEntry { list: list.id, prefix: *prefix, info: info.clone() });
         }
         let old = from.list(list.id).into_iter().flat_map(|list| list.entries.keys());

@@ -77,7 +77,7 @@ fn expiry_saved_before_any_load_is_of_no_known_boot() {
     let entry = EntryInfo { expiry: Some(expiry), ..info("", 1) };
     open(folder.path()).apply(&[put("192.0.2.1/32", entry)]).unwrap();
     let loaded = open(folder.path()).load(at(7, "2026-03-01T12:30:00Z"), BOOT).unwrap();
-    let entry = loaded.desired.list(BLOCK).unwrap().entries[&net("192.0.2.1/32")].clone();
+    let entry = loaded.desired.list(BLOCK).unwrap().entries.get(&net("192.0.2.1/32")).unwrap().clone();
     assert_eq!(entry.expiry.unwrap().boot, BootSeconds(7 + 1_801));
 }
 
