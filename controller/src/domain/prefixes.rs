@@ -126,6 +126,26 @@ impl Prefixes {
     }
 }
 
+impl Prefixes {
+    /// Puts one prefix in, host bits cleared.
+    pub fn insert(&mut self, prefix: IpNet) {
+        match prefix.trunc() {
+            IpNet::V4(net) => {
+                let Err(at) = self.v4.binary_search(&net) else { return };
+                Arc::make_mut(&mut self.v4).insert(at, net);
+                self.lengths_v4 |= 1u64 << net.prefix_len();
+            }
+            IpNet::V6(net) => {
+                let Err(at) = self.v6.binary_search(&net) else { return };
+                Arc::make_mut(&mut self.v6).insert(at, net);
+                if let Some(bits) = self.lengths_v6.get_mut(usize::from(net.prefix_len() / 64)) {
+                    *bits |= 1u64 << (net.prefix_len() % 64);
+                }
+            }
+        }
+    }
+}
+
 /// Every prefix that covers `prefix`, itself included, from the widest to the narrowest.
 pub fn covering(prefix: IpNet) -> impl Iterator<Item = IpNet> {
     let (address, longest) = (prefix.network(), prefix.prefix_len());

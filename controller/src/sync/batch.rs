@@ -82,6 +82,7 @@ impl Sync {
         }
         let mut undo = Vec::new();
         let now = clock::now().wall;
+        let brings = planned.put.len();
         let puts = planned.put.into_iter().map(|(prefix, put)| (prefix, Some(put)));
         for (prefix, put) in puts.chain(planned.remove.into_iter().map(|prefix| (prefix, None))) {
             state.sequence += 1;
@@ -96,33 +97,38 @@ impl Sync {
                 saves.push(Change::RemoveEntry { list: id, prefix });
                 list.entries.remove(&prefix)
             };
-            undo.push((id, prefix, old));
-            if live && let Err(reason) = self.make_live(&mut state, prefix, &before, sequence)? {
-                tracing::info!(%reason, "the change goes by rebuild and flip");
-                live = false;
+            undo.push((id, prefix, sequence, old));
+            match if live { self.make_live(&mut state, prefix, &before, sequence) } else { Ok(Ok(())) } {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => {
+                    tracing::info!(%reason, "the change goes by rebuild and flip");
+                    live = false;
+                }
+                Err(error) => return Err(self.not_live(state, Undo::Entries(undo), error)),
             }
         }
         if !live && let Some(until) = self.on_trial(&state) {
-            super::change::restore(&mut state.desired, undo);
-            drop(state);
-            self.refresh_overlay()?;
-            return Err(SyncError::Pending(until));
+            return Err(self.not_live(state, Undo::Entries(undo), SyncError::Pending(until)));
         }
         drop(state);
         let mut detail = json!({"put": batched.put, "removed": batched.removed, "refused": batched.refused.len()});
         if batched.put + batched.removed <= TOLD_ONE_BY_ONE {
             detail["entries"] = told;
         }
+        let undo = Undo::Entries(undo);
         if live {
+            let saves = self.settle(&undo, saves);
             self.unsaved.extend(saves);
             self.audit(actor, "decisions", &list, &detail);
             return Ok((batched, None));
         }
         let actor = actor.to_owned();
-        let job = Job::new(Undo::Entries(undo), move |task| {
+        let job = Job::new(undo, move |task| {
+            let saves = task.what_holds(saves);
             task.unsaved.extend(saves);
             task.audit(&actor, "decisions", &list, &detail);
-        });
+        })
+        .of(brings);
         Ok((batched, Some(job)))
     }
 }

@@ -1,5 +1,5 @@
 //! Adding and removing entries.
-use std::sync::Arc;
+use std::sync::{Arc, RwLockWriteGuard};
 
 use ipnet::IpNet;
 use serde_json::json;
@@ -87,10 +87,11 @@ impl Sync {
             if let Some(list) = state.desired.list_mut(id) {
                 list.entries.insert(*prefix, info);
             }
-            undo.push((id, *prefix, old));
-            if live && let Err(reason) = self.make_live(&mut state, *prefix, &before, sequence)? {
-                live = false;
-                why = Some(reason);
+            undo.push((id, *prefix, sequence, old));
+            match if live { self.make_live(&mut state, *prefix, &before, sequence) } else { Ok(Ok(())) } {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => (live, why) = (false, Some(reason)),
+                Err(error) => return Err(self.not_live(state, Undo::Entries(undo), error)),
             }
         }
         if !report.changed || add.dry_run {
@@ -99,10 +100,7 @@ impl Sync {
         let wait = self.on_trial(&state);
         if !live && let Some(until) = wait {
             // No flip may happen now; what was made live goes back.
-            restore(&mut state.desired, undo.clone());
-            drop(state);
-            self.refresh_overlay()?;
-            return Err(SyncError::Pending(until));
+            return Err(self.not_live(state, Undo::Entries(undo), SyncError::Pending(until)));
         }
         drop(state);
         let targets: Vec<String> = add.prefixes.iter().take(20).map(|prefix| bare(*prefix)).collect();
@@ -112,7 +110,9 @@ impl Sync {
         };
         let detail = json!({"origin": add.origin, "reason": &*add.reason, "for_s": add.for_s, "force": add.force,
             "prefixes": add.prefixes.len()});
+        let (undo, entries) = (Undo::Entries(undo), add.prefixes.len());
         if live {
+            let saves = self.settle(&undo, saves);
             self.unsaved.extend(saves);
             self.audit(actor, action, &targets.join(" "), &detail);
             return Ok((report, None));
@@ -123,10 +123,14 @@ impl Sync {
         let (actor, action, target) = (actor.to_owned(), action.to_owned(), targets.join(" "));
         Ok((
             report,
-            Some(Job::new(Undo::Entries(undo), move |task| {
-                task.unsaved.extend(saves);
-                task.audit(&actor, &action, &target, &detail);
-            })),
+            Some(
+                Job::new(undo, move |task| {
+                    let saves = task.what_holds(saves);
+                    task.unsaved.extend(saves);
+                    task.audit(&actor, &action, &target, &detail);
+                })
+                .of(entries),
+            ),
         ))
     }
 
@@ -167,8 +171,7 @@ impl Sync {
         let shared = self.shared.clone();
         let mut state = shared.write();
         let mut live = remove.prefixes.len() <= LIVE_AT_ONCE;
-        let mut undo = Vec::new();
-        let mut imports: Vec<Undo> = Vec::new();
+        let mut undos = Vec::new();
         let mut saves = Vec::new();
         for prefix in &remove.prefixes {
             let before: Vec<Decision> = state
@@ -196,17 +199,18 @@ impl Sync {
             for decision in &before {
                 let Some(list) = state.desired.list_mut(decision.list) else { continue };
                 if let Some(old) = list.entries.remove(prefix) {
-                    undo.push((list.id, *prefix, Some(old)));
+                    undos.push(Undo::Entries(vec![(list.id, *prefix, sequence, Some(old))]));
                     saves.push(Change::RemoveEntry { list: list.id, prefix: *prefix });
                 }
                 if list.imported.contains(prefix) {
-                    imports.push(Undo::imported(list));
+                    undos.push(Undo::Unlisted(list.id, *prefix, sequence));
                     list.imported.remove(prefix);
                     saves.push(Change::PutImported { list: list.id, prefixes: list.imported.clone() });
                 }
             }
-            if live && self.make_live(&mut state, *prefix, &before, sequence)?.is_err() {
-                live = false;
+            match if live { self.make_live(&mut state, *prefix, &before, sequence) } else { Ok(Ok(())) } {
+                Ok(made) => live = live && made.is_ok(),
+                Err(error) => return Err(self.not_live(state, Undo::All(undos), error)),
             }
         }
         if !report.changed || remove.dry_run {
@@ -219,18 +223,13 @@ impl Sync {
             Kind::Allow => "allow remove",
         };
         let detail = json!({"prefixes": remove.prefixes.len()});
-        let mut undos = vec![Undo::Entries(undo)];
-        undos.extend(imports);
+        let undo = Undo::All(undos);
         if !live && let Some(until) = wait {
-            for undo in undos {
-                undo.carry_out(&mut state);
-            }
-            drop(state);
-            self.refresh_overlay()?;
-            return Err(SyncError::Pending(until));
+            return Err(self.not_live(state, undo, SyncError::Pending(until)));
         }
         drop(state);
         if live {
+            let saves = self.settle(&undo, saves);
             self.unsaved.extend(saves);
             self.audit(actor, action, &targets.join(" "), &detail);
             return Ok((report, None));
@@ -238,7 +237,8 @@ impl Sync {
         let (actor, action, target) = (actor.to_owned(), action.to_owned(), targets.join(" "));
         Ok((
             report,
-            Some(Job::new(Undo::All(undos), move |task| {
+            Some(Job::new(undo, move |task| {
+                let saves = task.what_holds(saves);
                 task.unsaved.extend(saves);
                 task.audit(&actor, &action, &target, &detail);
             })),
@@ -264,6 +264,21 @@ impl Sync {
             }
             Err(reason) => Ok(Err(reason)),
         }
+    }
+
+    /// Takes back a change of which some may be live, for this reason: it is answered as not done, so it is not.
+    pub(super) fn not_live(
+        &self,
+        mut state: RwLockWriteGuard<'_, super::State>,
+        undo: Undo,
+        why: SyncError,
+    ) -> SyncError {
+        undo.carry_out(&mut state);
+        drop(state);
+        if let Err(error) = self.refresh_overlay() {
+            self.problem("kernel", Some(error.to_string()));
+        }
+        why
     }
 
     /// Keeps what the values counted that are about to go.
@@ -298,21 +313,6 @@ fn is_same(old: &EntryInfo, add: &Add, forced: bool) -> bool {
         && old.forced == forced
         && old.expiry.is_none()
         && add.for_s.is_none()
-}
-
-/// Puts entries back as they were.
-pub(super) fn restore(desired: &mut Desired, undo: Vec<(ListId, IpNet, Option<EntryInfo>)>) {
-    for (list, prefix, old) in undo.into_iter().rev() {
-        let Some(list) = desired.list_mut(list) else { continue };
-        match old {
-            Some(info) => {
-                list.entries.insert(prefix, info);
-            }
-            None => {
-                list.entries.remove(&prefix);
-            }
-        }
-    }
 }
 
 /// Whether the tables have room for what is to be added, until then: what is live at first is folded into them, and a

@@ -63,7 +63,7 @@ impl Sync {
         let settings = std::sync::Arc::clone(&state.settings);
         let entries = import.prefixes.len() + import.ending.len();
         let Some(list) = state.desired.list_mut(id) else { return Err(SyncError::Stopping) };
-        let mut undos = vec![if created { Undo::Created(id) } else { Undo::imported(list) }];
+        let mut undos = vec![if created { Undo::Created(id, sequence) } else { Undo::imported(list, sequence) }];
         let is_derived = list.is_derived();
         list.origin = import.origin;
         list.usual = import.usual;
@@ -78,17 +78,19 @@ impl Sync {
         let mut before = Vec::new();
         for (prefix, info) in ending(&import.ending, &import.name, sequence) {
             saves.push(Change::PutEntry { list: id, prefix, info: info.clone() });
-            before.push((id, prefix, list.entries.insert(prefix, info)));
+            before.push((id, prefix, sequence, list.entries.insert(prefix, info)));
         }
         undos.push(Undo::Entries(before));
         let (actor, name) = (actor.to_owned(), import.name);
         let job = Job::new(Undo::All(undos), move |task| {
+            let saves = task.what_holds(saves);
             task.unsaved.extend(saves);
             task.audit(&actor, "import", &name, &json!({"entries": entries}));
             if !is_derived {
                 task.want_good_copy();
             }
-        });
+        })
+        .of(entries);
         Ok((Imported { changed: true, generation }, Some(job)))
     }
 

@@ -26,12 +26,14 @@ const FOLD_AFTER: Duration = Duration::from_mins(1);
 const OFFENDER_IDLE: Duration = Duration::from_mins(2);
 /// The same while more than half of the room is taken.
 const OFFENDER_CROWDED: Duration = Duration::from_secs(10);
+/// How long it takes until a slot that could not be freed is tried again.
+const RETIRE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a good copy of the store is made.
 const COPY_EVERY: Duration = Duration::from_hours(1);
 
 /// Jobs whose flip is being prepared.
 pub(super) struct Running {
-    jobs: Vec<Job>,
+    pub(super) jobs: Vec<Job>,
     view: SlotView,
     /// Whether the address tables are built anew, of all that is desired.
     has_new_tables: bool,
@@ -95,13 +97,25 @@ pub enum BuildFailure {
     /// The kernel refused.
     #[error("the kernel refused the change, what was in force still is: {0}")]
     Write(#[from] WriteError),
+    /// The worker came to no end.
+    #[error("the build broke off, what was in force still is: {0}; please report it")]
+    Panicked(String),
+}
+
+/// Carries a worker's task out, and says so if it panics: who waits for a worker that never answers waits for ever.
+fn caught<T>(task: impl FnOnce() -> Result<T, BuildFailure>) -> Result<T, BuildFailure> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(task)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(BuildFailure::Panicked(text.unwrap_or("a panic without words").to_owned()))
+    })
 }
 
 /// A slot that no packet is judged by any more.
 #[derive(Debug)]
 pub struct Retired {
     slot: Option<u32>,
-    result: Result<(), WriteError>,
+    result: Result<(), BuildFailure>,
 }
 
 impl Sync {
@@ -185,7 +199,7 @@ impl Sync {
         }
         let (writer, to_self) = (Arc::clone(&self.writer), self.to_self.clone());
         std::thread::spawn(move || {
-            let result = work.carry_out(&writer, slot, &descriptor, &ports.words);
+            let result = caught(|| work.carry_out(&writer, slot, &descriptor, &ports.words));
             // The task may have stopped; then nobody flips.
             let _stopped = to_self.send(Command::Built(Box::new(Built { slot, result })));
         });
@@ -240,6 +254,7 @@ impl Sync {
         self.unsaved.push(Change::RemoveClassLists { generation: generation.saturating_sub(2) });
         self.unsaved.push(Change::PutClassLists { generation, classes });
         drop(state);
+        self.problem("policy", None);
         self.last_flip = Instant::now();
         if has_new_tables {
             self.fold_again.worked();
@@ -257,20 +272,27 @@ impl Sync {
         self.retiring = true;
         let (writer, to_self) = (Arc::clone(&self.writer), self.to_self.clone());
         std::thread::spawn(move || {
-            let result = match slot {
-                Some(slot) => writer.retire(slot),
-                None => Ok(()),
-            };
+            let result = caught(|| Ok(slot.map_or(Ok(()), |slot| writer.retire(slot))?));
+            if result.is_err() {
+                std::thread::sleep(RETIRE_AGAIN);
+            }
             let _stopped = to_self.send(Command::Retired(Retired { slot, result }));
         });
     }
 
     /// Folds what the slot in force holds out of the overlay, and the retired slot's counters into the totals.
     pub(super) fn retired(&mut self, retired: &Retired) {
-        self.retiring = false;
         if let Err(error) = &retired.result {
-            self.problem("kernel", Some(format!("a retired policy could not be freed: {error}")));
+            // There was no grace period: a packet may still be judged by the old slot, so nothing is folded and nothing
+            // built.
+            self.problem(
+                "old policy",
+                Some(format!("it could not be freed, and nothing new is built until it is: {error}")),
+            );
+            return self.retire(retired.slot);
         }
+        self.problem("old policy", None);
+        self.retiring = false;
         if let Some(slot) = retired.slot {
             let hits = self.writer.class_hits(slot);
             let mut state = self.shared.write();
@@ -305,18 +327,32 @@ impl Sync {
     }
 
     /// A build failed: nothing was flipped, and what the jobs wanted goes back.
-    fn take_back(&mut self, failure: BuildFailure, jobs: Vec<Job>) {
-        {
-            let mut state = self.shared.write();
-            state.building = None;
-            state.forecast.undone();
+    ///
+    /// Where several do not fit together, the one that brings the most goes back, and the others are tried without it.
+    fn take_back(&mut self, failure: BuildFailure, mut jobs: Vec<Job>) {
+        if let BuildFailure::Panicked(_) = &failure {
+            self.problem("policy", Some(failure.to_string()));
         }
+        let largest = (0..jobs.len()).max_by_key(|at| jobs.get(*at).map(|job| job.entries));
+        if let (BuildFailure::Build(_), true, Some(largest)) = (&failure, jobs.len() > 1, largest)
+            && jobs.get(largest).is_some_and(|job| job.entries > 0)
+        {
+            let others = jobs.split_off(largest + 1);
+            let largest = jobs.split_off(largest);
+            jobs.into_iter().chain(others).rev().for_each(|job| self.queue.push_front(job));
+            jobs = largest;
+        }
+        let shared = self.shared.clone();
+        let mut state = shared.write();
+        state.building = None;
+        state.forecast.undone();
         let failure = Arc::new(failure);
         let mut dones = Vec::new();
         for job in jobs.into_iter().rev() {
-            job.undo.carry_out(&mut self.shared.write());
+            job.undo.carry_out_before(&mut state, &mut self.queue);
             dones.push(job.done);
         }
+        drop(state);
         if let Err(error) = self.refresh_overlay() {
             self.problem("kernel", Some(error.to_string()));
         }
@@ -422,4 +458,22 @@ pub fn totals_of(state: &State) -> Vec<Change> {
 /// The lists of a generation's classes, as the store keeps them.
 pub fn class_lists_of(classes: &[Class]) -> ClassLists {
     (0u32..).zip(classes).map(|(number, class)| (number, class.lists().map(ListId).collect())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_answers_all_the_same() {
+        assert_eq!(caught(|| Ok(7)).unwrap(), 7);
+        for (task, words) in [
+            ((|| panic!("in so many words")) as fn() -> Result<(), BuildFailure>, "in so many words"),
+            (|| panic!("{} words", 2), "2 words"),
+            (|| std::panic::panic_any(2), "without words"),
+        ] {
+            let failure = caught(task).unwrap_err();
+            assert!(matches!(failure, BuildFailure::Panicked(_)) && failure.to_string().contains(words), "{failure}");
+        }
+    }
 }

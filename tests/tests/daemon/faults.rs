@@ -1,15 +1,19 @@
-//! What happens to a machine: its power goes, its clock is wrong.
+//! What happens to a machine: its power goes, its clock is wrong, its kernel refuses.
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use weir::adapters::kernel::object::open_map;
+use weir::adapters::kernel::sys;
 use weir::domain::http::alert::Alert;
 use weir::domain::report::{EventList, ReputationRow};
+use weir_common::abi::OverlayValue;
+use weir_tests::harness::api::change;
 use weir_tests::harness::{PATIENCE, Plan, Site, wait_for};
 
 /// Where [`Disk`]'s filesystem stops at once, as the kernel's header `ext4.h` numbers it.
@@ -255,4 +259,35 @@ fn a_wall_clock_that_jumps_releases_nobody_and_takes_nothing_of_what_is_kept() {
     restarted(&mut site, DECADE);
     restarted(&mut site, 0);
     has_its_score(&site);
+}
+
+#[test]
+fn a_change_that_the_kernel_refuses_is_not_made() {
+    let mut site = Site::new("");
+    let api = site.api();
+    let map = open_map(&site.place.instance().maps(), "OVERLAY_V4").unwrap();
+    // Somebody else's values: as many as there is room for.
+    let value = [0; size_of::<OverlayValue>()];
+    let taken: Vec<[u8; 4]> = (0u32..1 << 20)
+        .map(|number| (0xf000_0000 | number).to_be_bytes())
+        .take_while(|key| sys::map_update(map.as_fd(), key, &value, 0).is_ok())
+        .collect();
+    assert!(!taken.is_empty());
+    let body = serde_json::to_vec(&change(&["192.0.2.1"])).unwrap();
+    let answer = api.ask("POST", "/api/block", &body);
+    assert!(answer.status >= 500, "{}", answer.text());
+    assert!(api.explain("192.0.2.1").entries.is_empty());
+    for key in &taken {
+        sys::map_delete(map.as_fd(), key).unwrap();
+    }
+    api.block(&["192.0.2.2"]);
+    let is_as_answered = |site: &Site| {
+        for (address, verdict) in [("192.0.2.1", "pass"), ("192.0.2.2", "denied")] {
+            assert_eq!(site.api().explain(address).verdict, verdict, "{address}");
+        }
+    };
+    is_as_answered(&site);
+    site.kill();
+    site.start();
+    is_as_answered(&site);
 }

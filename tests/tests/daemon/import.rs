@@ -1,11 +1,12 @@
 //! Whole lists: in force within a second, at little memory, and by one flip.
 use std::fs;
 use std::net::Ipv4Addr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir_tests::frames::V4;
-use weir_tests::harness::{Plan, Site, addresses, data, is_release};
+use weir_tests::harness::{PATIENCE, Plan, Site, addresses, data, is_release, wait_for};
 
 /// Entries of the real list.
 const IPSUM: u64 = 120_430;
@@ -92,4 +93,62 @@ fn who_is_on_the_old_list_and_the_new_never_slips_through_between_them() {
     assert!(denied > 10_000 && denied <= sent, "{denied} of {sent}");
     let feed = status.lists.iter().find(|list| list.name == "feed").unwrap();
     assert_eq!(feed.packets, denied, "the list's own counter lost packets in a flip");
+}
+
+/// Waits until a list is to have so many entries: its build is under way, or waits for one.
+fn awaits_import(site: &Site, list: &str, entries: u64) {
+    wait_for("the import", PATIENCE, || {
+        let lists = site.api().status().lists;
+        lists.iter().any(|row| row.name == list && row.entries == entries).then_some(())
+    });
+}
+
+#[test]
+fn an_import_that_does_not_fit_takes_nothing_back_that_was_answered_meanwhile() {
+    const MOST: u32 = 50_000;
+    let mut site = Site::new(&format!("state.max_addresses = {MOST}"));
+    let api = site.api();
+    api.import("feed", "192.0.2.7\n192.0.2.8\n").document::<Value>();
+    api.block(&["192.0.2.9"]);
+    let too_many = addresses([198, 18, 0, 0], MOST + 1) + "192.0.2.7\n";
+    thread::scope(|scope| {
+        let import = scope.spawn(|| site.api().import("feed", &too_many).problem(507));
+        awaits_import(&site, "feed", u64::from(MOST) + 2);
+        // Off the list that waits, and off the one that is in force.
+        assert!(api.unblock(&["192.0.2.7", "192.0.2.9"]).changed);
+        import.join().unwrap();
+    });
+    let is_as_answered = |site: &Site| {
+        for (address, verdict) in [("192.0.2.7", "pass"), ("192.0.2.8", "denied"), ("192.0.2.9", "pass")] {
+            assert_eq!(site.api().explain(address).verdict, verdict, "{address}");
+        }
+    };
+    is_as_answered(&site);
+    // The store holds what is in force, and not what was refused.
+    site.kill();
+    site.start();
+    is_as_answered(&site);
+}
+
+#[test]
+fn an_import_that_does_not_fit_fails_alone() {
+    const MOST: u32 = 50_000;
+    let site = Site::new(&format!("state.max_addresses = {MOST}"));
+    let api = site.api();
+    api.import("wide", "198.51.100.0/24\n").document::<Value>();
+    let (fits, too_many) = (addresses([198, 18, 0, 0], MOST - 1_000), addresses([198, 19, 0, 0], MOST));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| site.api().import("first", &fits).document::<Value>());
+        awaits_import(&site, "first", u64::from(MOST) - 1_000);
+        let second = scope.spawn(|| site.api().import("second", &too_many).problem(507));
+        awaits_import(&site, "second", u64::from(MOST));
+        // The tables hold the prefix, so this comes with a flip too: with that of the import, where the first is not over.
+        assert!(api.unblock(&["198.51.100.0/24"]).changed);
+        second.join().unwrap();
+        first.join().unwrap();
+    });
+    assert_eq!(api.explain("198.51.100.1").verdict, "pass");
+    assert_eq!(api.explain("198.18.0.1").verdict, "denied");
+    let lists = api.status().lists;
+    assert!(lists.iter().all(|row| row.name != "second" || row.entries == 0), "{lists:?}");
 }

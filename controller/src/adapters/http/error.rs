@@ -6,7 +6,7 @@ use tokio::task::JoinError;
 
 use crate::domain::guard::Refusal;
 use crate::domain::report::{Problem, ProblemHit, REFUSED, RejectRow};
-use crate::sync::SyncError;
+use crate::sync::{BuildFailure, SyncError};
 
 /// An answer that says what is wrong, where, and the way out.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ impl From<SyncError> for ApiError {
                         hits.into_iter().map(|hit| ProblemHit { prefix: hit.prefix, why: hit.why }).collect();
                 }
                 problem
+            }
+            SyncError::Build(failure) if matches!(*failure, BuildFailure::Panicked(_)) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
             }
             SyncError::Build(_) | SyncError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, detail),
             SyncError::List(_) => Self::bad_request(detail),
