@@ -44,11 +44,12 @@ pub const PORT_WORDS: u32 = 2 * 65_536 / 8;
 /// Words of a generation's filter of IPv4 addresses: a megabyte, so that it stays in a CPU's own cache.
 pub const FILTER_WORDS: u32 = 1 << 17;
 
-/// Words of a generation's bitmap of IPv6 chunks: a megabyte too.
+/// Words of a generation's bitmap of IPv6 chunks.
 pub const BITMAP_WORDS: u32 = 1 << 17;
 
-/// Words of both: what a generation has of the map of filters. There is room for as many generations as slots.
-pub const FILTERS_WORDS: u32 = FILTER_WORDS + BITMAP_WORDS;
+/// What a generation has of the map of filters. There is room for as many generations as slots, and for no more: Linux 5.10
+/// has no element of more than four megabytes.
+pub const FILTERS_WORDS: u32 = FILTER_WORDS;
 
 /// Indices of the words in the `CONTROL` map.
 pub mod control_word {

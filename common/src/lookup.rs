@@ -222,11 +222,11 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
         count = 0;
         let chunk = low(upper >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
         let group = chunk / GROUP_V6;
-        let bits = tables.filter_word(layout.bitmap_v6.wrapping_add(group)).ok_or(Fault)?;
+        let lines = tables.lines(slot).ok_or(Fault)?;
+        let bits = word_at(tables, lines, layout.bitmap_v6, group)?;
         let bit = 1 << (chunk % GROUP_V6);
         let mut is_background = true;
         if bits & bit != 0 {
-            let lines = tables.lines(slot).ok_or(Fault)?;
             let rank = half_at(tables, lines, layout.ranks_v6, group)?.wrapping_add(ones(bits & (bit - 1)));
             let word = word_at(tables, lines, layout.chunks_v6, rank)?;
             let offset = upper & ((1 << CHUNK_V6_BITS) - 1);
@@ -243,11 +243,10 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
             }
         }
         if is_background {
-            // Before the tables are looked for, where they were not: most of a flood ends here.
+            // Most of a flood ends here.
             if layout.backgrounds_v6 == 0 {
                 return Ok(0);
             }
-            let lines = tables.lines(slot).ok_or(Fault)?;
             value = half_at(tables, lines, layout.backgrounds_v6, group)?;
         }
     }

@@ -1,8 +1,6 @@
 //! Where the tables of a slot are.
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::FILTER_WORDS;
-
 abi! {
     /// Where each table begins among the lines of a slot, and how large it is.
     ///
@@ -26,8 +24,7 @@ abi! {
         pub spill_v4_lines: u32,
         /// IPv4 ranges: a word for each chunk.
         pub direct_v4: u32,
-        /// IPv6 ranges in `2000::/3`, which chunks differ from their group's background: the first word among those of all
-        /// filters; 0: there are no such ranges.
+        /// IPv6 ranges in `2000::/3`, which chunks differ from their group's background.
         pub bitmap_v6: u32,
         /// How many such chunks come before each group's: which of the words of chunks is its first.
         pub ranks_v6: u32,
@@ -61,9 +58,6 @@ impl Layout {
     #[must_use]
     pub const fn with_filters_at(mut self, first: u32) -> Self {
         self.filter_v4 = first;
-        if self.bitmap_v6 != 0 {
-            self.bitmap_v6 = first + FILTER_WORDS;
-        }
         self
     }
 }

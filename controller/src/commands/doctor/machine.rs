@@ -146,7 +146,7 @@ mod tests {
         // Whatever the CPUs: offenders, first fragments, ports and filters, slots, shared buckets, control words.
         assert_eq!(
             one.at_once - each_cpu,
-            1_000 * (56 + 16 + 152) + 8 * 131_072 + 4 * (131_072 + 2 * 1_048_576) + 4 * 23_232 + 17 * 144 + 64
+            1_000 * (56 + 16 + 152) + 8 * 131_072 + 4 * (131_072 + 1_048_576) + 4 * 23_232 + 17 * 144 + 64
         );
         assert_eq!((one.live, two.live), (147_456 * (56 + 16 + 236), 147_456 * (56 + 16 + 236)));
     }

@@ -14,7 +14,7 @@ use crate::domain::guard::Guards;
 const BYTES_AT_MOST: u64 = 32 * (8 + 64) + 512;
 
 /// Bytes of the tables that have a size of their own: chunks of both families, the least quotient table.
-const BYTES_ALWAYS: u64 = 7 << 20;
+const BYTES_ALWAYS: u64 = 8 << 20;
 
 /// Members that one list's entries can be to a class: enforced, observed, by force.
 const KINDS_OF_ENTRY: usize = 3;

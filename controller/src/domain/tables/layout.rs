@@ -41,8 +41,7 @@ pub struct Values {
 pub struct Tables {
     /// All lines; the first belongs to no table.
     pub lines: Vec<Line>,
-    /// The words of the filter before the single addresses of IPv4, then those of the bitmap before the ranges of IPv6, which
-    /// begin at [`weir_common::abi::FILTER_WORDS`].
+    /// The words of the filter before the single addresses of IPv4.
     pub filters: Vec<u64>,
     /// Where each table is; where the filters are is for whoever puts them there to say ([`Layout::with_filters_at`]).
     pub layout: Layout,
@@ -114,15 +113,6 @@ impl Draft {
     /// The number of the next line.
     fn next(&self) -> u32 {
         u32::try_from(self.lines.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Puts words among those of the filters.
-    fn put_filter(&mut self, first: usize, words: &[u64]) {
-        let end = first + words.len();
-        self.filters.resize(self.filters.len().max(end), 0);
-        if let Some(places) = self.filters.get_mut(first..end) {
-            places.copy_from_slice(words);
-        }
     }
 
     /// Appends words, eight to a line; says where.

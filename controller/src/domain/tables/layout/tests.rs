@@ -260,8 +260,8 @@ fn most_of_a_group_is_its_background() {
 /// not what is around the chunk.
 #[test]
 fn a_26_with_one_prefix_inside_has_no_line() {
-    // Line 0, the ranks, the chunk's word, and the runs that every one of these has.
-    let least = 1 + (1 << 13) + 1 + RUNS.div_ceil(8) as usize;
+    // Line 0, the bitmap, the ranks, the chunk's word, and the runs that every one of these has.
+    let least = 1 + (1 << 14) + (1 << 13) + 1 + RUNS.div_ceil(8) as usize;
     for len in 27..=64 {
         let size = 1u128 << (128 - len);
         // At the beginning of the chunk, at its end, and between.

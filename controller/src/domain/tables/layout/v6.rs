@@ -3,7 +3,7 @@
 //! In `2000::/3` a bitmap says which /26s differ from what most of their /20 say; those have a word each, which holds the
 //! one prefix inside or says where a line of ranges is. Ranges that do not fit one line, the rest of the space, and /64s
 //! with prefixes inside are searched in lines of four.
-use weir_common::abi::{FILTER_WORDS, Line, low};
+use weir_common::abi::{Line, low};
 use weir_common::lookup::{
     CHUNK_V6_BITS, CHUNKS_V6, GROUP_V6, INLINE_V6_BITS, VALUE_BITS, inline_word_v6, search_word,
 };
@@ -154,8 +154,7 @@ impl Draft {
         bitmap.resize(groups, 0);
         ranks.resize(groups, 0);
         backgrounds.resize(groups, value);
-        self.layout.bitmap_v6 = FILTER_WORDS;
-        self.put_filter(FILTER_WORDS as usize, &bitmap);
+        self.layout.bitmap_v6 = self.words(&bitmap);
         self.layout.ranks_v6 = self.words(&paired(&ranks));
         if backgrounds.iter().any(|value| *value != 0) {
             self.layout.backgrounds_v6 = self.words(&paired(&backgrounds));
