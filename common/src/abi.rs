@@ -41,15 +41,12 @@ pub const PORT_ROWS: usize = 256;
 /// Words of a slot's table of destination ports: a byte for each port of TCP, then of UDP.
 pub const PORT_WORDS: u32 = 2 * 65_536 / 8;
 
-/// Words of a generation's filter of IPv4 addresses: a megabyte, so that it stays in a CPU's own cache.
+/// Words of each slot's filter: a megabyte, so that it stays in a CPU's own cache. Four of them are what Linux 5.10 takes for
+/// one element.
 pub const FILTER_WORDS: u32 = 1 << 17;
 
 /// Words of a generation's bitmap of IPv6 chunks.
 pub const BITMAP_WORDS: u32 = 1 << 17;
-
-/// What a generation has of the map of filters. There is room for as many generations as slots, and for no more: Linux 5.10
-/// has no element of more than four megabytes.
-pub const FILTERS_WORDS: u32 = FILTER_WORDS;
 
 /// Indices of the words in the `CONTROL` map.
 pub mod control_word {

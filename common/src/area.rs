@@ -2,7 +2,7 @@
 //!
 //! A look-up in an array is a dozen instructions, the address of a map's only element is one. The program has a mark in
 //! place of each address; whoever loads it makes the maps, and puts them where the marks are.
-use crate::abi::{Buckets, FILTERS_WORDS, PORT_LIMITS, PORT_WORDS, SLOTS, Slot, control_word};
+use crate::abi::{Buckets, FILTER_WORDS, PORT_LIMITS, PORT_WORDS, SLOTS, Slot, control_word};
 
 /// A map of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ impl Area {
 pub const CONTROL: Area = Area::of::<u64>("CONTROL", 0, control_word::COUNT);
 /// The policy slots.
 pub const POLICY: Area = Area::of::<Slot>("POLICY", 1, SLOTS as usize);
-/// The filters before the address tables, for as many generations as there are slots; which ones a slot has, its layout says.
-pub const FILTERS: Area = Area::of::<u64>("FILTERS", 2, (SLOTS * FILTERS_WORDS) as usize);
+/// The filters before the address tables, one for each slot; which one a slot has, its layout says.
+pub const FILTERS: Area = Area::of::<u64>("FILTERS", 2, (SLOTS * FILTER_WORDS) as usize);
 /// The byte of each destination port, slot by slot.
 pub const PORTS: Area = Area::of::<u64>("PORTS", 3, (SLOTS * PORT_WORDS) as usize);
 /// The buckets for everything, then those of the limits of ports.

@@ -200,8 +200,8 @@ fn inline_value<T: Tables>(tables: &T, word: u64, offset: u64) -> u64 {
 /// [`Fault`] where a table is not as its layout says.
 #[inline(always)]
 pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: u64) -> Result<u32, Fault> {
+    let lines = tables.lines(slot).ok_or(Fault)?;
     if layout.exact_v6_lines != 0 {
-        let lines = tables.lines(slot).ok_or(Fault)?;
         let hash = hash_v6(&layout.key, upper, lower);
         let line = layout.exact_v6.wrapping_add(line_of(low(hash >> 32), layout.exact_v6_lines));
         let record = find_hashed(tables, lines, line, low(hash))?;
@@ -222,7 +222,6 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
         count = 0;
         let chunk = low(upper >> CHUNK_V6_BITS) & (CHUNKS_V6 - 1);
         let group = chunk / GROUP_V6;
-        let lines = tables.lines(slot).ok_or(Fault)?;
         let bits = word_at(tables, lines, layout.bitmap_v6, group)?;
         let bit = 1 << (chunk % GROUP_V6);
         let mut is_background = true;
@@ -250,10 +249,6 @@ pub fn v6<T: Tables>(tables: &T, slot: u32, layout: &Layout, upper: u64, lower: 
             value = half_at(tables, lines, layout.backgrounds_v6, group)?;
         }
     }
-    if count == 0 && value < layout.deep_from {
-        return Ok(value);
-    }
-    let lines = tables.lines(slot).ok_or(Fault)?;
     if count != 0 {
         value = search_wide(tables, lines, tables.forget_half(5, first), tables.forget_half(6, count), upper)?;
     }

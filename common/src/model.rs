@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 
 use crate::abi::{
-    self, ClassRow, Control, CpuState, FILTERS_WORDS, FLOW_LINES, FRAGMENT_CELLS, Layout, Line, NETWORK_SETS,
+    self, ClassRow, Control, CpuState, FILTER_WORDS, FLOW_LINES, FRAGMENT_CELLS, Layout, Line, NETWORK_SETS,
     NetworkSet, Offender, OffenderKey, OverlayValue, PORT_LIMITS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
     control_word, overlay_flag,
 };
@@ -18,8 +18,8 @@ use zerocopy::FromZeros as _;
 pub struct ModelSlot {
     /// The address tables.
     pub lines: Vec<Line>,
-    /// The words of its filters.
-    pub filters: Vec<u64>,
+    /// The words of its filter.
+    pub filter: Vec<u64>,
     /// Class rows; 0 is the class of the unlisted.
     pub classes: Vec<ClassRow>,
     /// Rows of destination ports, by protocol (UDP or not) and port.
@@ -102,11 +102,12 @@ impl Model {
     }
 
     /// Puts address tables and class rows into a slot, as the kernel's writer does.
-    pub fn load(&mut self, slot: usize, layout: Layout, (lines, filters): (&[Line], &[u64]), rows: &[ClassRow]) {
+    pub fn load(&mut self, slot: usize, layout: Layout, (lines, filter): (&[Line], &[u64]), rows: &[ClassRow]) {
         self.tables[slot].lines = lines.to_vec();
-        self.tables[slot].filters = filters.to_vec();
+        self.tables[slot].filter = filter.to_vec();
         self.tables[slot].classes = rows.to_vec();
-        self.slots[slot].layout = layout.with_filters_at(u32::try_from(slot).unwrap_or(0) * FILTERS_WORDS);
+        let filter_v4 = u32::try_from(slot).unwrap_or(0) * FILTER_WORDS;
+        self.slots[slot].layout = Layout { filter_v4, ..layout };
         for (near, row) in self.slots[slot].near_rows.iter_mut().zip(rows) {
             *near = *row;
         }
@@ -227,8 +228,8 @@ impl Tables for Model {
         self.tables.get(slot as usize)?.lines.get(index as usize)
     }
     fn filter_word(&self, word: u32) -> Option<u64> {
-        let slot = self.tables.get((word / FILTERS_WORDS) as usize)?;
-        slot.filters.get((word % FILTERS_WORDS) as usize).copied()
+        let slot = self.tables.get((word / FILTER_WORDS) as usize)?;
+        slot.filter.get((word % FILTER_WORDS) as usize).copied()
     }
     fn far_row(&self, slot: u32, class: u32) -> Option<&ClassRow> {
         self.tables.get(slot as usize)?.classes.get(class as usize)

@@ -178,7 +178,7 @@ impl Kernel {
     fn install_slot(&mut self, index: u32, image: &SlotImage) -> Result<()> {
         let key = index.to_ne_bytes();
         self.inner("TABLES", key, array(&image.lines)?)?;
-        for (at, word) in (image.slot.layout.filter_v4 as usize..).zip(&image.filters) {
+        for (at, word) in (image.slot.layout.filter_v4 as usize..).zip(&image.filter) {
             self.filters.write(at, *word);
         }
         let rows: Vec<u8> = image.classes.as_bytes().to_vec();

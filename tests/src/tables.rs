@@ -128,7 +128,7 @@ pub fn probes<'a>(prefixes: impl Iterator<Item = &'a IpNet>) -> Vec<IpAddr> {
 /// The image as the kernel would hold it, with these class rows.
 pub fn model(image: &Image, rows: &[ClassRow]) -> Model {
     let mut model = Model::new();
-    model.load(0, image.tables.layout, (&image.tables.lines, &image.tables.filters), rows);
+    model.load(0, image.tables.layout, (&image.tables.lines, &image.tables.filter), rows);
     model
 }
 

@@ -15,7 +15,7 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
 use weir_common::abi::{
-    self, ClassRow, CpuState, FILTERS_WORDS, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender,
+    self, ClassRow, CpuState, FILTER_WORDS, FLOW_LINES, FRAGMENT_CELLS, Line, NETWORK_SETS, NetworkSet, Offender,
     OffenderKey, OverlayValue, PORT_LIMITS, PORT_WORDS, SLOTS, SOURCE_SETS, Sample, Slot, SourceSet, Tally,
     control_word, low,
 };
@@ -248,7 +248,7 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn filter_word(&self, word: u32) -> Option<u64> {
         let word = self.hide(word);
-        if word >= SLOTS * FILTERS_WORDS {
+        if word >= SLOTS * FILTER_WORDS {
             return None;
         }
         // SAFETY: a live map value, inside its bounds; a filter in force never changes.

@@ -24,7 +24,7 @@ abi! {
         pub spill_v4_lines: u32,
         /// IPv4 ranges: a word for each chunk.
         pub direct_v4: u32,
-        /// IPv6 ranges in `2000::/3`, which chunks differ from their group's background.
+        /// IPv6 ranges in `2000::/3`: which chunks differ from their group's background.
         pub bitmap_v6: u32,
         /// How many such chunks come before each group's: which of the words of chunks is its first.
         pub ranks_v6: u32,
@@ -50,14 +50,5 @@ abi! {
         pub runs_from: u32,
         /// The first value that is a place in `deep`.
         pub deep_from: u32,
-    }
-}
-
-impl Layout {
-    /// The same, with the filters that begin at this word of all.
-    #[must_use]
-    pub const fn with_filters_at(mut self, first: u32) -> Self {
-        self.filter_v4 = first;
-        self
     }
 }

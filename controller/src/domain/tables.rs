@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
-use weir_common::abi::{ClassRow, FILTERS_WORDS, RUN_STEPS, SLOTS};
+use weir_common::abi::{ClassRow, FILTER_WORDS, RUN_STEPS, SLOTS};
 
 pub use self::classes::{Class, MAX_CLASSES, Member, Standing};
 pub use self::forecast::{Forecast, More, OneChange};
@@ -234,11 +234,11 @@ pub fn attribute(classes: &[Class], hits: &[(u64, u64)]) -> BTreeMap<u16, (u64, 
     totals
 }
 
-/// The first word of filters that none of the other slots has: there are as many as slots, so one always is free.
+/// The first word of a filter that none of the other slots has: there are as many as slots, so one always is free.
 pub fn free_filter(others: &[u32; SLOTS as usize - 1]) -> u32 {
     let mut filter = 0;
     while others.contains(&filter) {
-        filter += FILTERS_WORDS;
+        filter += FILTER_WORDS;
     }
     filter
 }

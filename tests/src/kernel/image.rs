@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weir::domain::tables::layout::{Flat, RUN, Values, lay_out};
 use weir_common::abi::{
-    self, ClassRow, Control, FILTERS_WORDS, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot,
+    self, ClassRow, Control, FILTER_WORDS, Line, OVERLAY_LIFT, OverlayValue, RUN_STEPS, Ruling, Segment, Slot,
     class_flag, control_word, feature, overlay_flag, ruling_flag,
 };
 use weir_common::addr::Source;
@@ -35,8 +35,8 @@ pub struct SlotImage {
     pub slot: Slot,
     /// Address tables.
     pub lines: Vec<Line>,
-    /// The words of their filters.
-    pub filters: Vec<u64>,
+    /// The words of their filter.
+    pub filter: Vec<u64>,
     /// Class rows.
     pub classes: Vec<ClassRow>,
     /// The row of each port of TCP, then of UDP; empty where no port leads anywhere.
@@ -75,8 +75,7 @@ impl Image {
         let mut slots = Vec::new();
         for policy in &world.slots {
             let mut slot = SlotImage::of(policy)?;
-            let filters = u32::try_from(slots.len()).expect("few slots") * FILTERS_WORDS;
-            slot.slot.layout = slot.slot.layout.with_filters_at(filters);
+            slot.slot.layout.filter_v4 = u32::try_from(slots.len()).expect("few slots") * FILTER_WORDS;
             slots.push(slot);
         }
         if let Some(confirm) = world.confirm {
@@ -109,7 +108,7 @@ impl Image {
         for (index, slot) in self.slots.iter().enumerate() {
             model.slots[index] = slot.slot;
             model.tables[index].lines.clone_from(&slot.lines);
-            model.tables[index].filters.clone_from(&slot.filters);
+            model.tables[index].filter.clone_from(&slot.filter);
             model.tables[index].classes.clone_from(&slot.classes);
             for (place, row) in slot.ports.iter().enumerate().filter(|(_, row)| **row != 0) {
                 let port = u16::try_from(place % (1 << 16)).expect("sixteen bits");
@@ -258,7 +257,7 @@ impl SlotImage {
         for (near, row) in slot.near_rows.iter_mut().zip(&answers.classes) {
             *near = *row;
         }
-        Ok(Self { slot, lines: tables.lines, filters: tables.filters, classes: answers.classes, ports })
+        Ok(Self { slot, lines: tables.lines, filter: tables.filter, classes: answers.classes, ports })
     }
 }
 

@@ -170,9 +170,9 @@ impl KernelWriter {
     /// [`WriteError`]; the slot is then of no use, and none of the others has changed.
     pub fn write_slot(&self, slot: u32, image: &Image, mut descriptor: Slot, ports: &[u64]) -> Result<(), WriteError> {
         self.write_ports(slot, ports);
-        let filters = self.free_filter(slot)?;
-        descriptor.layout = image.tables.layout.with_filters_at(filters);
-        for (at, word) in (filters as usize..).zip(&image.tables.filters) {
+        descriptor.layout = image.tables.layout;
+        descriptor.layout.filter_v4 = self.free_filter(slot)?;
+        for (at, word) in (descriptor.layout.filter_v4 as usize..).zip(&image.tables.filter) {
             self.filters.write(at, *word);
         }
         let lines = filled(TABLES, image.tables.lines.len(), &image.tables.lines)?;
@@ -180,7 +180,7 @@ impl KernelWriter {
         self.put_rows(slot, &image.rows, descriptor)
     }
 
-    /// The first word of filters that no slot but this one has.
+    /// The first word of a filter that no slot but this one has.
     ///
     /// # Errors
     /// Where a slot cannot be read: its filter could be in force.

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use ipnet::IpNet;
 
 use super::interfaces::index_of;
-use super::netlink::{self, attribute};
+use super::netlink::{self, attribute, family, octets};
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -29,8 +29,6 @@ const SCOPE_EVERYWHERE: u8 = 0;
 const SCOPE_HERE: u8 = 254;
 const UNICAST: u8 = 1;
 const LOCAL: u8 = 2;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 /// The loopback interface's index in every namespace.
 const LOOPBACK: u32 = 1;
 
@@ -122,17 +120,6 @@ fn link(index: u32, flags: u32) -> [u8; 16] {
 /// `struct rtmsg`: family, lengths of destination and source, type of service, table, protocol, scope, kind, flags.
 fn route(family: u8, length: u8, table: u8, scope: u8, kind: u8) -> [u8; 12] {
     [family, length, 0, 0, table, PROTOCOL_STATIC, scope, kind, 0, 0, 0, 0]
-}
-
-fn family(address: IpAddr) -> u8 {
-    if address.is_ipv4() { AF_INET } else { AF_INET6 }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }
 
 #[cfg(test)]

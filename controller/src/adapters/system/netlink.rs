@@ -3,6 +3,7 @@
 //! Numbers are in the machine's own byte order (RFC 3549 §2.3.2); every message and attribute starts at a multiple of
 //! four. What is malformed ends the parse: the kernel never sends it.
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 /// The kernel fills at most 32 KiB of a dump at once; single answers are shorter.
@@ -18,6 +19,9 @@ const CREATE: u16 = 0x600;
 const DUMP_INTERRUPTED: u16 = 0x10;
 /// `libc::AF_NETLINK`, as wide as an address has it.
 const AF_NETLINK: libc::sa_family_t = 16;
+/// Families of addresses, as wide as messages have them.
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 /// Attribute kinds carry two flags in their upper bits.
 const KIND: u16 = 0x3fff;
 
@@ -109,6 +113,19 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
         Some(attribute)
     })
+}
+
+/// The family of an address, as messages say it.
+pub(super) fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { AF_INET } else { AF_INET6 }
+}
+
+/// An address, as attributes hold it.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 /// One attribute, encoded and padded; its value must be shorter than 64 KiB.
@@ -252,7 +269,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// An IPv4 or IPv6 address, by the value's length.
-pub(super) fn address(value: &[u8]) -> Option<std::net::IpAddr> {
+pub(super) fn address(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => <[u8; 4]>::try_from(value).ok().map(Into::into),
         16 => <[u8; 16]>::try_from(value).ok().map(Into::into),

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::interfaces::{self, Interface};
-use super::netlink::{self, attribute, attributes, u32_at};
+use super::netlink::{self, attribute, attributes, family, octets, u32_at};
 
 const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
@@ -38,10 +38,9 @@ pub fn interfaces(local: IpAddr, remote: IpAddr) -> BTreeSet<u32> {
 fn way_out(local: IpAddr, remote: IpAddr) -> io::Result<Option<u32>> {
     // struct rtmsg: family, lengths of destination and source, and nothing else that is asked for.
     let mut request = vec![0; 12];
-    let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let (to, from) = (octets(remote), octets(local));
     let bits = |octets: &[u8]| u8::try_from(8 * octets.len()).unwrap_or(u8::MAX);
-    for (place, value) in request.iter_mut().zip([u8::try_from(family).unwrap_or(0), bits(&to), bits(&from)]) {
+    for (place, value) in request.iter_mut().zip([family(remote), bits(&to), bits(&from)]) {
         *place = value;
     }
     request.extend(attribute(RTA_DST, &to));
@@ -51,13 +50,6 @@ fn way_out(local: IpAddr, remote: IpAddr) -> io::Result<Option<u32>> {
         u32_at(index, 0)
     })?;
     Ok(found.first().copied())
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Node {
 
     fn flip(&mut self) {
         let Some((view, image)) = self.building.take() else { return };
-        let tables = (&*image.tables.lines, &*image.tables.filters);
+        let tables = (&*image.tables.lines, &*image.tables.filter);
         self.model.load(view.slot, image.tables.layout, tables, &image.rows);
         self.check("before the flip");
         self.model.control[control_word::CONTROL as usize] =

@@ -42,8 +42,8 @@ pub struct Tables {
     /// All lines; the first belongs to no table.
     pub lines: Vec<Line>,
     /// The words of the filter before the single addresses of IPv4.
-    pub filters: Vec<u64>,
-    /// Where each table is; where the filters are is for whoever puts them there to say ([`Layout::with_filters_at`]).
+    pub filter: Vec<u64>,
+    /// Where each table is; where the filter is is for whoever puts it there to say.
     pub layout: Layout,
 }
 
@@ -71,7 +71,7 @@ pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
         let key = if again == 0 { key } else { generation_key(key[0] ^ key[1].rotate_left(32), again) };
         let mut made = Draft::new(values, key);
         if made.all(values)? {
-            return Ok(Tables { lines: made.lines, filters: made.filters, layout: made.layout });
+            return Ok(Tables { lines: made.lines, filter: made.filter, layout: made.layout });
         }
     }
     Err(LayoutError::NoKey)
@@ -80,7 +80,7 @@ pub fn lay_out(values: &Values, key: [u64; 2]) -> Result<Tables, LayoutError> {
 /// Tables on the way.
 struct Draft {
     lines: Vec<Line>,
-    filters: Vec<u64>,
+    filter: Vec<u64>,
     layout: Layout,
 }
 
@@ -93,7 +93,7 @@ impl Draft {
             deep_from: values.classes.saturating_add(runs),
             ..Layout::default()
         };
-        Self { lines: vec![Line::default()], filters: Vec::new(), layout }
+        Self { lines: vec![Line::default()], filter: Vec::new(), layout }
     }
 
     /// Everything; `false` where the key is a bad one.

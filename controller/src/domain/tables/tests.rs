@@ -6,14 +6,14 @@ use crate::domain::time::{BootSeconds, Expiry};
 use jiff::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
-use weir_common::abi::{FILTERS_WORDS, NEAR_CLASSES, SLOTS, Slot};
+use weir_common::abi::{FILTER_WORDS, NEAR_CLASSES, SLOTS, Slot};
 use weir_common::addr::Source;
 use weir_common::judge::{Classification, classify};
 use weir_common::model::Model;
 
 #[test]
 fn a_slot_finds_a_filter_that_no_other_has() {
-    let all: Vec<u32> = (0..SLOTS).map(|filter| filter * FILTERS_WORDS).collect();
+    let all: Vec<u32> = (0..SLOTS).map(|filter| filter * FILTER_WORDS).collect();
     for (one, two, three) in triples(&all) {
         let free = free_filter(&[one, two, three]);
         assert!(all.contains(&free) && ![one, two, three].contains(&free), "{free} beside {one}, {two}, {three}");
@@ -242,7 +242,7 @@ fn as_many_classes_as_there_are_numbers_fit_and_one_more_is_refused_with_its_lis
     let image = build(&desired, &Guards::default(), ROOM, 0, KEY).unwrap();
     assert_eq!(image.classes.len(), MAX_CLASSES);
     let mut model = Model::new();
-    model.load(0, image.tables.layout, (&image.tables.lines, &image.tables.filters), &image.rows);
+    model.load(0, image.tables.layout, (&image.tables.lines, &image.tables.filter), &image.rows);
     for (wide, set) in (0..=u8::MAX).flat_map(|wide| (0..=u8::MAX).map(move |set| (wide, set))) {
         let got = ask(&model, IpAddr::from([10, 0, wide, set]));
         let set = if (wide, set) == (255, 255) { 0 } else { set };

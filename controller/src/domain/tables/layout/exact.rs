@@ -85,7 +85,7 @@ impl Draft {
             let (at, bits) = lookup::filter(mix_v4(&self.layout.key, *address), words);
             filter[at as usize] |= bits;
         }
-        self.filters = filter;
+        self.filter = filter;
     }
 
     /// IPv6; `false` where the key is a bad one.

@@ -104,7 +104,7 @@ impl Laid {
     fn new(tables: Tables) -> Self {
         let mut model = Model::new();
         model.tables[0].lines = tables.lines;
-        model.tables[0].filters = tables.filters;
+        model.tables[0].filter = tables.filter;
         Self { model, layout: tables.layout }
     }
 
@@ -398,7 +398,7 @@ fn a_filter_passes_every_address_and_few_others() {
     let v4 = Flat { exact: exact.into_iter().collect(), ranges: Vec::new() };
     let tables = lay_out(&Values { v4, classes: 2, ..Values::default() }, KEY).unwrap();
     let laid = Laid::new(tables);
-    let words = &laid.model.tables[0].filters;
+    let words = &laid.model.tables[0].filter;
     assert_eq!((words.len(), laid.layout.filter_v4_words), (FILTER_WORDS as usize, FILTER_WORDS));
     let passes = |address: &u32| {
         let (word, bits) = lookup::filter(mix_v4(&KEY, *address), laid.layout.filter_v4_words);
